@@ -1,0 +1,37 @@
+"""The one table of tolerances: checks are |a - b| <= atol + rtol * |b| and reject NaN first."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Tolerance(NamedTuple):
+    """Absolute and relative tolerance of a comparison."""
+
+    atol: float
+    rtol: float
+
+
+EXACT = Tolerance(0.0, 0.0)
+DUAL = Tolerance(1e-13, 1e-13)  # analytic derivative against dual numbers, times the size of the terms
+ENGINE = Tolerance(1e-10, 1e-10)  # engine against torch
+REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
+PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
+FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
+FLOAT32 = Tolerance(2e-5, 2e-5)  # single precision against double, relative to the largest value
+INVARIANT = Tolerance(1e-10, 1e-10)  # translation, rotation, wrapping
+
+
+def assert_close(actual, expected, tolerance: Tolerance, *, scale: float = 1.0) -> None:
+    """Fail unless every element agrees within ``scale * atol + rtol * |expected|`` and nothing is NaN."""
+    a, b = np.asarray(actual), np.asarray(expected)
+    assert a.shape == b.shape, f"shapes differ: {a.shape} and {b.shape}"
+    assert np.isfinite(a).all(), "the actual values are not all finite"
+    assert np.isfinite(b).all(), "the expected values are not all finite"
+    excess = np.abs(a - b) - (scale * tolerance.atol + tolerance.rtol * np.abs(b))
+    if excess.size and excess.max() > 0:
+        worst = np.unravel_index(np.argmax(excess), excess.shape)
+        raise AssertionError(
+            f"differ by {np.abs(a - b)[worst]:.3e} at {tuple(int(i) for i in worst)}: {a[worst]} and {b[worst]} "
+            f"(atol {scale * tolerance.atol:.1e}, rtol {tolerance.rtol:.1e})"
+        )
