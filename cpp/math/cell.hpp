@@ -29,7 +29,8 @@ AC_HD inline T determinant(const T* cell) {
   return dot(cell, normal);
 }
 
-// Columns of the inverse, stored as rows: dot(r, dual + 3 * k) is the fractional coordinate of r along lattice vector k.
+// Columns of the inverse, stored as rows: dot(r, dual + 3 * k) is the fractional coordinate of r along lattice vector
+// k.
 template <typename T>
 AC_HD inline void dual_vectors(const T* cell, T* dual) {
   const T scale = T(1) / determinant(cell);

@@ -105,7 +105,7 @@ void edge_scatter(span<const T> g_D, span<const std::int64_t> structure_ptr, spa
   scatter_cells(g_D, structure_ptr, row_ptr, shift, g_cells, n_threads);
 }
 
-#define AC_INSTANTIATE(T)                                                                                       \
+#define AC_INSTANTIATE(T)                                                                                         \
   template void edge_vectors<T>(span<const T>, span<const T>, span<const std::int64_t>, span<const std::int64_t>, \
                                 span<const std::int64_t>, span<const std::int32_t>, span<T>, int);                \
   template void edge_scatter<T>(span<const T>, span<const std::int64_t>, span<const std::int64_t>,                \

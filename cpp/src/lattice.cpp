@@ -17,8 +17,7 @@ void recompute(Basis& basis, int k, const double (&original)[3][3]) {
   // From the exact integers, so that rounding does not add up over the steps of the reduction.
   for (int x = 0; x < 3; ++x) {
     basis.vectors[k][x] = 0.0;
-    for (int l = 0; l < 3; ++l)
-      basis.vectors[k][x] += static_cast<double>(basis.combination[k][l]) * original[l][x];
+    for (int l = 0; l < 3; ++l) basis.vectors[k][x] += static_cast<double>(basis.combination[k][l]) * original[l][x];
   }
 }
 

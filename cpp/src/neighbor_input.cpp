@@ -12,7 +12,7 @@
 namespace atomcore {
 namespace {
 
-constexpr double kLargest = 1e100;      // Angstrom: squares and volumes stay far from overflow
+constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay far from overflow
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
 constexpr double kLargestShift = 2147483000.0;
 
@@ -45,8 +45,8 @@ void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& 
   for (int k = 0; k < 3; ++k) {
     for (int x = 0; x < 3; ++x)
       if (!sensible(cell[3 * k + x]))
-        refuse("cell" + where + " must be finite, got " + number(cell[3 * k + x]) + " at [" + std::to_string(k) +
-               ", " + std::to_string(x) + "]");
+        refuse("cell" + where + " must be finite, got " + number(cell[3 * k + x]) + " at [" + std::to_string(k) + ", " +
+               std::to_string(x) + "]");
     periodic[k] = pbc[k] != 0;
     const double length = std::hypot(cell[3 * k], cell[3 * k + 1], cell[3 * k + 2]);
     if (periodic[k] && !(length > 1.0 / kLargest))
@@ -88,8 +88,7 @@ void check_size(const char* name, std::size_t size, std::size_t expected) {
 }
 
 void check_structure_ptr(span<const std::int64_t> structure_ptr, std::int64_t n_atoms) {
-  if (structure_ptr.empty() || structure_ptr[0] != 0)
-    refuse("structure_ptr must start with 0");
+  if (structure_ptr.empty() || structure_ptr[0] != 0) refuse("structure_ptr must start with 0");
   for (std::size_t s = 1; s < structure_ptr.size(); ++s)
     if (structure_ptr[s] < structure_ptr[s - 1])
       refuse("structure_ptr must not descend, got " + std::to_string(structure_ptr[s]) + " after " +
@@ -111,7 +110,8 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
   check_positions(positions);
   double pairs = 0.0;
   for (std::size_t s = 0; s < n_structures; ++s) {
-    const auto first = static_cast<std::size_t>(structure_ptr[s]), last = static_cast<std::size_t>(structure_ptr[s + 1]);
+    const auto first = static_cast<std::size_t>(structure_ptr[s]),
+               last = static_cast<std::size_t>(structure_ptr[s + 1]);
     const span<const double> mine(positions.data() + 3 * first, 3 * (last - first));
     const std::string where = of_structure(s, n_structures);
     double completed[9];

@@ -26,7 +26,8 @@ double extent_along(span<const double> positions, const double* unit) {
 }  // namespace
 
 double estimate_pairs(span<const double> positions, const double* completed, const std::uint8_t* pbc, double cutoff) {
-  constexpr double kBall[4] = {1.0, 2.0, 3.14159265358979323846, 4.18879020478639098462};  // unit ball in 0..3 dimensions
+  constexpr double kBall[4] = {1.0, 2.0, 3.14159265358979323846,
+                               4.18879020478639098462};  // unit ball in 0..3 dimensions
   const auto n = static_cast<double>(positions.size() / 3);
   int n_periodic = 0;
   double pairs = n * n;
