@@ -7,6 +7,7 @@
 
 #include "math/cell.hpp"
 #include "src/error.hpp"
+#include "src/lattice.hpp"
 #include "src/neighbor_size.hpp"
 
 namespace atomcore {
@@ -117,7 +118,7 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
     double completed[9];
     check_cell(&cells[9 * s], &pbc[3 * s], where, completed);
     check_shifts(mine, completed, &pbc[3 * s], cutoff, where);
-    pairs += estimate_pairs(mine, completed, &pbc[3 * s], cutoff);
+    pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
   check_pair_count(pairs, physical_memory());
 }
