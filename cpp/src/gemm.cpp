@@ -1,4 +1,4 @@
-#include "gemm.hpp"
+#include "src/gemm.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "error.hpp"
+#include "src/error.hpp"
 
 namespace atomcore {
 

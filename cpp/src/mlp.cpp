@@ -1,4 +1,4 @@
-#include "mlp.hpp"
+#include "src/mlp.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -10,22 +10,22 @@ namespace cpu {
 namespace {
 
 // z becomes f(z), slope becomes f'(z)
-template <typename Function, typename T>
-void activate_with(std::vector<T>& z, std::vector<T>& slope) {
+template <typename T, typename Function>
+void activate_with(Function f, std::vector<T>& z, std::vector<T>& slope) {
   for (std::size_t i = 0; i < z.size(); ++i) {
-    const auto y = Function::at(z[i]);
-    z[i] = y.value;
-    slope[i] = y.derivative;
+    const math::Jet<T> y = f(z[i]);
+    z[i] = y.f;
+    slope[i] = y.d;
   }
 }
 
 template <typename T>
 void activate(Activation activation, std::vector<T>& z, std::vector<T>& slope) {
   switch (activation) {
-    case Activation::silu: return activate_with<math::Silu>(z, slope);
-    case Activation::tanh: return activate_with<math::Tanh>(z, slope);
-    case Activation::relu: return activate_with<math::Relu>(z, slope);
-    case Activation::celu: return activate_with<math::Celu>(z, slope);
+    case Activation::silu: return activate_with([](T x) { return math::silu(x); }, z, slope);
+    case Activation::tanh: return activate_with([](T x) { return math::hyperbolic_tangent(x); }, z, slope);
+    case Activation::relu: return activate_with([](T x) { return math::relu(x); }, z, slope);
+    case Activation::celu: return activate_with([](T x) { return math::celu(x); }, z, slope);
   }
 }
 

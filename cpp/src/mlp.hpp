@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "atomcore/span.hpp"
-#include "gemm.hpp"
+#include "src/gemm.hpp"
 
 namespace atomcore {
 

@@ -1,4 +1,4 @@
-#include "safetensors.hpp"
+#include "src/safetensors.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,8 +9,8 @@
 #include <system_error>
 #include <utility>
 
-#include "json.hpp"
-#include "sha256.hpp"
+#include "src/json.hpp"
+#include "src/sha256.hpp"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read without swapping bytes");
 
