@@ -8,11 +8,13 @@
 #include "src/elements.hpp"
 #include "src/error.hpp"
 #include "src/kernels.hpp"
+#include "src/neighbor_input.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore {
 namespace {
 
+constexpr std::size_t kListed = 10;  // unknown elements that a message lists
 constexpr double kCoincident = 1e-6;  // Angstrom
 constexpr std::int64_t kStrainBlock = 1 << 12;  // edges a partial sum takes, whatever the number of threads
 
@@ -85,7 +87,8 @@ std::vector<std::int32_t> Potential::species_of(span<const std::int32_t> numbers
   for (const std::int32_t number : numbers) {
     const auto found = std::find(numbers_.begin(), numbers_.end(), number);
     species.push_back(static_cast<std::int32_t>(found - numbers_.begin()));
-    if (found == numbers_.end() && std::find(unknown.begin(), unknown.end(), number) == unknown.end())
+    if (found == numbers_.end() && unknown.size() < kListed &&
+        std::find(unknown.begin(), unknown.end(), number) == unknown.end())
       unknown.push_back(number);
   }
   if (!unknown.empty())
@@ -100,6 +103,7 @@ Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structu
   const std::size_t n_atoms = structure.numbers.size();
   const std::vector<std::int64_t> structure_ptr = {0, static_cast<std::int64_t>(n_atoms)};
   const std::vector<std::int32_t> species = species_of(structure.numbers);
+  check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, plan_.cutoff());
   const cpu::NeighborList list =
       cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, plan_.cutoff(), n_threads);
   std::vector<double> vectors(list.shift.size());

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from atomcore import _core
 from atomcore._arrays import Structure, as_structure
 from atomcore._threads import resolve_threads
+from atomcore.model_file import encoded_path
 
 PROPERTIES = ("energy", "forces", "energies", "stress")
 _PRECISIONS = ("float64", "float32")
@@ -59,7 +60,7 @@ class Potential:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
         count = resolve_threads(threads)
-        return cls(_core.Potential.load(os.fsencode(path), precision == "float32"), count)
+        return cls(_core.Potential.load(encoded_path(path), precision == "float32"), count)
 
     @property
     def info(self) -> dict[str, Any]:
