@@ -80,8 +80,8 @@ template <typename T>
 }
 
 template <typename T>
-[[gnu::target("avx512f,fma")]] void multiply_avx512(const T* X, std::int64_t m, const PackedMatrix<T>& B,
-                                                    const T* bias, T* Y) {
+[[gnu::target("avx512f,fma")]] void multiply_avx512(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias,
+                                                    T* Y) {
   multiply<T, 64>(X, m, B, bias, Y);
 }
 #endif

@@ -14,8 +14,8 @@
 namespace atomcore {
 namespace {
 
-constexpr std::size_t kListed = 10;  // unknown elements that a message lists
-constexpr double kCoincident = 1e-6;  // Angstrom
+constexpr std::size_t kListed = 10;             // unknown elements that a message lists
+constexpr double kCoincident = 1e-6;            // Angstrom
 constexpr std::int64_t kStrainBlock = 1 << 12;  // edges a partial sum takes, whatever the number of threads
 
 [[noreturn]] void invalid(const std::string& what) { throw Error(ErrorCode::invalid_value, what); }
