@@ -32,7 +32,9 @@ def array(name: str, tensor: torch.Tensor, dtypes: tuple[torch.dtype, ...], *sha
         raise TypeError(f"{name} has dtype {tensor.dtype}; accepted: {accepted}")
     if tensor.device.type != "cpu":
         raise ValueError(f"{name} is on {tensor.device}; accepted: a tensor on the CPU")
-    if len(tensor.shape) != len(shape) or any(n is not None and n != m for n, m in zip(shape, tensor.shape, strict=True)):
+    if len(tensor.shape) != len(shape) or any(
+        n is not None and n != m for n, m in zip(shape, tensor.shape, strict=True)
+    ):
         expected = tuple("any" if n is None else n for n in shape)
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}; accepted: {expected}")
     return tensor.detach().contiguous().numpy()

@@ -57,7 +57,5 @@ def edges(batch: Batch, cutoff: float) -> Edges:
     """Return all edges shorter than ``cutoff`` (A); D is differentiable in positions and cell."""
     fixed = batch.positions.detach(), batch.cell.detach()
     row_ptr, neighbor, shift = torch.ops.atomcore.neighbor_list(*fixed, batch.pbc, batch.structure_ptr, cutoff)
-    D = torch.ops.atomcore.edge_vectors(
-        batch.positions, batch.cell, batch.structure_ptr, row_ptr, neighbor, shift
-    )
+    D = torch.ops.atomcore.edge_vectors(batch.positions, batch.cell, batch.structure_ptr, row_ptr, neighbor, shift)
     return Edges(row_ptr, neighbor, shift, D)

@@ -139,9 +139,7 @@ class SymmetryFunctions:
         species = species_index(structure.numbers, self.numbers)
         pointer = np.array([0, len(species)], np.int64)
         cell, pbc = structure.cell[None], structure.pbc[None].astype(np.uint8)
-        row_ptr, neighbor, shift = _core.neighbor_list(
-            structure.positions, cell, pbc, pointer, self.cutoff, threads
-        )
+        row_ptr, neighbor, shift = _core.neighbor_list(structure.positions, cell, pbc, pointer, self.cutoff, threads)
         D = _core.edge_vectors(structure.positions, cell, pointer, row_ptr, neighbor, shift, threads)
         _refuse_coincident(D, row_ptr, neighbor)
         graph = (*self.plan, species, row_ptr, neighbor, D)
