@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from atomcore import model_file
 
 ACTIVATIONS = ("silu", "tanh", "relu", "celu")
