@@ -27,7 +27,7 @@ double rounding_slack(span<const double> positions, const double* cell, const La
   for (int k = 0; k < 3; ++k) {
     if (!lattice.periodic[k]) continue;
     // |S_k| <= 2 farthest / height + cutoff / height + 1, each times a vector this long
-    const double length = std::sqrt(math::dot(cell + 3 * k, cell + 3 * k));
+    const double length = math::norm(cell + 3 * k);
     size += (2.0 * farthest + cutoff + heights[k]) * (length / heights[k]);
   }
   return kRounding * std::numeric_limits<double>::epsilon() * size;

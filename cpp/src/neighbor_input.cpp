@@ -70,8 +70,7 @@ void check_shifts(span<const double> positions, const double* completed, const s
   double dual[9], heights[3], farthest = 0.0;
   math::dual_vectors(completed, dual);
   math::face_heights(dual, heights);
-  for (std::size_t i = 0; i < positions.size(); i += 3)
-    farthest = std::max(farthest, std::sqrt(math::dot(&positions[i], &positions[i])));
+  for (std::size_t i = 0; i < positions.size(); i += 3) farthest = std::max(farthest, math::norm(&positions[i]));
   for (int k = 0; k < 3; ++k) {
     const double shift = (2.0 * farthest + cutoff) / heights[k] + 1.0;
     if (pbc[k] && !(shift <= kLargestShift))

@@ -60,10 +60,9 @@ void test_run(const Search& s, std::int64_t j, std::int64_t begin, std::int64_t 
     Shift shift;
     for (std::size_t x = 0; x < 3; ++x) shift[x] = static_cast<std::int32_t>(grid.wrap_sorted[3 * p + x] + turns[x]);
     if (i == j && shift == Shift{0, 0, 0}) continue;
-    double D[3];
-    math::edge_vector(&s.positions[3 * static_cast<std::size_t>(i)], &s.positions[3 * static_cast<std::size_t>(j)],
-                      s.cell, static_cast<double>(shift[0]), static_cast<double>(shift[1]),
-                      static_cast<double>(shift[2]), D);
+    const auto D = math::edge_vector(
+        &s.positions[3 * static_cast<std::size_t>(i)], &s.positions[3 * static_cast<std::size_t>(j)], s.cell,
+        static_cast<double>(shift[0]), static_cast<double>(shift[1]), static_cast<double>(shift[2]));
     if (!(math::dot(D, D) < s.squared_cutoff)) continue;
     s.chunk.edges.push_back({static_cast<std::int32_t>(s.offset + i), shift});
     ++s.chunk.count[static_cast<std::size_t>(s.offset + i)];

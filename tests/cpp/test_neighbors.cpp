@@ -57,9 +57,9 @@ std::vector<Pair> all_images(const System& s, double cutoff, int range) {
       for (int a = -most[0]; a <= most[0]; ++a)
         for (int b = -most[1]; b <= most[1]; ++b)
           for (int c = -most[2]; c <= most[2]; ++c) {
-            double D[3];
-            atomcore::math::edge_vector(&s.positions[3 * i], &s.positions[3 * j], s.cells.data(),
-                                        static_cast<double>(a), static_cast<double>(b), static_cast<double>(c), D);
+            const auto D =
+                atomcore::math::edge_vector(&s.positions[3 * i], &s.positions[3 * j], s.cells.data(),
+                                            static_cast<double>(a), static_cast<double>(b), static_cast<double>(c));
             if (std::sqrt(atomcore::math::dot(D, D)) < cutoff && !(i == j && a == 0 && b == 0 && c == 0))
               pairs.emplace_back(i, static_cast<std::int64_t>(j), a, b, c);
           }
