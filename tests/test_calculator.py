@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_stress
+
 from atomcore import Calculator
 from atomcore.potential import Potential
 from model_builder import random_model

@@ -7,6 +7,7 @@ import ase
 import numpy as np
 import pytest
 import torch
+
 from atomcore.features import SymmetryFunctions
 from atomcore.potential import PROPERTIES, Potential
 from model_builder import ACTIVATIONS, random_model

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+
 from atomcore import AtomcoreError, model_file
 from atomcore.potential import Potential
 from model_builder import random_model
