@@ -81,6 +81,7 @@ void activation(const char* name, Function f, Value value, Derivative derivative
     }
   for (const T x : {T(1e4), T(-1e4), T(1e30), T(-1e30)})
     check(std::isfinite(f(x).f) && std::isfinite(f(x).d), "an activation is not finite far out");
+  check(std::isnan(f(static_cast<T>(NAN)).f), "an activation hides a NaN");
 }
 
 template <typename T>
