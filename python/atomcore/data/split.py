@@ -92,7 +92,8 @@ class Split:
                 dealt, count = left[step - 1 :: step], 0
             if count > len(left):
                 raise ValueError(
-                    f"{name}={sizes[name]} is more than the {len(left) * unit} of {len(dataset)} structures that are left"
+                    f"{name}={sizes[name]} is more than the {len(left) * unit} of {len(dataset)} structures "
+                    "that are left"
                 )
             left = np.setdiff1d(left, dealt)
             indices[name] = np.sort((dealt[:, None] * unit + np.arange(unit)).ravel())

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from atomcore.features.batch import Batch
 
+_ANI1X_RADIAL_SHIFTS = tuple(0.9 + 0.26875 * i for i in range(16))
+_ANI1X_ANGLES = tuple((2 * i + 1) * np.pi / 16 for i in range(8))
+
 
 class SymmetryFunctions:
     """Symmetry functions given one by one and applied to every element (pair).
@@ -28,8 +31,8 @@ class SymmetryFunctions:
     radial
         Mappings with ``eta`` (1/A^2) and, optionally, ``shift`` (A) and ``cutoff`` (A).
     angular
-        Mappings with ``type`` ("narrow", Behler's G4; "wide", G5; "ani"), ``eta``, ``zeta``, and ``lambda`` (narrow, wide)
-        or ``theta`` in rad and ``shift`` (ani); optionally ``shift``, ``cutoff`` and ``cos_scale``.
+        Mappings with ``type`` ("narrow", Behler's G4; "wide", G5; "ani"), ``eta``, ``zeta``, and ``lambda`` (narrow,
+        wide) or ``theta`` in rad and ``shift`` (ani); optionally ``shift``, ``cutoff`` and ``cos_scale``.
     cutoff
         Cutoff radius in A of every function that names none.
     normalized
@@ -237,12 +240,12 @@ class ANI(SymmetryFunctions):
         *,
         radial_cutoff: float = 5.2,
         radial_eta: float = 16.0,
-        radial_shifts: Sequence[float] = tuple(0.9 + 0.26875 * i for i in range(16)),
+        radial_shifts: Sequence[float] = _ANI1X_RADIAL_SHIFTS,
         angular_cutoff: float = 3.5,
         angular_eta: float = 8.0,
         angular_shifts: Sequence[float] = (0.9, 1.55, 2.2, 2.85),
         zeta: float = 32.0,
-        angles: Sequence[float] = tuple((2 * i + 1) * np.pi / 16 for i in range(8)),
+        angles: Sequence[float] = _ANI1X_ANGLES,
         radial_prefactor: float = 0.25,
         cos_scale: float = 0.95,
     ) -> None:

@@ -1,9 +1,9 @@
 """Feature tables: explicit rows, one a column of G, that a model file stores and the core compiles.
 
 A row is a dict with ``type``, ``elements``, ``prefactor``, ``eta``, ``shift``, ``cutoff`` and ``cutoff_function``, for
-angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``). Its
-value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code (eta / Rc^2, sums
-over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
+angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``).
+Its value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code (eta / Rc^2,
+sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def ani_row(
     prefactor: float = 1.0,
     cos_scale: float = 0.95,
 ) -> Row:
-    """Return the row of an ANI angular function; theta in rad, ``cos_scale`` 1 gives the paper's form with its kinks."""
+    """Return the row of an ANI angular function; theta in rad, ``cos_scale`` 1 gives the paper's form with kinks."""
     numbers = {"prefactor": prefactor, "eta": eta, "shift": shift, "zeta": zeta, "theta": theta}
     numbers |= {"cos_scale": cos_scale, "cutoff": cutoff}
     return {"type": "ani", "elements": list(elements), **_floats(numbers), "cutoff_function": "cosine"}
