@@ -1,7 +1,7 @@
 """Random models, so that the engine can be tested without training one."""
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def random_model(
     for element in elements:
         columns = np.sort(random.choice(n, n - 2, replace=False))
         widths = (len(columns), *hidden, 1)
-        for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             weight = random.normal(0, 1 / np.sqrt(inputs), (outputs, inputs))
             tensors[f"networks.0.{element}.{layer}.weight"] = weight.astype(np.float32)
             tensors[f"networks.0.{element}.{layer}.bias"] = random.normal(0, 0.3, outputs).astype(np.float32)

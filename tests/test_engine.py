@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from atomcore import AtomcoreError
 from atomcore.features import SymmetryFunctions
 from atomcore.potential import PROPERTIES, Potential
 from model_builder import ACTIVATIONS, random_model
 from structures import STRUCTURES, molecule_rattled, small_crystal
-from tolerances import ENGINE, EXACT, FLOAT32, FORCES_FD, INVARIANT, assert_close
+from tolerances import ENGINE, EXACT, FLOAT32, FLOAT32_ENERGY, FORCES_FD, INVARIANT, assert_close
 
 TORCH_ACTIVATIONS = {"silu": torch.nn.functional.silu, "tanh": torch.tanh, "relu": torch.relu}
 TORCH_ACTIVATIONS["celu"] = torch.nn.functional.celu
@@ -264,7 +265,7 @@ def test_single_precision(model, potential, name):
     scale = max(1.0, np.abs(double["forces"]).max())
     assert_close(single["forces"], double["forces"], FLOAT32, scale=scale)
     # the reference energies are thousands of eV, and are added in double
-    assert abs(single["energy"] - double["energy"]) / len(atoms) < 1e-5
+    assert_close(single["energy"] / len(atoms), double["energy"] / len(atoms), FLOAT32_ENERGY)
 
 
 def with_arrays(**changes):
@@ -285,6 +286,18 @@ def test_coincident_atoms_are_named(potential):
     atoms.positions[5] = atoms.positions[2] + (0, 0, 1e-8)
     with pytest.raises(ValueError, match="positions: atoms 2 and 5"):
         potential.energy_forces(atoms)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_overflow_is_an_error(folder, precision):
+    model = random_model(activation="relu")
+    for name in model.tensors:
+        if name.endswith(".weight"):
+            model.tensors[name] = model.tensors[name].astype(float) * 1e300
+    huge = Potential.load(model.write(folder / "any.atomcore"), precision=precision)
+    for properties in (["energy"], ["forces"]):
+        with pytest.raises(AtomcoreError, match="not finite"):
+            huge.compute(molecule_rattled(), properties)
 
 
 BAD_ARRAYS = {

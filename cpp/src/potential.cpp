@@ -40,6 +40,13 @@ void check_coincident(const cpu::NeighborList& list, const std::vector<double>& 
     }
 }
 
+// A model can overflow, far from anything it has seen: that is an error, and never a number that spreads.
+void check_finite(const Evaluation& result) {
+  const auto finite = [](double x) { return std::isfinite(x); };
+  if (!finite(result.energy) || !std::all_of(result.gradient.begin(), result.gradient.end(), finite))
+    throw Error(ErrorCode::unsupported, "the model's energy or forces are not finite for this structure");
+}
+
 // The same numbers in another precision; moved where it is the same one.
 template <typename To, typename From>
 std::vector<To> converted(std::vector<From>&& values) {
@@ -103,9 +110,10 @@ Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structu
   const std::size_t n_atoms = structure.numbers.size();
   const std::vector<std::int64_t> structure_ptr = {0, static_cast<std::int64_t>(n_atoms)};
   const std::vector<std::int32_t> species = species_of(structure.numbers);
-  check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, plan_.cutoff());
+  const double cutoff = plan_.cutoff();
+  check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff);
   const cpu::NeighborList list =
-      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, plan_.cutoff(), n_threads);
+      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff, n_threads);
   std::vector<double> vectors(list.shift.size());
   cpu::edge_vectors<double>(structure.positions, structure.cell, structure_ptr, list.row_ptr, list.neighbor, list.shift,
                             vectors, n_threads);
@@ -120,15 +128,17 @@ Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structu
   std::vector<T> g(derivatives ? G.size() : 0);
   networks.evaluate(species, G, result.energies, g, n_threads);
   for (const double energy : result.energies) result.energy += energy;
-  if (!derivatives) return result;
 
-  std::vector<T> g_D(D.size());
-  cpu::features_vjp<T>(plan_.view(), graph, D, g, g_D, n_threads);
-  result.strain_gradient = strain_gradient(D, g_D, n_threads);
-  result.gradient.resize(3 * n_atoms);
-  std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
-  cpu::edge_scatter<double>(converted<double>(std::move(g_D)), structure_ptr, list.row_ptr, list.neighbor, list.shift,
-                            result.gradient, {cell_gradient.data(), 9}, n_threads);
+  if (derivatives) {
+    std::vector<T> g_D(D.size());
+    cpu::features_vjp<T>(plan_.view(), graph, D, g, g_D, n_threads);
+    result.strain_gradient = strain_gradient(D, g_D, n_threads);
+    result.gradient.resize(3 * n_atoms);
+    std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
+    cpu::edge_scatter<double>(converted<double>(std::move(g_D)), structure_ptr, list.row_ptr, list.neighbor, list.shift,
+                              result.gradient, {cell_gradient.data(), 9}, n_threads);
+  }
+  check_finite(result);
   return result;
 }
 

@@ -91,6 +91,8 @@ class Potential:
         TypeError, ValueError
             An array is missing, has the wrong type or shape or values that are not finite, an element is unknown to
             the model, or two atoms are at one place. The message names the argument.
+        AtomcoreError
+            The result is not finite: the structure is far from anything that the model was trained on.
         """
         energy, _, gradient, _ = self._evaluate(as_structure(atoms), True)
         return energy, _negated(gradient)
@@ -113,7 +115,7 @@ class Potential:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, AtomcoreError
             As for :meth:`energy_forces`; a property is unknown; or the stress is asked of a structure that is not
             periodic in three directions.
         """
