@@ -84,3 +84,35 @@ def named_structures() -> dict[str, Atoms]:
         "pair": Atoms("OH", [[0, 0, 0], [0, 0, 0.97]]),
         "beyond the cutoff": Atoms("OH", [[0, 0, 0], [0, 0, 9.0]]),
     }
+
+
+def water_box(n: int = 6, seed: int = 15) -> Atoms:
+    """Return n^3 atoms, a third of them oxygen, on a jittered periodic lattice."""
+    random = np.random.default_rng(seed)
+    grid = 1.9 * np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    symbols = ["OHH"[i % 3] for i in range(n**3)]
+    positions = grid + random.uniform(-0.3, 0.3, grid.shape)
+    return Atoms(symbols, positions, cell=1.9 * n * np.eye(3), pbc=True)
+
+
+def explicit_edges(atoms: Atoms, cutoff: float, images: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return row_ptr, neighbor and D of all pairs closer than ``cutoff`` by enumerating ``images`` cells each way."""
+    ranges = [np.arange(-images, images + 1) if periodic else np.zeros(1) for periodic in atoms.pbc]
+    shifts = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3) @ np.asarray(atoms.cell)
+    row_ptr, neighbor, vectors = [0], [], [np.empty((0, 3))]
+    for centre in atoms.positions:
+        D = atoms.positions[None] - centre + shifts[:, None]
+        r = np.linalg.norm(D, axis=-1)
+        image, atom = np.nonzero((r < cutoff) & (r > 1e-12))
+        row_ptr.append(row_ptr[-1] + len(atom))
+        neighbor.append(atom)
+        vectors.append(D[image, atom])
+    ends = np.concatenate([np.empty(0, np.int64), *neighbor]).astype(np.int64)
+    return np.array(row_ptr, np.int64), ends, np.concatenate(vectors)
+
+
+def slope(function, x: np.ndarray, direction: np.ndarray, step: float = 1e-3) -> np.ndarray:
+    """Return the derivative of ``function`` at ``x`` along ``direction`` by the five-point formula."""
+    near = function(x + step * direction) - function(x - step * direction)
+    far = function(x + 2 * step * direction) - function(x - 2 * step * direction)
+    return (8 * near - far) / (12 * step)

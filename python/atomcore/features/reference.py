@@ -5,6 +5,7 @@ made of differentiable torch operations, so autograd gives derivatives of any or
 ``ani`` form with ``cos_scale`` 1 has a kink; its derivatives there are not finite here.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,7 +70,7 @@ def reference_features(
 
 def _pairs_of_edges(row_ptr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the two edges of every unordered pair of edges with the same centre, [T] each."""
-    pairs = [torch.combinations(torch.arange(int(a), int(b))) for a, b in zip(row_ptr[:-1], row_ptr[1:], strict=True)]
+    pairs = [torch.combinations(torch.arange(int(a), int(b))) for a, b in itertools.pairwise(row_ptr)]
     first, second = torch.cat([torch.empty((0, 2), dtype=torch.int64), *pairs]).unbind(1)
     return first, second
 
