@@ -10,7 +10,7 @@ from atomcore import _core
 from atomcore._arrays import as_structure
 from atomcore._threads import default_threads
 from atomcore.features.jacobian import Jacobian
-from atomcore.features.table import Row, angular_row, ani_row, compile_table, label, radial_row, species_index
+from atomcore.features.table import Row, angular_row, ani_row, compile_table, labels, radial_row, species_index
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ class SymmetryFunctions:
     @property
     def labels(self) -> list[str]:
         """A readable, unique name for each column."""
-        return [label(row) for row in self.table]
+        return labels(self.table)
 
     @cached_property
     def numbers(self) -> np.ndarray:

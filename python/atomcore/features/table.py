@@ -131,10 +131,16 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
     return kind
 
 
-def label(row: Mapping[str, Any]) -> str:
-    """Return a short text that names a row uniquely within its table."""
-    shown = [key for key in ("eta", "shift", "zeta", "lambda", "theta", "cutoff") if key in row]
-    return f"{row['type']}({'-'.join(row['elements'])}; {', '.join(f'{key}={row[key]:.6g}' for key in shown)})"
+def labels(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a short text for each row, unique within the table: with more digits where six do not tell rows apart."""
+    short = [_label(row, 6) for row in table]
+    return short if len(set(short)) == len(short) else [_label(row, 17) for row in table]
+
+
+def _label(row: Mapping[str, Any], digits: int) -> str:
+    shown = [key for key in ("eta", "shift", "zeta", "lambda", "theta", "cos_scale", "cutoff") if key in row]
+    numbers = ", ".join(f"{key}={row[key]:.{digits}g}" for key in shown)
+    return f"{row['type']}({'-'.join(row['elements'])}; {numbers})"
 
 
 def species_index(numbers: np.ndarray, supported: np.ndarray) -> np.ndarray:
