@@ -111,7 +111,7 @@ def explicit_edges(atoms: Atoms, cutoff: float, images: int = 5) -> tuple[np.nda
     return np.array(row_ptr, np.int64), ends, np.concatenate(vectors)
 
 
-def slope(function, x: np.ndarray, direction: np.ndarray, step: float = 1e-3) -> np.ndarray:
+def slope(function, x: np.ndarray, direction: np.ndarray, step: float = 1e-4) -> np.ndarray:
     """Return the derivative of ``function`` at ``x`` along ``direction`` by the five-point formula."""
     near = function(x + step * direction) - function(x - step * direction)
     far = function(x + 2 * step * direction) - function(x - 2 * step * direction)

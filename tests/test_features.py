@@ -160,15 +160,15 @@ def test_jacobian_against_differences_and_its_own_products(name):
     dense = matrix.toarray()
     for _ in range(4):
         V, W = random.normal(size=(n, 3)), random.normal(size=(n, k))
-        assert_close(J.jvp(V), (dense @ V.ravel()).reshape(n, k), INVARIANT, scale=10)
+        assert_close(J.jvp(V), (dense @ V.ravel()).reshape(n, k), INVARIANT)
         assert_close(J.vjp(W), (dense.T @ W.ravel()).reshape(n, 3), INVARIANT, scale=10)
-        assert_close(J.jvp(V), slope(moved(f, atoms), atoms.positions, V), FEATURES_FD, scale=10)
+        assert_close(J.jvp(V), slope(moved(f, atoms), atoms.positions, V), FEATURES_FD)
     for atom in range(n):
         for axis in range(3):
             unit = np.zeros((n, 3))
             unit[atom, axis] = 1
             expected = slope(moved(f, atoms), atoms.positions, unit)
-            assert_close(dense[:, 3 * atom + axis], expected.ravel(), FEATURES_FD, scale=10)
+            assert_close(dense[:, 3 * atom + axis], expected.ravel(), FEATURES_FD)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -190,24 +190,25 @@ def test_images_of_the_only_atom_fold_back_to_a_zero_jacobian():
     assert_close(J.to_scipy().toarray(), np.zeros((G.size, 3)), INVARIANT)
 
 
-@pytest.mark.parametrize("kind", ["value", "derivative"])
-def test_functions_end_smoothly_at_the_cutoff(kind):
-    f = every_function()
-    for cutoff in sorted({row["cutoff"] for row in f.table}):
-        columns = [i for i, row in enumerate(f.table) if row["cutoff"] == cutoff]
-        angular = any("zeta" in f.table[i] for i in columns)
-        previous = None
-        for r in [cutoff - 1e-6, np.nextafter(cutoff, 0), cutoff, np.nextafter(cutoff, 9), cutoff + 1e-6]:
-            positions = [[0, 0, 0], [r, 0, 0]] + ([[0.3, 1.1, 0]] if angular else [])
-            atoms = Atoms("OHH"[: len(positions)], positions)
-            G, J = f.compute(atoms, jacobian=True)
-            dense = J.to_scipy().toarray().reshape(len(atoms), f.n_features, -1)[:, columns]
-            now = G[:, columns] if kind == "value" else dense
-            if previous is not None:  # fc falls as the square of the distance to the cutoff, its slope linearly
-                assert np.abs(now - previous).max() < (2e-11 if kind == "value" else 2e-5)
-            previous = now
-    pair = Atoms("OH", [[0, 0, 0], [f.cutoff, 0, 0]])
-    assert not f.compute(pair).any()
+@pytest.mark.parametrize("column", range(every_function().n_features))
+@pytest.mark.parametrize("apart", [False, True], ids=["centre to neighbour", "neighbour to neighbour"])
+def test_a_function_ends_smoothly_at_its_cutoff(column, apart):
+    full = every_function()
+    f = SymmetryFunctions.from_table(full.elements, [full.table[column]])
+    second = f.table[0]["elements"][-1]
+    for r in [f.cutoff - 1e-6, np.nextafter(f.cutoff, 0), f.cutoff, np.nextafter(f.cutoff, 9), f.cutoff + 1e-6]:
+        ends = [[-0.5 * r, 0.1, 0], [0.5 * r, 0.1, 0]] if apart else [[0.3, 1.1, 0], [r, 0, 0]]
+        atoms = Atoms(["O", f.table[0]["elements"][0], second], [[0, 0, 0], *ends])
+        if f.table[0]["type"] == "radial":
+            atoms = atoms[[0, 2]]  # the one neighbour at the cutoff
+        if apart and f.table[0]["type"] != "narrow":
+            continue  # only narrow functions know this distance
+        G, J = f.compute(atoms, jacobian=True)
+        # fc falls as the square of the distance to the cutoff, its slope linearly
+        assert abs(G[0, 0]) < 2e-11
+        assert np.abs(J.to_scipy().toarray()[0]).max() < 2e-5
+        if r >= f.cutoff:
+            assert G[0, 0] == 0
 
 
 # Angles of 0 and 180 degrees
@@ -275,7 +276,7 @@ def test_clean_ani_derivatives_equal_autograd_of_the_plain_formula_up_to_its_kin
 def test_a_scan_through_180_degrees_is_smooth():
     for f in smooth_sets():
         angles = np.concatenate([np.linspace(179.9, 180.1, 41), 180 + np.array([-2e-6, -1e-6, 0, 1e-6, 2e-6])])
-        angles.sort()
+        angles = np.unique(angles)
         blocks = [f.compute(bent(a), jacobian=True)[1].to_scipy().toarray() for a in angles]
         steps = np.deg2rad(np.diff(angles))
         slopes = [np.abs(b - a).max() / h for a, b, h in zip(blocks[:-1], blocks[1:], steps, strict=True)]
