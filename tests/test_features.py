@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import molecule
 
 from atomcore.features import ANI, SymmetryFunctions, preset
-from structures import (
+from feature_cases import (
     every_function,
     explicit_edges,
     named_structures,

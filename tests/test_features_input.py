@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import molecule
 
 from atomcore.features import ANI, Gaussian, SymmetryFunctions, preset
-from structures import every_function, water_cluster, water_crystal
+from feature_cases import every_function, water_cluster, water_crystal
 from tolerances import EXACT, assert_close
 
 ROW = {

@@ -35,7 +35,7 @@ void orthogonalise(const Basis& basis, int n, double (&star)[3][3], double (&mu)
 
 // Lenstra, Lenstra and Lovasz in three dimensions.
 void lll(Basis& basis, int n, const double (&original)[3][3]) {
-  constexpr double kLovasz = 0.75, kMaximumCoefficient = 1e15;
+  constexpr double kLovasz = 0.75, kMaximumCoefficient = 1e15;  // beyond it vectors are parallel to rounding
   double star[3][3], mu[3][3];
   int k = 1;
   for (int step = 0; k < n && step < 1000; ++step) {  // some 50 steps at most; the bound guards against round-off

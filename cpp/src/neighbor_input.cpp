@@ -1,5 +1,6 @@
 #include "src/neighbor_input.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -61,22 +62,21 @@ void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& 
   math::complete_cell(cell, periodic, completed);
 }
 
-// Every S of a pair obeys |S_k| <= largest difference of fractional coordinates + cutoff / height.
+// Shifts fit into 32 bits: |S_k| is at most the difference of two fractional coordinates, each bounded by |r| / height,
+// plus cutoff / height. The same bound keeps the integers of the lattice reduction far from overflow.
 void check_shifts(span<const double> positions, const double* completed, const std::uint8_t* pbc, double cutoff,
                   const std::string& where) {
-  double dual[9], heights[3];
+  double dual[9], heights[3], farthest = 0.0;
   math::dual_vectors(completed, dual);
   math::face_heights(dual, heights);
+  for (std::size_t i = 0; i < positions.size(); i += 3)
+    farthest = std::max(farthest, std::sqrt(math::dot(&positions[i], &positions[i])));
   for (int k = 0; k < 3; ++k) {
-    if (!pbc[k]) continue;
-    double farthest = 0.0;
-    for (std::size_t i = 0; i < positions.size(); i += 3)
-      farthest = std::max(farthest, std::abs(math::dot(&positions[i], dual + 3 * k)));
-    const double shift = 2.0 * farthest + cutoff / heights[k] + 1.0;
-    if (!(shift <= kLargestShift))
-      refuse("positions, cell and cutoff" + where + " need image shifts of up to " + number(shift) + " along axis " +
-             std::to_string(k) + "; at most " + number(kLargestShift) + " are supported: wrap the positions into the "
-             "cell or use a smaller cutoff");
+    const double shift = (2.0 * farthest + cutoff) / heights[k] + 1.0;
+    if (pbc[k] && !(shift <= kLargestShift))
+      refuse("positions, cell and cutoff" + where + " may need image shifts of up to " + number(shift) +
+             " along axis " + std::to_string(k) + "; at most " + number(kLargestShift) +
+             " are supported: wrap the positions into the cell or use a smaller cutoff");
   }
 }
 

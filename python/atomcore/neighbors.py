@@ -1,6 +1,6 @@
 """Neighbour lists in any cell.
 
-The lists are full (both directions of every pair), sorted by centre and within a centre by neighbour and shift, and hold
+The lists are full (both directions of every pair), sorted by centre and then by neighbour and shift, and hold
 every pair with a distance strictly below the cutoff: images of other atoms, images of the atom itself, and atoms that
 coincide. Cells may be smaller than the cutoff, skewed, left-handed or missing; axes without periodicity do not wrap,
 whatever their lattice vectors are.

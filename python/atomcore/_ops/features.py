@@ -1,5 +1,6 @@
 """The features of edge vectors and their first and second derivatives as torch operators."""
 
+import numpy as np
 import torch
 
 from atomcore import _core
@@ -10,7 +11,7 @@ _GRAPH = "Tensor species, Tensor row_ptr, Tensor neighbor, Tensor D"
 _N_FIXED = 6  # plan and graph, which carry no gradient
 
 
-def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int):
+def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the plan's arrays after checking them against the number of features the caller counts on."""
     ints_, reals = array("table", table, (torch.int32,), None), array("parameters", parameters, (torch.float64,), None)
     if len(ints_) < 2 or ints_[1] != n_features:
@@ -18,7 +19,7 @@ def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int):
     return ints_, reals
 
 
-def graph_arrays(table, species, row_ptr, neighbor, D):
+def graph_arrays(table, species, row_ptr, neighbor, D) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the checked arrays of a graph and its edge vectors."""
     graph = (
         array("species", species, (torch.int32,), None),
