@@ -8,9 +8,18 @@ import numpy as np
 
 from atomcore import _core
 from atomcore._arrays import as_structure
-from atomcore._threads import default_threads
+from atomcore._threads import resolve_threads
 from atomcore.features.jacobian import Jacobian
-from atomcore.features.table import Row, angular_row, ani_row, compile_table, label, radial_row, species_index
+from atomcore.features.table import (
+    Row,
+    angular_row,
+    ani_row,
+    as_number,
+    compile_table,
+    labels,
+    radial_row,
+    species_index,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +108,7 @@ class SymmetryFunctions:
     @property
     def labels(self) -> list[str]:
         """A readable, unique name for each column."""
-        return [label(row) for row in self.table]
+        return labels(self.table)
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -138,7 +147,7 @@ class SymmetryFunctions:
             An element that the functions do not know, coincident atoms, or malformed input.
         """
         structure = as_structure(atoms)
-        threads = default_threads() if threads is None else threads
+        threads = resolve_threads(threads)
         species = species_index(structure.numbers, self.numbers)
         pointer = np.array([0, len(species)], np.int64)
         cell, pbc = structure.cell[None], structure.pbc[None].astype(np.uint8)
@@ -302,7 +311,12 @@ def _plain(function: Mapping[str, Any], cutoff: float, normalized: bool) -> dict
     own = {"cutoff": cutoff, **function}
     if "eta" not in own:
         raise ValueError(f"features: function {dict(function)} names no eta")
-    return {**own, "eta": own["eta"] / own["cutoff"] ** 2 if normalized else own["eta"]}
+    if not normalized:
+        return own
+    radius = as_number("cutoff", own["cutoff"])
+    if not 0 < radius < np.inf:
+        raise ValueError(f"features: cutoff is {radius}; accepted: a finite length > 0 in A")
+    return {**own, "eta": as_number("eta", own["eta"]) / radius**2}
 
 
 def _refuse_coincident(D: np.ndarray, row_ptr: np.ndarray, neighbor: np.ndarray) -> None:
