@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import shared_data
 
 import atomcore
 from atomcore.data import Dataset, check_consistency, load, sample
 from atomcore.units import energy_factors, length_factors
+from helpers import shared_data
 
 KCAL = 1.0 / energy_factors()["kcal/mol"]  # kcal/mol in an eV
 HARTREE, BOHR = energy_factors()["Hartree"], length_factors()["Bohr"]
@@ -21,7 +21,7 @@ def glycol() -> Dataset:
 
 
 def springs(seed: int, n: int = 60, offset: float = 0.0, periodic: bool = False) -> Dataset:
-    """Return five argon atoms, all bound by anharmonic springs, wandering by small random steps; wrapped if periodic."""
+    """Return five argon atoms bound by anharmonic springs, wandering by small random steps, wrapped if periodic."""
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     rest = 3.0 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], float)

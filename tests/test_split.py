@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from helpers import shared_data
 
 import atomcore
 from atomcore.data import Dataset, Split
+from helpers import shared_data
 
 
 def atoms_of_hydrogen(n: int) -> Dataset:

@@ -1,9 +1,9 @@
 """Units of data files."""
 
 import pytest
-from tolerances import REFERENCE, assert_close
 
 from atomcore.units import energy_factors, length_factors, parse_units
+from tolerances import REFERENCE, assert_close
 
 # CODATA 2014, as ASE has them.
 HARTREE, BOHR, KCAL_MOL = 27.211386024367243, 0.5291772105638411, 0.043364104241800934
