@@ -205,8 +205,7 @@ def test_damaged_npz_is_noticed(tmp_path):
             dataset = load(bad, units="eV, Angstrom")
         except (atomcore.AtomcoreError, ValueError):
             continue
-        if dataset.forces is not None:  # else the name of an optional array was hit
-            assert dataset.sha256 == expected.sha256, f"bit {bit}"
+        assert dataset.sha256 == expected.sha256, f"bit {bit}"  # some bits, such as dates, mean nothing
 
 
 # files that ASE reads

@@ -244,15 +244,32 @@ def _open_npz(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     arrays = {}
     try:
         with zipfile.ZipFile(file) as archive:
-            for key in keys:
-                if f"{key}.npy" in archive.namelist():
-                    content = io.BytesIO(archive.read(f"{key}.npy"))
-                    arrays[key] = _parse_npy(file, key, content)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            _check_table_of_contents(file, archive)
+            for name in archive.namelist():
+                # Opening compares the name with the table of contents, so that no array is missed for a damaged name.
+                with archive.open(name) as member:
+                    if (key := name.removesuffix(".npy")) in keys:
+                        arrays[key] = _parse_npy(file, key, io.BytesIO(member.read()))
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeError,
+    ) as error:
         raise AtomcoreError(f"{file.name} is damaged or no npz file: {error}") from error
-    except zlib.error as error:
-        raise AtomcoreError(f"{file.name} is damaged: {error}") from error
     return arrays
+
+
+def _check_table_of_contents(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raise unless the archive lists as many members as its end record says: a damaged length hides the last ones."""
+    with file.open("rb") as handle:
+        handle.seek(-12 - len(archive.comment), os.SEEK_END)
+        declared = int.from_bytes(handle.read(2), "little")
+    if declared != len(archive.infolist()):
+        raise zipfile.BadZipFile(f"{len(archive.infolist())} of {declared} arrays are listed")
 
 
 def _parse_npy(file: Path, key: str, content: io.BytesIO) -> np.ndarray:
