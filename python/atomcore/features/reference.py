@@ -57,12 +57,15 @@ def reference_features(
         if row["cutoff_function"] != "cosine":
             raise ValueError(f"cutoff_function is {row['cutoff_function']!r}; accepted: 'cosine'")
         wanted = sorted(list(elements).index(symbol) for symbol in row["elements"])
+        inside = _length(D) < row["cutoff"]  # beyond it a function and all its derivatives are 0
         if row["type"] == "radial":
-            keep = end == wanted[0]
+            keep = inside & (end == wanted[0])
             terms, owner = _radial_terms(row, D[keep]), centre[keep]
         else:
             j, k = end[first], end[second]
-            keep = (torch.minimum(j, k) == wanted[0]) & (torch.maximum(j, k) == wanted[1])
+            keep = (
+                inside[first] & inside[second] & (torch.minimum(j, k) == wanted[0]) & (torch.maximum(j, k) == wanted[1])
+            )
             terms, owner = _pair_terms(row, D[first[keep]], D[second[keep]]), centre[first[keep]]
         columns.append(row["prefactor"] * D.new_zeros(n_rows).index_add(0, owner, terms))
     return torch.stack(columns, dim=1)
