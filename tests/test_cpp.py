@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from helpers import REPOSITORY
 
 SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
@@ -37,7 +38,7 @@ def run(command: list[str], **environment: str) -> None:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("cpp"), "-DCMAKE_BUILD_TYPE=Release")
+    return build(tmp_path_factory.mktemp("cpp"), "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
 
 
 @pytest.mark.parametrize("name", [source.stem for source in SOURCES])
