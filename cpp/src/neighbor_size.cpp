@@ -1,0 +1,55 @@
+#include "src/neighbor_size.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <limits>
+
+#include "math/cell.hpp"
+#include "src/error.hpp"
+
+namespace atomcore {
+namespace {
+
+double extent_along(span<const double> positions, const double* unit) {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  for (std::size_t i = 0; i < positions.size(); i += 3) {
+    const double x = math::dot(&positions[i], unit);
+    low = std::min(low, x);
+    high = std::max(high, x);
+  }
+  return positions.empty() ? 0.0 : high - low;
+}
+
+}  // namespace
+
+double estimate_pairs(span<const double> positions, const Lattice& lattice, double cutoff) {
+  constexpr double kBall[4] = {1.0, 2.0, 1.772453850905516,
+                               1.611991954016470};  // edge of a cube as large as the unit ball
+  const auto n = static_cast<double>(positions.size() / 3);
+  const double* const edge = kBall + (lattice.periodic[0] + lattice.periodic[1] + lattice.periodic[2]);
+  double own = 1.0, all = n;  // what an atom sees: its own images; all atoms, spread evenly
+  for (int k = 0; k < 3; ++k) {
+    const double images = *edge * cutoff / lattice.heights[k];
+    own *= lattice.periodic[k] ? std::max(1.0, images) : 1.0;
+    all *= lattice.periodic[k] ? images : std::min(1.0, cutoff / extent_along(positions, lattice.vectors + 3 * k));
+  }
+  return n * std::max(own, all);
+}
+
+double physical_memory() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+void check_pair_count(double pairs, double memory) {
+  if (pairs <= kMaximumPairs && pairs * kBytesPerPair <= memory) return;
+  char text[320];
+  std::snprintf(text, sizeof text,
+                "cutoff and cell give a neighbor list of about %.3g pairs (%.3g GB); at most %.0f pairs are supported "
+                "and this machine has %.3g GB: use a smaller cutoff or fewer atoms at a time",
+                pairs, pairs * kBytesPerPair * 1e-9, kMaximumPairs, memory * 1e-9);
+  throw Error(ErrorCode::out_of_memory, text);
+}
+
+}  // namespace atomcore
