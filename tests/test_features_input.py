@@ -170,10 +170,13 @@ def test_coincident_atoms_are_refused_by_index():
 
 
 def test_barely_distinct_atoms_give_finite_features():
-    for gap in (1e-3, 1e-8, 1e-150):
+    for gap in (1e-3, 2e-6):
         G, J = every_function().compute(Atoms("OHH", [[0, 0, 0], [gap, 0, 0], [0.3, 1.0, 0]]), jacobian=True)
         assert np.isfinite(G).all()
         assert np.isfinite(J.to_scipy().toarray()).all()
+    for gap in (9e-7, 1e-17, 1e-150):  # seen from a third atom they coincide: no finite derivative
+        with pytest.raises(ValueError, match="atoms 0 and 1"):
+            every_function().compute(Atoms("OHH", [[0, 0, 0], [gap, 0, 0], [0.3, 1.0, 0]]))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 2.5, "2", True])

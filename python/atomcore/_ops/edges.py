@@ -81,11 +81,13 @@ define(
 )
 differentiate(
     "edge_vectors",
+    (0, 1),
     lambda ctx, g_D: (*torch.ops.atomcore.edge_scatter(g_D, *ctx.saved_tensors), None, None, None, None),
     _save_graph,
 )
 differentiate(
     "edge_scatter",
+    (0,),
     lambda ctx, u_pos, u_cell: (
         torch.ops.atomcore.edge_vectors(u_pos, u_cell, *ctx.saved_tensors),
         None,

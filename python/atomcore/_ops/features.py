@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from atomcore import _core
+from atomcore._arrays import check_edge_vectors
 from atomcore._ops.library import FLOATS, array, define, differentiate, ints, threads
 
 _PLAN = "Tensor table, Tensor parameters, int n_features"
@@ -27,7 +28,9 @@ def graph_arrays(table, species, row_ptr, neighbor, D) -> tuple[np.ndarray, np.n
         ints("neighbor", neighbor, None),
     )
     _core.check_graph(table, *graph)
-    return (*graph, array("D", D, FLOATS, len(neighbor), 3))
+    vectors = array("D", D, FLOATS, len(neighbor), 3)
+    check_edge_vectors(vectors, graph[1], graph[2])
+    return (*graph, vectors)
 
 
 def _same_type(name: str, tensor: torch.Tensor, D: torch.Tensor, *shape: int):
@@ -109,7 +112,7 @@ define(f"features({_PLAN}, {_GRAPH}) -> Tensor", _features, _rows_fake)
 define(f"features_vjp({_PLAN}, {_GRAPH}, Tensor g) -> Tensor", _features_vjp, _edges_fake)
 define(f"features_jvp({_PLAN}, {_GRAPH}, Tensor v) -> Tensor", _features_jvp, _rows_fake)
 define(f"features_hvp({_PLAN}, {_GRAPH}, Tensor g, Tensor v) -> Tensor", _features_hvp, _edges_fake)
-differentiate("features", _features_backward, _save)
-differentiate("features_vjp", _features_vjp_backward, _save)
-differentiate("features_jvp", _features_jvp_backward, _save)
-differentiate("features_hvp", _features_hvp_backward, _save)
+differentiate("features", (_N_FIXED,), _features_backward, _save)
+differentiate("features_vjp", (_N_FIXED, _N_FIXED + 1), _features_vjp_backward, _save)
+differentiate("features_jvp", (_N_FIXED, _N_FIXED + 1), _features_jvp_backward, _save)
+differentiate("features_hvp", (_N_FIXED, _N_FIXED + 1, _N_FIXED + 2), _features_hvp_backward, _save)

@@ -31,6 +31,10 @@ def _features_jacobian_fake(table, parameters, n_features, species, row_ptr, nei
     )
 
 
+def _features_jacobian_backward(ctx, *grads):
+    raise RuntimeError("atomcore: the stored Jacobian is not differentiable in D; use features and its derivatives.")
+
+
 def _stored(
     table, parameters, n_features, n_edges, row_ptr, edge_class, row_offset, values, rows
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -91,7 +95,8 @@ define(
     _features_jacobian,
     _features_jacobian_fake,
 )
+differentiate("features_jacobian", (6,), _features_jacobian_backward, lambda ctx, inputs, output: None)
 define(f"jacobian_vjp({_STORED}, Tensor g) -> Tensor", _jacobian_vjp, _vjp_fake)
 define(f"jacobian_jvp({_STORED}, Tensor v) -> Tensor", _jacobian_jvp, _jvp_fake)
-differentiate("jacobian_vjp", _backward(torch.ops.atomcore.jacobian_jvp), _save)
-differentiate("jacobian_jvp", _backward(torch.ops.atomcore.jacobian_vjp), _save)
+differentiate("jacobian_vjp", (_N_FIXED,), _backward(torch.ops.atomcore.jacobian_jvp), _save)
+differentiate("jacobian_jvp", (_N_FIXED,), _backward(torch.ops.atomcore.jacobian_vjp), _save)

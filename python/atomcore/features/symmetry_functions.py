@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from atomcore import _core
-from atomcore._arrays import as_structure
+from atomcore._arrays import as_structure, check_edge_vectors
 from atomcore._threads import resolve_threads
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.table import (
@@ -153,7 +153,7 @@ class SymmetryFunctions:
         cell, pbc = structure.cell[None], structure.pbc[None].astype(np.uint8)
         row_ptr, neighbor, shift = _core.neighbor_list(structure.positions, cell, pbc, pointer, self.cutoff, threads)
         D = _core.edge_vectors(structure.positions, cell, pointer, row_ptr, neighbor, shift, threads)
-        _refuse_coincident(D, row_ptr, neighbor)
+        check_edge_vectors(D, row_ptr, neighbor)
         graph = (*self.plan, species, row_ptr, neighbor, D)
         G = _core.features(*graph, threads)
         if not jacobian:
@@ -317,10 +317,3 @@ def _plain(function: Mapping[str, Any], cutoff: float, normalized: bool) -> dict
     if not 0 < radius < np.inf:
         raise ValueError(f"features: cutoff is {radius}; accepted: a finite length > 0 in A")
     return {**own, "eta": as_number("eta", own["eta"]) / radius**2}
-
-
-def _refuse_coincident(D: np.ndarray, row_ptr: np.ndarray, neighbor: np.ndarray) -> None:
-    zero = np.flatnonzero(~D.any(axis=1))
-    if zero.size:
-        centre = int(np.searchsorted(row_ptr, zero[0], side="right")) - 1
-        raise ValueError(f"atoms {centre} and {int(neighbor[zero[0]])} are at the same position")
