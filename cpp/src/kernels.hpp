@@ -19,6 +19,12 @@ struct Graph {
   std::int64_t n_rows() const { return static_cast<std::int64_t>(row_ptr.size()) - 1; }
 };
 
+// A plan is two flat arrays, made by compile_features (feature_plan.hpp).
+struct Plan {
+  span<const std::int32_t> table;
+  span<const double> parameters;
+};
+
 namespace cpu {
 
 // ---- neighbors.cpp ---------------------------------------------------------------------------------------------------
@@ -46,12 +52,7 @@ void edge_scatter(span<const T> g_D, span<const std::int64_t> structure_ptr, spa
                   span<T> g_cells, int n_threads);
 
 // ---- features.cpp ----------------------------------------------------------------------------------------------------
-// A plan is two flat arrays, made by compile_features (feature_plan.hpp); D [P,3]; G, g [n_rows,K]; v [P,3].
-struct Plan {
-  span<const std::int32_t> table;
-  span<const double> parameters;
-};
-
+// D, v [P,3]; G, g [n_rows,K].
 template <typename T>
 void features(Plan plan, const Graph& graph, span<const T> D, span<T> G, int n_threads);
 template <typename T>  // g_D[P,3] = J^T g
@@ -64,6 +65,7 @@ void features_hvp(Plan plan, const Graph& graph, span<const T> D, span<const T> 
 
 // ---- features_jacobian.cpp -------------------------------------------------------------------------------------------
 // Edge-blocked sparse Jacobian: edge e holds d G[centre, c] / d D[e] for the columns c of its class (feature_plan.hpp).
+// edge_class [P]; row_offset [n_rows + 1] counts the blocks of 3 values ahead of each row.
 template <typename T>
 void edge_classes(Plan plan, const Graph& graph, span<const T> D, span<std::int32_t> edge_class,
                   span<std::int64_t> row_offset, int n_threads);

@@ -1,1 +1,1 @@
-#include "kernels.hpp"
+#include "src/kernels.hpp"

@@ -1,0 +1,71 @@
+// The factors of which every symmetry function is a product (Behler, J. Chem. Phys. 134, 074106 (2011); Smith et al.,
+// Chem. Sci. 8, 3192 (2017)), each with its derivative in its own variable:
+//
+//   radial            exp(-eta (r - shift)^2) fc(r)
+//   narrow (G4)       2^(1-zeta) (1 + lambda cos)^zeta exp(-eta [(a-s)^2 + (b-s)^2 + (q-s)^2]) fc(a) fc(b) fc(q)
+//   wide (G5)         the same without q
+//   ANI angular       2^(1-zeta) (1 + cos(theta - theta_s))^zeta exp(-eta ((a+b)/2 - s)^2) fc(a) fc(b)
+//
+// a, b are the distances from the centre to the two neighbours, q the distance between these, theta the angle.
+#pragma once
+
+#include <limits>
+
+#include "math/dual.hpp"
+
+namespace atomcore::math {
+
+// fc(r) = (1 + cos(pi r / rc)) / 2 for r < rc; the caller leaves out r >= rc.
+template <typename T>
+AC_HD Jet<T> cosine_cutoff(const T& r, plain_t<T> rc) {
+  using U = plain_t<T>;
+  const U k = static_cast<U>(kPi) / rc;
+  const T x = k * r;
+  return {U(0.5) * (U(1) + cos(x)), (U(-0.5) * k) * sin(x)};
+}
+
+template <typename T>
+AC_HD Jet<T> gaussian(const T& r, plain_t<T> eta, plain_t<T> shift) {
+  using U = plain_t<T>;
+  const T x = r - shift;
+  const T f = exp((-eta) * (x * x));
+  return {f, (U(-2) * eta) * (x * f)};
+}
+
+template <typename T>
+AC_HD Jet<T> product(const Jet<T>& a, const Jet<T>& b) {
+  return {a.f * b.f, a.d * b.f + a.f * b.d};
+}
+
+// ((1 + lambda c) / 2)^zeta and its derivative in c; twice this is Behler's 2^(1-zeta) (1 + lambda c)^zeta.
+template <typename T>
+AC_HD Jet<T> behler_angle(const T& c, plain_t<T> zeta, plain_t<T> lambda) {
+  using U = plain_t<T>;
+  const T u = U(0.5) * (U(1) + lambda * c);
+  const T p = power(u, zeta - U(1));
+  return {p * u, (U(0.5) * zeta * lambda) * p};
+}
+
+// sqrt(1 - (scale c)^2) from sin2 = 1 - c^2. At scale 1 it has a kink at 0 and 180 degrees, where this returns the
+// constant 0: the derivative of the sine term is defined as 0 there.
+template <typename T>
+AC_HD T scaled_sine(const T& sin2, plain_t<T> scale) {
+  using U = plain_t<T>;
+  constexpr U noise = U(32) * std::numeric_limits<U>::epsilon();
+  const T s2 = (U(1) - scale * scale) + (scale * scale) * sin2;
+  return value(s2) > noise * noise ? sqrt(s2) : T(0);
+}
+
+// ((1 + cos(theta - theta_s)) / 2)^zeta and its derivative in c, by the addition formula; theta = acos(scale c).
+template <typename T>
+AC_HD Jet<T> ani_angle(const T& c, const T& sine, plain_t<T> zeta, plain_t<T> cos_s, plain_t<T> sin_s,
+                       plain_t<T> scale) {
+  using U = plain_t<T>;
+  const T u = U(0.5) * (U(1) + ((scale * cos_s) * c + sin_s * sine));
+  const T p = power(u, zeta - U(1));
+  T du = T(scale * cos_s);
+  if (value(sine) > U(0)) du = du - (scale * scale * sin_s) * (c / sine);
+  return {p * u, (U(0.5) * zeta) * (p * du)};
+}
+
+}  // namespace atomcore::math

@@ -1,0 +1,224 @@
+#include "src/feature_plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <sstream>
+#include <tuple>
+
+#include "math/scalar.hpp"
+#include "src/error.hpp"
+
+namespace atomcore {
+namespace {
+
+using namespace plan_layout;
+
+[[noreturn]] void refuse(std::size_t row, const char* name, double given, const char* accepted) {
+  std::ostringstream text;
+  text << "features: row " << row << " has " << name << " = " << given << "; accepted: " << accepted;
+  throw Error(ErrorCode::invalid_value, text.str());
+}
+
+void check_row(const FeatureRow& row, std::size_t index, int n_species) {
+  const bool radial = row.type == static_cast<std::int32_t>(FunctionType::radial);
+  if (row.type < 0 || row.type > 3) refuse(index, "type", row.type, "0 (radial), 1 (narrow), 2 (wide), 3 (ani)");
+  if (row.a < 0 || row.a >= n_species) refuse(index, "first element", row.a, "an index into the elements");
+  if (radial ? row.b != -1 : (row.b < row.a || row.b >= n_species))
+    refuse(index, "second element", row.b, "-1 for radial functions, otherwise an index not below the first");
+  if (!std::isfinite(row.prefactor)) refuse(index, "prefactor", row.prefactor, "a finite number");
+  if (!(row.eta >= 0) || !std::isfinite(row.eta)) refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");
+  if (!std::isfinite(row.shift)) refuse(index, "shift", row.shift, "a finite length in A");
+  if (!(row.cutoff > 0) || !std::isfinite(row.cutoff)) refuse(index, "cutoff", row.cutoff, "a finite length > 0 in A");
+  if (radial) return;
+  if (!(row.zeta >= 1) || !std::isfinite(row.zeta)) refuse(index, "zeta", row.zeta, "a finite number >= 1");
+  if (row.type == static_cast<std::int32_t>(FunctionType::ani)) {
+    if (!std::isfinite(row.angle)) refuse(index, "theta", row.angle, "a finite angle in radians");
+    if (!(row.cos_scale > 0 && row.cos_scale <= 1)) refuse(index, "cos_scale", row.cos_scale, "0 < cos_scale <= 1");
+  } else if (!(std::abs(row.angle) <= 1)) {
+    refuse(index, "lambda", row.angle, "-1 <= lambda <= 1");
+  }
+}
+
+// Position of `item` in `list`, appended if it is new.
+template <typename T>
+std::size_t position(std::vector<T>& list, const T& item) {
+  const auto found = std::find(list.begin(), list.end(), item);
+  if (found != list.end()) return static_cast<std::size_t>(found - list.begin());
+  list.push_back(item);
+  return list.size() - 1;
+}
+
+using Shell = std::array<double, kShellStride>;
+using Angle = std::array<double, kAngleStride>;
+
+struct RadialGroup {
+  std::int32_t species, cutoff;
+  std::vector<std::array<double, kRadialStride>> functions;
+  std::vector<std::int32_t> columns;
+};
+
+struct Cell {
+  std::size_t shell, angle;
+  double prefactor;
+  std::int32_t column;
+};
+
+struct AngularGroup {
+  std::int32_t type, a, b, cutoff;
+  std::vector<Shell> shells;
+  std::vector<Angle> angles;
+  std::vector<Cell> cells;
+};
+
+struct Groups {
+  std::vector<double> cutoffs;
+  std::vector<RadialGroup> radial;
+  std::vector<AngularGroup> angular;
+};
+
+Angle angle_parameters(const FeatureRow& row) {
+  if (row.type == static_cast<std::int32_t>(FunctionType::ani))
+    return {row.zeta, std::cos(row.angle), std::sin(row.angle), row.cos_scale};
+  return {row.zeta, row.angle, 0.0, 1.0};
+}
+
+// The formulas leave out the factor 2 of 2^(1-zeta) (1 + x)^zeta = 2 ((1 + x)/2)^zeta; it goes into the prefactor.
+constexpr double kAngularFactor = 2.0;
+
+void add_angular(Groups& groups, const FeatureRow& row, std::int32_t cutoff, std::int32_t column) {
+  auto group = std::find_if(groups.angular.begin(), groups.angular.end(), [&](const AngularGroup& g) {
+    return g.type == row.type && g.a == row.a && g.b == row.b && g.cutoff == cutoff;
+  });
+  if (group == groups.angular.end())
+    group = groups.angular.insert(group, AngularGroup{row.type, row.a, row.b, cutoff, {}, {}, {}});
+  const std::size_t shell = position(group->shells, Shell{row.eta, row.shift});
+  const std::size_t angle = position(group->angles, angle_parameters(row));
+  group->cells.push_back({shell, angle, kAngularFactor * row.prefactor, column});
+}
+
+void add_radial(Groups& groups, const FeatureRow& row, std::int32_t cutoff, std::int32_t column) {
+  auto group = std::find_if(groups.radial.begin(), groups.radial.end(),
+                            [&](const RadialGroup& g) { return g.species == row.a && g.cutoff == cutoff; });
+  if (group == groups.radial.end()) group = groups.radial.insert(group, RadialGroup{row.a, cutoff, {}, {}});
+  group->functions.push_back({row.prefactor, row.eta, row.shift});
+  group->columns.push_back(column);
+}
+
+Groups group_rows(span<const FeatureRow> rows, int n_species) {
+  Groups groups;
+  std::set<std::tuple<int, int, int, double, double, double, double, double, double>> seen;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const FeatureRow& r = rows[i];
+    check_row(r, i, n_species);
+    if (!seen.insert({r.type, r.a, r.b, r.eta, r.shift, r.zeta, r.angle, r.cos_scale, r.cutoff}).second)
+      throw Error(ErrorCode::invalid_value, "features: row " + std::to_string(i) + " repeats an earlier function");
+    groups.cutoffs.push_back(r.cutoff);
+  }
+  std::sort(groups.cutoffs.begin(), groups.cutoffs.end());
+  groups.cutoffs.erase(std::unique(groups.cutoffs.begin(), groups.cutoffs.end()), groups.cutoffs.end());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto found = std::lower_bound(groups.cutoffs.begin(), groups.cutoffs.end(), rows[i].cutoff);
+    const auto cutoff = static_cast<std::int32_t>(found - groups.cutoffs.begin());
+    const auto add = rows[i].b < 0 ? add_radial : add_angular;
+    add(groups, rows[i], cutoff, static_cast<std::int32_t>(i));
+  }
+  return groups;
+}
+
+// Writes the lists of a plan behind one another and hands out their offsets.
+class Writer {
+ public:
+  explicit Writer(std::size_t record_ints) { plan.table.assign(record_ints, 0); }
+  template <typename List>
+  std::int32_t ints(const List& list) {
+    const auto offset = static_cast<std::int32_t>(plan.table.size());
+    plan.table.insert(plan.table.end(), list.begin(), list.end());
+    return offset;
+  }
+  template <typename List>
+  std::int32_t reals(const List& list) {
+    const auto offset = static_cast<std::int32_t>(plan.parameters.size());
+    for (const auto& item : list) plan.parameters.insert(plan.parameters.end(), item.begin(), item.end());
+    return offset;
+  }
+  void record(std::initializer_list<std::int32_t> values) {
+    std::copy(values.begin(), values.end(), plan.table.begin() + static_cast<std::ptrdiff_t>(next_));
+    next_ += values.size();
+  }
+  FeaturePlan plan;
+
+ private:
+  std::size_t next_ = 0;
+};
+
+struct ShellKey {
+  std::int32_t type, cutoff;
+  std::vector<Shell> shells;
+  bool operator==(const ShellKey& o) const { return type == o.type && cutoff == o.cutoff && shells == o.shells; }
+};
+
+void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set) {
+  std::vector<std::int32_t> columns, cells;
+  std::vector<std::array<double, 1>> prefactors;
+  for (const Cell& cell : group.cells) {
+    columns.push_back(cell.column);
+    cells.push_back(static_cast<std::int32_t>(cell.shell * group.angles.size() + cell.angle));
+    prefactors.push_back({cell.prefactor});
+  }
+  const std::int32_t angles = out.reals(group.angles);
+  const std::int32_t column_list = out.ints(columns);
+  const std::int32_t cell_list = out.ints(cells);
+  out.record({static_cast<std::int32_t>(shell_set), group.a, group.b, static_cast<std::int32_t>(group.angles.size()),
+              angles, static_cast<std::int32_t>(cells.size()), column_list, cell_list, out.reals(prefactors)});
+}
+
+// The columns that an edge to `species` inside the cutoffs `level` and larger can change.
+void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, std::int32_t level) {
+  std::vector<std::int32_t> columns, first;
+  const auto add = [&](bool active, const auto& list, auto column_of) {
+    first.push_back(active ? static_cast<std::int32_t>(columns.size()) : -1);
+    if (active)
+      for (const auto& item : list) columns.push_back(column_of(item));
+  };
+  for (const RadialGroup& g : groups.radial)
+    add(g.species == species && g.cutoff >= level, g.columns, [](std::int32_t c) { return c; });
+  for (const AngularGroup& g : groups.angular)
+    add((g.a == species || g.b == species) && g.cutoff >= level, g.cells, [](const Cell& c) { return c.column; });
+  const std::int32_t column_list = out.ints(columns);
+  out.record({static_cast<std::int32_t>(columns.size()), column_list, out.ints(first)});
+}
+
+}  // namespace
+
+FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
+  if (n_species < 1) throw Error(ErrorCode::invalid_value, "features: elements is empty; accepted: at least one");
+  if (rows.empty()) throw Error(ErrorCode::invalid_value, "features: the table is empty; accepted: at least one row");
+  const Groups groups = group_rows(rows, n_species);
+  std::vector<ShellKey> shell_sets;
+  std::vector<std::size_t> shell_set_of;
+  for (const AngularGroup& g : groups.angular)
+    shell_set_of.push_back(position(shell_sets, ShellKey{g.type, g.cutoff, g.shells}));
+
+  const auto levels = static_cast<std::int32_t>(groups.cutoffs.size()) + 1;
+  Writer out(kHeader + groups.radial.size() * kRadialSize + shell_sets.size() * kShellSize +
+             groups.angular.size() * kAngularSize + static_cast<std::size_t>(n_species * levels) * kClassSize);
+  out.plan.parameters = groups.cutoffs;
+  out.record({n_species, static_cast<std::int32_t>(rows.size()), levels - 1,
+              static_cast<std::int32_t>(groups.radial.size()), static_cast<std::int32_t>(shell_sets.size()),
+              static_cast<std::int32_t>(groups.angular.size())});
+  for (const RadialGroup& g : groups.radial) {
+    const std::int32_t parameters = out.reals(g.functions);
+    out.record({g.species, g.cutoff, static_cast<std::int32_t>(g.columns.size()), parameters, out.ints(g.columns)});
+  }
+  for (const ShellKey& s : shell_sets)
+    out.record({s.type, s.cutoff, static_cast<std::int32_t>(s.shells.size()), out.reals(s.shells)});
+  for (std::size_t i = 0; i < groups.angular.size(); ++i) write_angular(out, groups.angular[i], shell_set_of[i]);
+  for (std::int32_t species = 0; species < n_species; ++species)
+    for (std::int32_t level = 0; level < levels; ++level) write_edge_class(out, groups, species, level);
+  return std::move(out.plan);
+}
+
+}  // namespace atomcore

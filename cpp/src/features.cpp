@@ -1,0 +1,180 @@
+
+#include "src/feature_loops.hpp"
+#include "src/parallel.hpp"
+
+namespace atomcore::cpu {
+namespace {
+
+using math::Dual;
+using math::plain_t;
+
+constexpr std::int64_t kGrain = 16;  // centres a thread must have to be worth starting
+
+// G_row[K] of one centre.
+template <typename T>
+void forward_centre(const PlanView<plain_t<T>>& plan, Centre<T>& centre, std::vector<T>& cells, T* G) {
+  for (const auto& group : plan.radial)
+    for (std::size_t i = centre.all.first[group.species]; i < centre.all.first[group.species + 1]; ++i) {
+      const T& r = centre.all.list[i].r;
+      if (!(math::value(r) < group.cutoff)) continue;
+      const T fc = math::cosine_cutoff(r, group.cutoff).f;
+      const auto* p = group.parameters;
+      for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride)
+        G[group.columns[f]] += p[0] * (math::gaussian(r, p[1], p[2]).f * fc);
+    }
+  for_each_triplet<false>(
+      plan, centre,
+      [&](std::size_t) { cells.assign(centre.triplet.S.size() * centre.triplet.A.size(), T(0)); },
+      [&](const Triplet<T>& t) {
+        T* cell = cells.data();
+        for (const T& s : t.S)
+          for (const T& a : t.A) *cell++ += s * a;
+      },
+      [&](std::size_t i) {
+        const auto& group = plan.angular[i];
+        for (int c = 0; c < group.n_columns; ++c) G[group.columns[c]] += group.prefactors[c] * cells[group.cells[c]];
+      });
+}
+
+// Contracts the cells' cotangents with one triplet into the four numbers dE/da, dE/db, dE/dq, dE/dcos.
+template <typename T, typename U>
+TripletGradient<T> contract(const Triplet<T>& t, const U* g) {
+  T in_a(0), in_b(0), in_q(0), in_c(0);
+  for (std::size_t s = 0; s < t.S.size(); ++s) {
+    T w(0), w_c(0);
+    for (std::size_t z = 0; z < t.A.size(); ++z, ++g) {
+      w += *g * t.A[z];
+      w_c += *g * t.A_c[z];
+    }
+    in_a += w * t.S_a[s];
+    in_b += w * t.S_b[s];
+    in_q += w * t.S_q[s];
+    in_c += w_c * t.S[s];
+  }
+  return triplet_gradient(t, in_a, in_b, in_q, in_c);
+}
+
+// g_D[edges of the row] of one centre from its cotangent g[K].
+template <typename T, typename U = plain_t<T>>
+void vjp_centre(const PlanView<U>& plan, Centre<T>& centre, std::vector<U>& cells, const U* g, Vec3<T>* g_D) {
+  for (const auto& group : plan.radial)
+    for (std::size_t i = centre.all.first[group.species]; i < centre.all.first[group.species + 1]; ++i) {
+      const Neighbor<T>& n = centre.all.list[i];
+      if (!(math::value(n.r) < group.cutoff)) continue;
+      const Jet<T> fc = math::cosine_cutoff(n.r, group.cutoff);
+      T slope(0);
+      const U* p = group.parameters;
+      for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride)
+        slope += (g[group.columns[f]] * p[0]) * math::product(math::gaussian(n.r, p[1], p[2]), fc).d;
+      g_D[n.edge] = g_D[n.edge] + slope * n.unit;
+    }
+  for_each_triplet<true>(
+      plan, centre,
+      [&](std::size_t i) {
+        const auto& group = plan.angular[i];
+        cells.assign(centre.triplet.S.size() * centre.triplet.A.size(), U(0));
+        for (int c = 0; c < group.n_columns; ++c) cells[group.cells[c]] += group.prefactors[c] * g[group.columns[c]];
+      },
+      [&](const Triplet<T>& t) {
+        const TripletGradient<T> d = contract(t, cells.data());
+        g_D[t.j->edge] = g_D[t.j->edge] + d.j;
+        g_D[t.k->edge] = g_D[t.k->edge] + d.k;
+      },
+      [](std::size_t) {});
+}
+
+template <typename T>
+Vec3<T> plain_vector(const T* D, std::int64_t e) {
+  return {D[3 * e], D[3 * e + 1], D[3 * e + 2]};
+}
+
+template <typename T>
+Vec3<Dual<T>> dual_vector(const T* D, const T* v, std::int64_t e) {
+  return {{D[3 * e], v[3 * e]}, {D[3 * e + 1], v[3 * e + 1]}, {D[3 * e + 2], v[3 * e + 2]}};
+}
+
+// Runs the forward pass of every centre on scalar S and hands each row to store(row, values[K]).
+template <typename S, typename Vector, typename Store>
+void forward_rows(Plan plan, const Graph& graph, int n_threads, const Vector& vector, const Store& store) {
+  const PlanView<plain_t<S>> view(plan);
+  parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    Centre<S> centre;
+    std::vector<S> cells, G;
+    for (std::int64_t row = begin; row < end; ++row) {
+      centre.load(view, graph, row, vector);
+      G.assign(static_cast<std::size_t>(view.n_features), S(0));
+      forward_centre(view, centre, cells, G.data());
+      store(row, G);
+    }
+  });
+}
+
+// Runs the adjoint pass of every centre on scalar S and hands each edge to store(edge, g_D).
+template <typename S, typename Vector, typename Store>
+void vjp_rows(Plan plan, const Graph& graph, span<const plain_t<S>> g, int n_threads, const Vector& vector,
+              const Store& store) {
+  const PlanView<plain_t<S>> view(plan);
+  parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    Centre<S> centre;
+    std::vector<plain_t<S>> cells;
+    std::vector<Vec3<S>> g_D;
+    for (std::int64_t row = begin; row < end; ++row) {
+      centre.load(view, graph, row, vector);
+      g_D.assign(centre.all.list.size(), {S(0), S(0), S(0)});
+      vjp_centre(view, centre, cells, g.data() + row * view.n_features, g_D.data());
+      const std::int64_t first = graph.row_ptr[row];
+      for (std::size_t e = 0; e < g_D.size(); ++e) store(first + static_cast<std::int64_t>(e), g_D[e]);
+    }
+  });
+}
+
+}  // namespace
+
+template <typename T>
+void features(Plan plan, const Graph& graph, span<const T> D, span<T> G, int n_threads) {
+  forward_rows<T>(
+      plan, graph, n_threads, [&](std::int64_t e) { return plain_vector(D.data(), e); },
+      [&](std::int64_t row, const std::vector<T>& values) {
+        std::copy(values.begin(), values.end(), G.data() + row * static_cast<std::int64_t>(values.size()));
+      });
+}
+
+template <typename T>
+void features_jvp(Plan plan, const Graph& graph, span<const T> D, span<const T> v, span<T> dG, int n_threads) {
+  forward_rows<Dual<T>>(
+      plan, graph, n_threads, [&](std::int64_t e) { return dual_vector(D.data(), v.data(), e); },
+      [&](std::int64_t row, const std::vector<Dual<T>>& values) {
+        std::transform(values.begin(), values.end(), dG.data() + row * static_cast<std::int64_t>(values.size()),
+                       [](const Dual<T>& x) { return x.d; });
+      });
+}
+
+template <typename T>
+void features_vjp(Plan plan, const Graph& graph, span<const T> D, span<const T> g, span<T> g_D, int n_threads) {
+  vjp_rows<T>(
+      plan, graph, g, n_threads, [&](std::int64_t e) { return plain_vector(D.data(), e); },
+      [&](std::int64_t e, const Vec3<T>& x) {
+        g_D[3 * e] = x.x, g_D[3 * e + 1] = x.y, g_D[3 * e + 2] = x.z;
+      });
+}
+
+template <typename T>
+void features_hvp(Plan plan, const Graph& graph, span<const T> D, span<const T> g, span<const T> v, span<T> h,
+                  int n_threads) {
+  vjp_rows<Dual<T>>(
+      plan, graph, g, n_threads, [&](std::int64_t e) { return dual_vector(D.data(), v.data(), e); },
+      [&](std::int64_t e, const Vec3<Dual<T>>& x) {
+        h[3 * e] = x.x.d, h[3 * e + 1] = x.y.d, h[3 * e + 2] = x.z.d;
+      });
+}
+
+#define ATOMCORE_INSTANTIATE(T)                                                                                        \
+  template void features(Plan, const Graph&, span<const T>, span<T>, int);                                             \
+  template void features_jvp(Plan, const Graph&, span<const T>, span<const T>, span<T>, int);                          \
+  template void features_vjp(Plan, const Graph&, span<const T>, span<const T>, span<T>, int);                          \
+  template void features_hvp(Plan, const Graph&, span<const T>, span<const T>, span<const T>, span<T>, int);
+ATOMCORE_INSTANTIATE(float)
+ATOMCORE_INSTANTIATE(double)
+#undef ATOMCORE_INSTANTIATE
+
+}  // namespace atomcore::cpu

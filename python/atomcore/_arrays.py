@@ -1,0 +1,131 @@
+"""What users hand in, as the arrays the core reads: converted exactly, or refused with the argument's name.
+
+Whether the numbers make sense (finite positions, a cell that spans space) is checked once, by the core.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+LARGEST_NUMBER = 118  # oganesson
+_EXACT_INTEGER = 2**53  # up to here a float64 holds every integer
+
+
+class Geometry(NamedTuple):
+    """Where the atoms of a structure are. The arrays may share memory with the input: never write to them."""
+
+    positions: npt.NDArray[np.float64]  # [N, 3], Angstrom
+    cell: npt.NDArray[np.float64]  # [3, 3], Angstrom, lattice vectors as rows
+    pbc: npt.NDArray[np.bool_]  # [3]
+
+
+class Structure(NamedTuple):
+    """A geometry and the atomic numbers. The arrays may share memory with the input: never write to them."""
+
+    positions: npt.NDArray[np.float64]  # [N, 3], Angstrom
+    cell: npt.NDArray[np.float64]  # [3, 3], Angstrom, lattice vectors as rows
+    pbc: npt.NDArray[np.bool_]  # [3]
+    numbers: npt.NDArray[np.int32]  # [N]
+
+
+def as_geometry(atoms: Any) -> Geometry:
+    """Read positions, cell and periodicity.
+
+    Parameters
+    ----------
+    atoms
+        An ``ase.Atoms`` or anything else with ``positions`` [N, 3], ``cell`` [3, 3] and ``pbc`` [3].
+
+    Returns
+    -------
+    Geometry
+        C-contiguous arrays in native byte order. Input of any other real dtype, byte order or memory layout is
+        converted exactly and never changed.
+
+    Raises
+    ------
+    TypeError
+        An attribute is missing or does not hold real numbers.
+    ValueError
+        An array has the wrong shape, or values that float64 cannot hold exactly.
+    """
+    return Geometry(
+        as_float64("positions", _attribute(atoms, "positions"), (None, 3)),
+        as_float64("cell", _attribute(atoms, "cell"), (3, 3)),
+        as_pbc(_attribute(atoms, "pbc")),
+    )
+
+
+def as_structure(atoms: Any) -> Structure:
+    """Read a geometry and the atomic numbers of its atoms: ``as_geometry`` for things that also have ``numbers`` [N].
+
+    The numbers are integers of any kind; whether they name elements is the business of ``check_numbers``.
+    """
+    geometry = as_geometry(atoms)
+    numbers = as_int32("numbers", _attribute(atoms, "numbers"), (len(geometry.positions),))
+    return Structure(*geometry, numbers)
+
+
+def check_numbers(numbers: npt.NDArray[np.integer]) -> None:
+    """Raise a ValueError that lists atomic numbers outside 1 to 118 and the first atom that has one."""
+    wrong = (numbers < 1) | (numbers > LARGEST_NUMBER)
+    if wrong.any():
+        found = ", ".join(str(z) for z in np.unique(numbers[wrong])[:10])
+        raise ValueError(
+            f"numbers must be atomic numbers from 1 to {LARGEST_NUMBER}, got {found} (first at index {wrong.argmax()})"
+        )
+
+
+def as_float64(name: str, value: Any, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
+    """Convert real numbers to a contiguous float64 array of ``shape`` (None: any length), exactly or not at all."""
+    array = _as_array(name, value, "fiu", "real numbers", shape)
+    converted = np.ascontiguousarray(array, dtype=np.float64)
+    if array.dtype.kind in "iu":
+        exact = array.size == 0 or (array.min() >= -_EXACT_INTEGER and array.max() <= _EXACT_INTEGER)
+    else:  # only a type wider than float64 can lose something
+        exact = array.dtype.itemsize <= 8 or np.array_equal(converted, array, equal_nan=True)
+    if not exact:
+        raise ValueError(f"{name} has {array.dtype} values that float64 cannot hold exactly; round them first")
+    return converted
+
+
+def as_int32(name: str, value: Any, shape: tuple[int | None, ...]) -> npt.NDArray[np.int32]:
+    """Convert integers to a contiguous int32 array of ``shape`` (None: any length), exactly or not at all."""
+    array = _as_array(name, value, "iu", "integers", shape)
+    limits = np.iinfo(np.int32)
+    if array.size and not (array.min() >= limits.min and array.max() <= limits.max):
+        raise ValueError(f"{name} must fit into 32 bits, got values from {array.min()} to {array.max()}")
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def as_pbc(value: Any) -> npt.NDArray[np.bool_]:
+    """Convert periodicity flags, booleans or 0 and 1, to a contiguous boolean array [3]."""
+    array = _as_array("pbc", value, "biu", "booleans", (3,))
+    if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
+        raise ValueError(f"pbc must hold booleans or 0 and 1, got {array.tolist()}")
+    return np.ascontiguousarray(array, dtype=np.bool_)
+
+
+def _attribute(atoms: Any, name: str) -> Any:
+    try:
+        return getattr(atoms, name)
+    except AttributeError:
+        raise TypeError(
+            f"atoms must have an attribute {name!r}, as ase.Atoms has; got {type(atoms).__name__}"
+        ) from None
+
+
+def _as_array(name: str, value: Any, kinds: str, accepted: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # nested lists of different lengths
+        raise ValueError(f"{name} must be a rectangular array of {accepted}: {error}") from None
+    except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, or one that carries a gradient
+        raise TypeError(f"{name} must be convertible to a numpy array of {accepted}: {error}") from None
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {accepted}, got dtype {array.dtype}")
+    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
+        expected = str(tuple("N" if n is None else n for n in shape)).replace("'", "")
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+    return array
