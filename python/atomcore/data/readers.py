@@ -1,0 +1,308 @@
+"""Datasets from files: npz with declared units, and everything that ASE reads."""
+
+import io
+import logging
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from atomcore._core import AtomcoreError
+from atomcore.data._validate import bool_array, float_array, int_array
+from atomcore.data.checks import check_consistency
+from atomcore.data.dataset import Dataset
+from atomcore.data.duplicates import drop_duplicates
+from atomcore.units import ACCEPTED, Units, parse_units
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_LOGGER = logging.getLogger("atomcore.data")
+_SAMPLES = Path(__file__).parent / "samples"
+_PLAIN_VECTORS = ("positions", "momenta", "velocities", "initial_magmoms")
+
+
+def load(
+    path: str | os.PathLike,
+    *,
+    units: str | None = None,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    index: str | int = ":",
+    duplicates: str = "drop",
+) -> Dataset:
+    """Read structures with their energies and forces.
+
+    Parameters
+    ----------
+    path : path
+        ``.npz`` with ``Z`` (n_atoms,) or (n, max) padded with 0, ``R`` (n, max, 3) and, where known, ``E`` (n,), ``F``
+        (n, max, 3), ``N`` (n,) atom counts, ``cell`` (3, 3) or (n, 3, 3), ``pbc`` (3,) or (n, 3); other keys are
+        ignored. Any other suffix is read by ASE, whose units are eV and Angstrom.
+    units : str, optional
+        Units of an npz file, ``"ENERGY, LENGTH"`` or ``"ENERGY, LENGTH, FORCE"``; needed unless the file declares its
+        own under the key ``units``.
+    energy_key, forces_key : str, optional
+        Where the labels are: keys of the npz file in place of ``E`` and ``F``; for ASE keys of ``atoms.info`` and
+        ``atoms.arrays`` in place of the attached calculator's results.
+    index : str or int
+        Which structures to read: ``":"``, ``"-100:"``, ``"::10"``, ``0``.
+    duplicates : {"drop", "keep"}
+        What to do with structures that repeat an earlier one.
+
+    Returns
+    -------
+    Dataset
+        In eV and Angstrom. Duplicates, missing labels and labels that do not fit together are logged as warnings.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    AtomcoreError
+        When the file is damaged or in no known format.
+    TypeError, ValueError
+        When units, labels or shapes are missing or wrong; the message names the key and the structure.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"path is {str(path)!r}: there is no such file")
+    if duplicates not in ("drop", "keep"):
+        raise ValueError(f"duplicates is {duplicates!r}; accepted: 'drop', 'keep'")
+    chosen = _parse_index(index)
+    if file.suffix == ".npz":
+        dataset = _read_npz(file, units, energy_key, forces_key, chosen)
+    else:
+        if units is not None and parse_units(units) != Units(1.0, 1.0, 1.0):
+            raise ValueError(
+                f"units is {units!r}, but {file.name} is read by ASE, which gives eV and Angstrom; accepted: "
+                "'eV, Angstrom' or nothing"
+            )
+        dataset = from_atoms(_read_ase(file, chosen), energy_key=energy_key, forces_key=forces_key, source=file.name)
+    _LOGGER.info("%s: read %d structures with %d atoms", file.name, len(dataset), len(dataset.numbers))
+    if duplicates == "drop":
+        dataset = drop_duplicates(dataset)
+    for warning in check_consistency(dataset):
+        _LOGGER.warning("%s: %s", file.name, warning)
+    return dataset
+
+
+def sample(name: str) -> Path:
+    """Return the path of a data set that the package ships; ``"glycol"`` is the only one."""
+    shipped = {file.stem: file for file in sorted(_SAMPLES.glob("*.npz"))}
+    if name not in shipped:
+        raise ValueError(f"name is {name!r}; accepted: {', '.join(map(repr, shipped))}")
+    return shipped[name]
+
+
+def from_atoms(
+    images: "Sequence[Atoms]", *, energy_key: str | None = None, forces_key: str | None = None, source: str = ""
+) -> Dataset:
+    """Turn ASE Atoms into a dataset.
+
+    Parameters
+    ----------
+    images : sequence of ase.Atoms
+        At least one.
+    energy_key, forces_key : str, optional
+        Keys of ``atoms.info`` and ``atoms.arrays``; without them the labels come from the attached calculators, as
+        they were computed: constraints do not touch them.
+    source : str
+        Name that messages use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When there are no structures, or when only some of them have a label, or none has one whose key was given.
+    """
+    if len(images) == 0:
+        raise ValueError(f"{source or 'images'} holds no structures")
+    energies = _labels(images, "energy", energy_key, _energy_of)
+    forces = _labels(images, "forces", forces_key, _forces_of)
+    for label, key, values in (("energies", "energy_key", energies), ("forces", "forces_key", forces)):
+        candidates = _candidates(images[0], label)
+        if values is None and candidates:
+            _LOGGER.warning("%s: no %s found; if they are under another name, give %s: %s is there", source, label, key,
+                            ", ".join(candidates))  # fmt: skip
+    return Dataset(
+        numbers=np.concatenate([atoms.numbers for atoms in images]),
+        positions=np.concatenate([atoms.positions for atoms in images]),
+        cells=np.array([atoms.cell.array for atoms in images]),
+        pbc=np.array([atoms.pbc for atoms in images]),
+        structure_ptr=np.concatenate([[0], np.cumsum([len(atoms) for atoms in images])]),
+        energy=None if energies is None else np.array(energies),
+        forces=None if forces is None else np.concatenate(forces),
+        source=source,
+    )
+
+
+def _parse_index(index: str | int) -> slice:
+    """Return the slice that ``index`` stands for; a single number becomes a slice of one."""
+    from ase.io.formats import string2index
+
+    if isinstance(index, str):
+        try:
+            index = string2index(index)
+        except ValueError:
+            index = None
+    if isinstance(index, slice):
+        return index
+    if not isinstance(index, int) or isinstance(index, bool):
+        raise ValueError(f"index is {index!r}; accepted: a whole number or a slice such as ':', '-100:', '::10'")
+    return slice(index, index + 1 or None)
+
+
+def _read_ase(file: Path, index: slice) -> "list[Atoms]":
+    from ase.io import read
+
+    try:
+        images = read(file, index=index, do_not_split_by_at_sign=True)
+    except Exception as error:  # ASE's readers raise whatever their parsing runs into
+        raise AtomcoreError(f"{file.name} cannot be read by ASE: {type(error).__name__}: {error}") from error
+    return images if isinstance(images, list) else [images]
+
+
+def _labels(
+    images: "Sequence[Atoms]", label: str, key: str | None, find: "Callable[[Atoms, str | None], Any]"
+) -> list[np.ndarray] | None:
+    """Return one checked label a structure, or None where nothing has any and none was asked for."""
+    values = [find(atoms, key) for atoms in images]
+    missing = [i for i, value in enumerate(values) if value is None]
+    if key is None and len(missing) == len(images):
+        return None
+    if missing:
+        raise ValueError(
+            f"{label} is missing in structure {missing[0]} ({len(missing)} of {len(images)} have none; "
+            f"{label}_key is {key!r}, looked for {key or label!r})"
+        )
+    shapes = [() if label == "energy" else (len(atoms), 3) for atoms in images]
+    return [float_array(f"{label} of structure {i}", values[i], shapes[i]) for i in range(len(images))]
+
+
+def _energy_of(atoms: "Atoms", key: str | None) -> Any:
+    value = _computed(atoms, key or "energy")
+    return atoms.info.get(key or "energy") if value is None or key in atoms.info else value
+
+
+def _forces_of(atoms: "Atoms", key: str | None) -> Any:
+    value = _computed(atoms, key or "forces")
+    return atoms.arrays.get(key or "forces") if value is None or key in atoms.arrays else value
+
+
+def _computed(atoms: "Atoms", name: str) -> Any:
+    """Return a result of the attached calculator, or None where it has none for the present positions."""
+    if atoms.calc is None or name not in getattr(atoms.calc, "results", {}):
+        return None
+    return atoms.calc.get_property(name, atoms, allow_calculation=False)
+
+
+def _candidates(atoms: "Atoms", label: str) -> list[str]:
+    """Return the keys of a structure under which labels might be."""
+    if label == "energies":
+        return [key for key, value in atoms.info.items() if isinstance(value, float) and "energy" in key.lower()]
+    return [
+        key
+        for key, value in atoms.arrays.items()
+        if key not in _PLAIN_VECTORS and value.dtype.kind == "f" and value.shape == (len(atoms), 3)
+    ]
+
+
+def _read_npz(
+    file: Path, units: str | None, energy_key: str | None, forces_key: str | None, index: slice
+) -> Dataset:
+    energy_name, forces_name = energy_key or "E", forces_key or "F"
+    arrays = _open_npz(file, ("Z", "R", "N", "cell", "pbc", "units", energy_name, forces_name))
+    for key, required in (("Z", True), ("R", True), (energy_name, energy_key), (forces_name, forces_key)):
+        if required and key not in arrays:
+            raise ValueError(f"{file.name} has no array {key!r}")
+    factors = _npz_units(file, arrays.pop("units", None), units)
+    positions = float_array("R", arrays["R"], ("n", "n_atoms", 3))
+    n, width = positions.shape[:2]
+    if n == 0:
+        raise ValueError(f"{file.name} holds no structures: R has shape {positions.shape}")
+    numbers, used = _npz_numbers(arrays["Z"], arrays.get("N"), n, width)
+    cells, pbc = _npz_cells(arrays, n)
+    energy, forces = arrays.get(energy_name), arrays.get(forces_name)
+    dataset = Dataset(
+        numbers=numbers[used],
+        positions=positions[used] * factors.length,
+        cells=cells * factors.length,
+        pbc=pbc,
+        structure_ptr=np.concatenate([[0], np.cumsum(used.sum(axis=1))]),
+        energy=None if energy is None else float_array(energy_name, energy, (n,)) * factors.energy,
+        forces=None if forces is None else float_array(forces_name, forces, (n, width, 3))[used] * factors.force,
+        source=file.name,
+    )
+    chosen = np.arange(n)[index]
+    if chosen.size == 0:
+        raise ValueError(f"index {index} takes none of the {n} structures of {file.name}")
+    return dataset if chosen.size == n and index.step is None else dataset.subset(chosen)
+
+
+def _open_npz(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return those of the arrays that are there; nothing is unpickled and checksums are verified before parsing."""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for key in keys:
+                if f"{key}.npy" in archive.namelist():
+                    content = io.BytesIO(archive.read(f"{key}.npy"))
+                    arrays[key] = _parse_npy(file, key, content)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise AtomcoreError(f"{file.name} is damaged or no npz file: {error}") from error
+    except zlib.error as error:
+        raise AtomcoreError(f"{file.name} is damaged: {error}") from error
+    return arrays
+
+
+def _parse_npy(file: Path, key: str, content: io.BytesIO) -> np.ndarray:
+    try:
+        return np.lib.format.read_array(content, allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
+        raise AtomcoreError(f"array {key!r} of {file.name} cannot be read: {error}") from error
+
+
+def _npz_units(file: Path, declared: np.ndarray | None, given: str | None) -> Units:
+    if declared is not None:
+        text = str(declared)
+        if given is not None and parse_units(given) != parse_units(text):
+            raise ValueError(f"data.units is {given!r}, but {file.name} declares {text!r}")
+        return parse_units(text)
+    if given is None:
+        raise ValueError(f"data.units is missing: {file.name} does not say its units; accepted: {ACCEPTED}")
+    return parse_units(given)
+
+
+def _npz_numbers(z: np.ndarray, counts: np.ndarray | None, n: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return atomic numbers [n, width] and which of them are atoms and not padding."""
+    if z.ndim == 1:
+        numbers = np.broadcast_to(int_array("Z", z, (width,)), (n, width))
+        n_atoms = np.full(n, width)
+    else:
+        numbers = int_array("Z", z, (n, width))
+        # Padding stands at the end of a row; a zero before an atom stays an atom and is refused by Dataset.
+        n_atoms = np.where(numbers.any(axis=1), width - np.argmax(numbers[:, ::-1] != 0, axis=1), 0)
+    if counts is not None:
+        declared = int_array("N", counts, (n,))
+        wrong = np.flatnonzero(declared != n_atoms)
+        if wrong.size:
+            i = wrong[0]
+            raise ValueError(f"N is {declared[i]} for structure {i}, but Z has {n_atoms[i]} atoms there")
+    return numbers, np.arange(width) < n_atoms[:, None]
+
+
+def _npz_cells(arrays: dict[str, np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return cells [n, 3, 3] and pbc [n, 3]; both keys or neither must be there."""
+    if "cell" not in arrays and "pbc" not in arrays:
+        return np.zeros((n, 3, 3)), np.zeros((n, 3), bool)
+    for key, other in (("cell", "pbc"), ("pbc", "cell")):
+        if key not in arrays:
+            raise ValueError(f"array {key!r} is missing, though {other!r} is there: periodicity needs both")
+    cell, pbc = arrays["cell"], arrays["pbc"]
+    cells = float_array("cell", cell, (3, 3) if cell.ndim == 2 else (n, 3, 3))
+    flags = bool_array("pbc", pbc, (3,) if pbc.ndim == 1 else (n, 3))
+    return np.broadcast_to(cells, (n, 3, 3)), np.broadcast_to(flags, (n, 3))
