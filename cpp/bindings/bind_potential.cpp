@@ -1,3 +1,36 @@
 #include "bindings.hpp"
+#include "src/model_file.hpp"
+#include "src/potential.hpp"
 
-void bind_potential(py::module_&) {}
+namespace {
+
+using namespace atomcore;
+
+py::tuple compute(const Potential& potential, const Array<double>& positions, const Array<double>& cell,
+                  const Array<bool>& pbc, const Array<std::int32_t>& numbers, bool derivatives, int n_threads) {
+  const span<const std::uint8_t> periodic(reinterpret_cast<const std::uint8_t*>(pbc.data()), 3);
+  const Structure structure{view(positions), view(cell), periodic, view(numbers)};
+  Evaluation result;
+  {
+    py::gil_scoped_release release;
+    result = potential.compute(structure, derivatives, n_threads);
+  }
+  const auto rows = static_cast<py::ssize_t>(result.gradient.size() / 3);
+  const std::vector<double> strain(result.strain_gradient.begin(), result.strain_gradient.end());
+  return py::make_tuple(result.energy, to_array(std::move(result.energies), {numbers.size()}),
+                        to_array(std::move(result.gradient), {rows, 3}), to_array(std::vector<double>(strain), {3, 3}));
+}
+
+}  // namespace
+
+void bind_potential(py::module_& m) {
+  const auto release = py::call_guard<py::gil_scoped_release>();
+  m.def("read_metadata", [](const std::string& path) { return read_model_file(path).metadata; }, release);
+  py::class_<Potential>(m, "Potential")
+      .def_static("load", [](const std::string& path, bool single) {
+        return Potential(read_model_file(path), single ? Precision::float32 : Precision::float64);
+      }, release)
+      .def_property_readonly("metadata", &Potential::metadata)
+      .def("compute", &compute, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+           py::arg().noconvert(), py::arg(), py::arg());
+}

@@ -1,0 +1,43 @@
+// Activation functions with their first derivative. Only exp(-|x|) is ever taken, so nothing overflows, and what tends
+// to zero for large |x| is computed as such and not as a difference of two numbers near one.
+#pragma once
+
+#include "math/scalar.hpp"
+
+namespace atomcore::math {
+
+using std::abs;
+using std::expm1;
+using std::tanh;
+
+// x s(x) with the logistic function s; 1 - s(x) = s(-x) comes without cancellation.
+template <typename T>
+AC_HD Jet<T> silu(T x) {
+  const T e = exp(-abs(x));
+  const T large = T(1) / (T(1) + e);
+  const T small = e * large;
+  const T s = x < T(0) ? small : large;
+  const T complement = x < T(0) ? large : small;
+  return {x * s, s * (T(1) + x * complement)};
+}
+
+// The derivative is 1 / cosh(x)^2 = 4 e / (1 + e)^2 with e = exp(-2 |x|).
+template <typename T>
+AC_HD Jet<T> hyperbolic_tangent(T x) {
+  const T e = exp(T(-2) * abs(x));
+  const T q = T(1) + e;
+  return {tanh(x), T(4) * e / (q * q)};
+}
+
+template <typename T>
+AC_HD Jet<T> relu(T x) {
+  return x > T(0) ? Jet<T>{x, T(1)} : Jet<T>{T(0), T(0)};
+}
+
+// CELU with alpha = 1: x for x > 0, exp(x) - 1 below.
+template <typename T>
+AC_HD Jet<T> celu(T x) {
+  return x > T(0) ? Jet<T>{x, T(1)} : Jet<T>{expm1(x), exp(x)};
+}
+
+}  // namespace atomcore::math

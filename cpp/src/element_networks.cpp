@@ -1,0 +1,80 @@
+#include "src/element_networks.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "src/parallel.hpp"
+
+namespace atomcore {
+namespace {
+
+constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
+
+// Atoms sorted by species, so that each network sees its atoms in one piece.
+std::vector<std::size_t> order_by_species(span<const std::int32_t> species) {
+  std::vector<std::size_t> order(species.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return species[i] < species[j]; });
+  return order;
+}
+
+}  // namespace
+
+template <typename T>
+ElementNetworks<T>::ElementNetworks(const ModelRecord& model) : n_features_(static_cast<std::size_t>(model.plan.n_features())) {
+  for (const ElementRecord& record : model.elements) {
+    cpu::Mlp<T> network(model.activation);
+    for (const LayerRecord& layer : record.layers) {
+      const std::vector<T> weight(layer.weight.begin(), layer.weight.end());
+      const std::vector<T> bias(layer.bias.begin(), layer.bias.end());
+      network.add_layer(weight, bias);
+    }
+    elements_.push_back({std::move(network), {record.columns.begin(), record.columns.end()}, record.mean, record.scale,
+                         record.reference, record.energy_scale});
+  }
+}
+
+template <typename T>
+void ElementNetworks<T>::evaluate_batch(const Element& element, span<const std::size_t> atoms, span<const T> G,
+                                        span<double> energies, span<T> gradient) const {
+  const std::size_t width = element.columns.size();
+  std::vector<T> x(atoms.size() * width), value(atoms.size()), g(gradient.empty() ? 0 : x.size());
+  for (std::size_t m = 0; m < atoms.size(); ++m)
+    for (std::size_t k = 0; k < width; ++k) {
+      const auto feature = static_cast<double>(G[atoms[m] * n_features_ + element.columns[k]]);
+      x[m * width + k] = static_cast<T>((feature - element.mean[k]) * element.scale[k]);
+    }
+  element.network.evaluate(x, value, g);
+  for (std::size_t m = 0; m < atoms.size(); ++m)
+    energies[atoms[m]] = element.reference + element.energy_scale * static_cast<double>(value[m]);
+  if (gradient.empty()) return;
+  for (std::size_t m = 0; m < atoms.size(); ++m)
+    for (std::size_t k = 0; k < width; ++k)
+      gradient[atoms[m] * n_features_ + element.columns[k]] =
+          static_cast<T>(static_cast<double>(g[m * width + k]) * (element.scale[k] * element.energy_scale));
+}
+
+template <typename T>
+void ElementNetworks<T>::evaluate(span<const std::int32_t> species, span<const T> G, span<double> energies,
+                                  span<T> gradient, int n_threads) const {
+  std::fill(gradient.begin(), gradient.end(), T(0));  // the columns that a network does not read
+  const std::vector<std::size_t> order = order_by_species(species);
+  const auto run = [&](std::int64_t from, std::int64_t to) {
+    const auto end = static_cast<std::size_t>(to);
+    for (auto begin = static_cast<std::size_t>(from); begin < end;) {
+      const std::int32_t s = species[order[begin]];
+      std::size_t stop = begin;
+      while (stop < std::min(end, begin + kBatch) && species[order[stop]] == s) ++stop;
+      evaluate_batch(elements_[static_cast<std::size_t>(s)], {order.data() + begin, stop - begin}, G, energies,
+                     gradient);
+      begin = stop;
+    }
+  };
+  parallel_for(static_cast<std::int64_t>(order.size()), n_threads, kBatch, run);
+}
+
+template class ElementNetworks<float>;
+template class ElementNetworks<double>;
+
+}  // namespace atomcore

@@ -1,0 +1,188 @@
+#include "src/model_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "src/elements.hpp"
+#include "src/error.hpp"
+#include "src/json.hpp"
+#include "src/safetensors.hpp"
+
+namespace atomcore {
+namespace {
+
+constexpr std::int64_t kFormatMajor = 1;
+const std::string kMetadata = "the metadata";
+
+template <typename Names>
+std::string joined(const Names& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+// The position of `name` among `known`; other names are refused with the list of those that this version reads.
+template <std::size_t N>
+std::size_t known_name(const std::string& name, const std::array<const char*, N>& known, const std::string& what) {
+  const auto found = std::find(known.begin(), known.end(), name);
+  if (found == known.end())
+    throw Error(ErrorCode::unsupported,
+                what + " '" + name + "' is unknown to this version of atomcore, which reads " + joined(known));
+  return static_cast<std::size_t>(found - known.begin());
+}
+
+void check_version(const Json& metadata) {
+  const auto version = counts_member(metadata, "format_version", kMetadata);
+  if (version.size() != 2) corrupt("entry 'format_version' of the metadata is not a pair");
+  if (version[0] != kFormatMajor)
+    throw Error(ErrorCode::unsupported, "format version " + std::to_string(version[0]) + "." +
+                                            std::to_string(version[1]) + " where this version of atomcore reads " +
+                                            std::to_string(kFormatMajor) + ".x");
+  for (const std::string& name : strings_member(metadata, "requires", kMetadata))
+    known_name(name, std::array{"symmetry_functions", "element_networks"}, "requirement");
+  known_name(string_member(metadata, "kind", kMetadata), std::array{"behler_parrinello"}, "model kind");
+  known_name(string_member(metadata, "capability", kMetadata), std::array{"local"}, "capability");
+  const Json& units = member(metadata, "units", kMetadata);
+  known_name(string_member(units, "length", "'units'"), std::array{"Angstrom"}, "length unit");
+  known_name(string_member(units, "energy", "'units'"), std::array{"eV"}, "energy unit");
+}
+
+std::vector<ElementRecord> read_elements(const Json& metadata) {
+  std::vector<ElementRecord> elements;
+  for (const std::string& symbol : strings_member(metadata, "elements", kMetadata)) {
+    ElementRecord element;
+    element.symbol = symbol;
+    element.number = atomic_number(symbol);
+    if (element.number == 0) corrupt("'" + symbol + "' in 'elements' is not a chemical symbol");
+    for (const ElementRecord& other : elements)
+      if (other.number == element.number) corrupt("'" + symbol + "' stands twice in 'elements'");
+    elements.push_back(std::move(element));
+  }
+  if (elements.empty()) corrupt("'elements' is empty");
+  return elements;
+}
+
+std::int32_t species_index(const std::string& symbol, const std::vector<ElementRecord>& elements,
+                           const std::string& where) {
+  for (std::size_t s = 0; s < elements.size(); ++s)
+    if (elements[s].symbol == symbol) return static_cast<std::int32_t>(s);
+  corrupt(where + " names the element '" + symbol + "', which is not among 'elements'");
+}
+
+FeatureRow read_feature(const Json& entry, const std::vector<ElementRecord>& elements, const std::string& where) {
+  constexpr std::array types{"radial", "narrow", "wide", "ani"};  // in the order of FunctionType
+  const auto type = static_cast<FunctionType>(known_name(string_member(entry, "type", where), types, "function type"));
+  known_name(string_member(entry, "cutoff_function", where), std::array{"cosine"}, "cutoff function");
+  const auto symbols = strings_member(entry, "elements", where);
+  const std::size_t n_symbols = type == FunctionType::radial ? 1 : 2;
+  if (symbols.size() != n_symbols) corrupt(where + " must name " + std::to_string(n_symbols) + " element(s)");
+
+  FeatureRow row{static_cast<std::int32_t>(type), species_index(symbols[0], elements, where), -1, 0, 0, 0, 0, 0, 1, 0};
+  row.prefactor = number_member(entry, "prefactor", where);
+  row.eta = number_member(entry, "eta", where);
+  row.shift = number_member(entry, "shift", where);
+  row.cutoff = number_member(entry, "cutoff", where);
+  if (type == FunctionType::radial) return row;
+  row.b = species_index(symbols[1], elements, where);
+  if (row.a > row.b) std::swap(row.a, row.b);
+  row.zeta = number_member(entry, "zeta", where);
+  row.angle = number_member(entry, type == FunctionType::ani ? "theta" : "lambda", where);
+  if (type == FunctionType::ani) row.cos_scale = number_member(entry, "cos_scale", where);
+  return row;
+}
+
+std::vector<double> read_vector(const Safetensors& file, const std::string& name, std::size_t size) {
+  const auto& shape = file.shape(name);
+  if (shape.size() != 1 || shape[0] != static_cast<std::int64_t>(size))
+    corrupt("tensor '" + name + "' must have shape [" + std::to_string(size) + "]");
+  return file.floats(name);
+}
+
+void read_scaling(const Safetensors& file, std::size_t n_features, ElementRecord& element) {
+  const std::string prefix = "features." + element.symbol + ".";
+  if (file.shape(prefix + "columns").size() != 1) corrupt("tensor '" + prefix + "columns' must have one dimension");
+  element.columns = file.integers(prefix + "columns");
+  std::int64_t previous = -1;
+  for (const std::int64_t column : element.columns) {
+    if (column <= previous || column >= static_cast<std::int64_t>(n_features))
+      corrupt("tensor '" + prefix + "columns' must hold ascending integers from 0 to " +
+              std::to_string(n_features - 1));
+    previous = column;
+  }
+  element.mean = read_vector(file, prefix + "mean", element.columns.size());
+  element.scale = read_vector(file, prefix + "scale", element.columns.size());
+  element.minimum = read_vector(file, prefix + "minimum", n_features);
+  element.maximum = read_vector(file, prefix + "maximum", n_features);
+}
+
+void read_network(const Safetensors& file, ElementRecord& element) {
+  const std::string prefix = "networks.0." + element.symbol + ".";
+  auto width = static_cast<std::int64_t>(element.columns.size());
+  for (std::size_t l = 0; l == 0 || width != 1 || file.has(prefix + std::to_string(l) + ".weight"); ++l) {
+    const std::string weight = prefix + std::to_string(l) + ".weight", bias = prefix + std::to_string(l) + ".bias";
+    const auto& shape = file.shape(weight);
+    if (shape.size() != 2 || shape[0] < 1 || shape[1] != width)
+      corrupt("tensor '" + weight + "' must have shape [outputs, " + std::to_string(width) + "]");
+    width = shape[0];
+    element.layers.push_back({file.floats(weight), read_vector(file, bias, static_cast<std::size_t>(width))});
+  }
+}
+
+Activation read_activation(const Json& metadata) {
+  const Json& networks = member(metadata, "networks", kMetadata);
+  if (number_member(networks, "members", "'networks'") != 1.0)
+    throw Error(ErrorCode::unsupported, "ensembles are unknown to this version of atomcore: 'members' must be 1");
+  constexpr std::array names{"silu", "tanh", "relu", "celu"};  // in the order of Activation
+  return static_cast<Activation>(known_name(string_member(networks, "activation", "'networks'"), names, "activation"));
+}
+
+FeaturePlan read_plan(const Json& metadata, const std::vector<ElementRecord>& elements) {
+  std::vector<FeatureRow> rows;
+  for (const Json& entry : array_member(metadata, "features", kMetadata))
+    rows.push_back(read_feature(entry, elements, "feature " + std::to_string(rows.size())));
+  if (rows.empty()) corrupt("'features' is empty");
+  FeaturePlan plan;
+  try {
+    plan = compile_features(rows, static_cast<int>(elements.size()));
+  } catch (const Error& e) {
+    corrupt(std::string("its feature table makes no sense: ") + e.what());
+  }
+  if (number_member(metadata, "cutoff", kMetadata) != plan.cutoff())
+    corrupt("'cutoff' is not the largest cutoff of 'features'");
+  return plan;
+}
+
+ModelRecord build(const Safetensors& file) {
+  const std::string& text = file.metadata();
+  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
+  check_version(metadata);
+  ModelRecord model;
+  model.metadata = text;
+  model.activation = read_activation(metadata);
+  model.elements = read_elements(metadata);
+  model.plan = read_plan(metadata, model.elements);
+  const auto reference = read_vector(file, "energy.reference", model.elements.size());
+  const auto scale = read_vector(file, "energy.scale", model.elements.size());
+  for (std::size_t s = 0; s < model.elements.size(); ++s) {
+    ElementRecord& element = model.elements[s];
+    read_scaling(file, static_cast<std::size_t>(model.plan.n_features()), element);
+    read_network(file, element);
+    element.reference = reference[s];
+    element.energy_scale = scale[s];
+  }
+  return model;
+}
+
+}  // namespace
+
+ModelRecord read_model_file(const std::string& path) {
+  const Safetensors file = Safetensors::read(path);
+  try {
+    return build(file);
+  } catch (const Error& e) {
+    throw Error(e.code(), "model file '" + path + "': " + e.what());
+  }
+}
+
+}  // namespace atomcore

@@ -1,0 +1,40 @@
+// What an .atomcore file says: a Behler-Parrinello model as plain numbers, everything checked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "src/feature_plan.hpp"
+#include "src/mlp.hpp"
+
+namespace atomcore {
+
+struct LayerRecord {
+  std::vector<double> weight;  // [outputs, inputs]
+  std::vector<double> bias;    // [outputs]
+};
+
+// E_i = reference + energy_scale * network((G_i[columns] - mean) * scale)
+struct ElementRecord {
+  std::string symbol;
+  std::int32_t number;
+  std::vector<std::int64_t> columns;  // ascending
+  std::vector<double> mean, scale;    // [columns]
+  std::vector<double> minimum, maximum;  // [n_features], the ranges of G seen in training
+  std::vector<LayerRecord> layers;
+  double reference, energy_scale;  // eV
+};
+
+struct ModelRecord {
+  std::string metadata;  // the JSON text of the file
+  FeaturePlan plan;
+  Activation activation;
+  std::vector<ElementRecord> elements;
+};
+
+// Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and
+// Error(unsupported) when it needs a newer reader; messages name the file and the entry.
+ModelRecord read_model_file(const std::string& path);
+
+}  // namespace atomcore

@@ -1,0 +1,162 @@
+"""Trained potentials, run by the compiled engine. Needs neither torch nor ASE."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from atomcore import _core
+from atomcore._arrays import Structure, as_structure
+from atomcore._threads import resolve_threads
+
+PROPERTIES = ("energy", "forces", "energies", "stress")
+_PRECISIONS = ("float64", "float32")
+_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))  # xx, yy, zz, yz, xz, xy
+
+
+class Potential:
+    """A trained model, ready to give energies and forces. Made by :meth:`load`.
+
+    It never changes after loading and keeps nothing between calls, so that any number of Python threads may use one
+    object at a time. Results do not depend on the number of threads, to the last bit.
+    """
+
+    def __init__(self, core: _core.Potential, threads: int):
+        self._core = core
+        self._threads = threads
+        self._info = json.loads(core.metadata)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike,
+        *,
+        precision: Literal["float64", "float32"] = "float64",
+        threads: int | None = None,
+    ) -> "Potential":
+        """Read a model file.
+
+        Parameters
+        ----------
+        path
+            A file that ``model.save`` has written (``.atomcore``).
+        precision
+            Floating-point type of features and networks. Neighbours, reference energies and sums over atoms are
+            computed in double always.
+        threads
+            Number of threads a call may use; by default ``OMP_NUM_THREADS``, or all processors.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        AtomcoreError
+            The file is no model file, is damaged, or needs a newer version of atomcore.
+        """
+        if precision not in _PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
+        count = resolve_threads(threads)
+        return cls(_core.Potential.load(os.fsencode(path), precision == "float32"), count)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the model file says about itself: elements, features, training provenance. A copy."""
+        return json.loads(self._core.metadata)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols of the elements that the model knows."""
+        return tuple(self._info["elements"])
+
+    @property
+    def cutoff(self) -> float:
+        """Distance in Angstrom beyond which two atoms do not feel each other."""
+        return float(self._info["cutoff"])
+
+    def energy_forces(self, atoms: Any) -> tuple[float, npt.NDArray[np.float64]]:
+        """Compute the energy in eV and the forces [N, 3] in eV/A.
+
+        Parameters
+        ----------
+        atoms
+            An ``ase.Atoms``, or anything else with ``numbers`` [N], ``positions`` [N, 3] in Angstrom, ``cell``
+            [3, 3] with lattice vectors as rows, and ``pbc`` [3].
+
+        Raises
+        ------
+        TypeError, ValueError
+            An array is missing, has the wrong type or shape or values that are not finite, an element is unknown to
+            the model, or two atoms are at one place. The message names the argument.
+        """
+        energy, _, gradient, _ = self._evaluate(as_structure(atoms), True)
+        return energy, _negated(gradient)
+
+    def compute(self, atoms: Any, properties: Sequence[str] = PROPERTIES[:3]) -> dict[str, Any]:
+        """Compute properties of one structure.
+
+        Parameters
+        ----------
+        atoms
+            As for :meth:`energy_forces`.
+        properties
+            Any of ``"energy"`` (eV), ``"energies"`` ([N], eV, they sum to the energy), ``"forces"`` ([N, 3], eV/A)
+            and ``"stress"`` ([6], eV/A^3, with ASE's sign and the order xx, yy, zz, yz, xz, xy).
+
+        Returns
+        -------
+        dict
+            The asked properties. Arrays are new, nobody else holds them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for :meth:`energy_forces`; a property is unknown; or the stress is asked of a structure that is not
+            periodic in three directions.
+        """
+        if isinstance(properties, str):
+            raise TypeError(f"properties must be a sequence of names, got the string {properties!r}")
+        unknown = [name for name in properties if name not in PROPERTIES]
+        if unknown:
+            raise ValueError(f"properties must be among {', '.join(PROPERTIES)}, got {', '.join(map(repr, unknown))}")
+        structure = as_structure(atoms)
+        if "stress" in properties and not structure.pbc.all():
+            raise ValueError(f"stress needs a cell that is periodic in three directions, got pbc {structure.pbc}")
+        energy, energies, gradient, strain_gradient = self._evaluate(
+            structure, "forces" in properties or "stress" in properties
+        )
+        results: dict[str, Any] = {}
+        for name in properties:
+            if name == "energy":
+                results[name] = energy
+            elif name == "energies":
+                results[name] = energies
+            elif name == "forces":
+                results[name] = _negated(gradient)
+            else:
+                results[name] = _stress(strain_gradient, structure.cell)
+        return results
+
+    def compute_batch(
+        self, structures: Iterable[Any], properties: Sequence[str] = PROPERTIES[:3]
+    ) -> list[dict[str, Any]]:
+        """Compute properties of several structures, one after the other: a list of what :meth:`compute` returns."""
+        return [self.compute(atoms, properties) for atoms in structures]
+
+    def _evaluate(self, structure: Structure, derivatives: bool) -> tuple[float, Any, Any, Any]:
+        positions, cell, pbc, numbers = structure
+        return self._core.compute(positions, cell, pbc, numbers, derivatives, self._threads)
+
+    def __repr__(self) -> str:
+        return f"<Potential of {', '.join(self.elements)}, cutoff {self.cutoff:g} A>"
+
+
+def _negated(gradient: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.negative(gradient, out=gradient)
+
+
+def _stress(strain_gradient: npt.NDArray[np.float64], cell: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    symmetric = 0.5 * (strain_gradient + strain_gradient.T)
+    return symmetric[_VOIGT] / abs(np.linalg.det(cell))
