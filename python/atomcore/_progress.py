@@ -1,7 +1,10 @@
 """One progress display for everything that takes more than a few seconds."""
 
+import contextlib
+import logging
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 _PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
@@ -83,3 +86,22 @@ def _rich_bar(label: str, total: int, start: int) -> Any:
     bar.add_task(label, total=total, completed=start, text="")
     bar.start()
     return bar
+
+
+@contextlib.contextmanager
+def speaking(enabled: bool) -> Iterator[None]:
+    """Show the package's log messages on the terminal, unless the program has set up logging itself."""
+    logger = logging.getLogger("atomcore")
+    if not enabled or logger.hasHandlers():
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -85,11 +85,12 @@ class Stored:
         if not with_jacobian:
             return
         plan = FeaturePlan(model.features)
-        self._head = (plan.table, plan.parameters, plan.n_features, torch.from_numpy(graph.row_ptr))
-        species, neighbor = torch.from_numpy(graph.species), torch.from_numpy(graph.neighbor)
-        self._jacobian = torch.ops.atomcore.features_jacobian(
-            *self._head[:3], species, self._head[3], neighbor, graph.D.to(dtype)
+        row_ptr, neighbor = torch.from_numpy(graph.row_ptr), torch.from_numpy(graph.neighbor)
+        self._plan = (plan.table, plan.parameters, plan.n_features)
+        values, edge_class, row_offset = torch.ops.atomcore.features_jacobian(
+            *self._plan, torch.from_numpy(graph.species), row_ptr, neighbor, graph.D.to(dtype)
         )
+        self._jacobian = (row_ptr, edge_class, row_offset, values)
 
     def inputs(self, batch: Batch) -> list[torch.Tensor]:
         """See `Source`."""
@@ -98,7 +99,8 @@ class Stored:
 
     def vjp(self, batch: Batch, g: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
-        return torch.ops.atomcore.jacobian_vjp(*self._head, *self._jacobian, batch.rows, g)
+        n_edges = len(batch.neighbor)
+        return torch.ops.atomcore.jacobian_vjp(*self._plan, n_edges, *self._jacobian, batch.rows, g)
 
 
 def make_source(model: Any, graph: Graph, dtype: torch.dtype, *, cache: bool | None, with_jacobian: bool) -> Source:
@@ -139,7 +141,7 @@ def _stored_bytes(model: Any, graph: Graph, dtype: torch.dtype, *, with_jacobian
         n_structures = len(graph.n_atoms)
         batch = graph.batch(np.unique(np.linspace(0, n_structures - 1, min(n_structures, _SAMPLE)).astype(np.int64)))
         plan = FeaturePlan(model.features)
-        *_, values = torch.ops.atomcore.features_jacobian(
+        values, *_ = torch.ops.atomcore.features_jacobian(
             plan.table, plan.parameters, plan.n_features, batch.species, batch.row_ptr, batch.neighbor,
             graph.D[batch.edges],
         )  # fmt: skip
