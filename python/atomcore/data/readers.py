@@ -126,8 +126,8 @@ def from_atoms(
     for label, key, values in (("energies", "energy_key", energies), ("forces", "forces_key", forces)):
         candidates = _candidates(images[0], label)
         if values is None and candidates:
-            _LOGGER.warning("%s: no %s found; if they are under another name, give %s: %s is there", source, label, key,
-                            ", ".join(candidates))  # fmt: skip
+            there = ", ".join(candidates)
+            _LOGGER.warning("%s: no %s found; is it one of %s? Then name it by %s", source, label, there, key)
     return Dataset(
         numbers=np.concatenate([atoms.numbers for atoms in images]),
         positions=np.concatenate([atoms.positions for atoms in images]),
@@ -144,16 +144,15 @@ def _parse_index(index: str | int) -> slice:
     """Return the slice that ``index`` stands for; a single number becomes a slice of one."""
     from ase.io.formats import string2index
 
-    if isinstance(index, str):
-        try:
-            index = string2index(index)
-        except ValueError:
-            index = None
-    if isinstance(index, slice):
-        return index
-    if not isinstance(index, int) or isinstance(index, bool):
+    try:
+        parsed = string2index(index) if isinstance(index, str) else index
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, slice):
+        return parsed
+    if not isinstance(parsed, int) or isinstance(parsed, bool):
         raise ValueError(f"index is {index!r}; accepted: a whole number or a slice such as ':', '-100:', '::10'")
-    return slice(index, index + 1 or None)
+    return slice(parsed, parsed + 1 or None)
 
 
 def _read_ase(file: Path, index: slice) -> "list[Atoms]":
@@ -211,9 +210,7 @@ def _candidates(atoms: "Atoms", label: str) -> list[str]:
     ]
 
 
-def _read_npz(
-    file: Path, units: str | None, energy_key: str | None, forces_key: str | None, index: slice
-) -> Dataset:
+def _read_npz(file: Path, units: str | None, energy_key: str | None, forces_key: str | None, index: slice) -> Dataset:
     energy_name, forces_name = energy_key or "E", forces_key or "F"
     arrays = _open_npz(file, ("Z", "R", "N", "cell", "pbc", "units", energy_name, forces_name))
     for key, required in (("Z", True), ("R", True), (energy_name, energy_key), (forces_name, forces_key)):

@@ -1,1 +1,230 @@
-class Split: pass
+"""Training, validation and test sets that use every structure exactly once."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomcore._core import AtomcoreError
+from atomcore._files import replacing
+from atomcore.data._validate import whole_number
+from atomcore.data.dataset import Dataset
+
+NAMES = ("train", "valid", "test")
+_FORMAT = "atomcore split 1"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """A dataset and which of its structures are for training, validation and test.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All structures.
+    indices : dict of str to numpy.ndarray
+        Ascending indices into the dataset under ``"train"``, ``"valid"`` and ``"test"``.
+    settings : dict
+        How the split was made.
+    """
+
+    dataset: Dataset
+    indices: dict[str, np.ndarray]
+    settings: dict[str, Any]
+
+    @classmethod
+    def make(
+        cls,
+        dataset: Dataset,
+        *,
+        train: float | None = None,
+        valid: float | None = None,
+        test: float | None = None,
+        seed: int = 0,
+        mode: str = "random",
+        block: int | None = None,
+        valid_every: int | None = None,
+        test_every: int | None = None,
+    ) -> "Split":
+        """Divide a dataset; :meth:`Dataset.split` is the short way to call this.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The structures, in the order of the file.
+        train, valid, test : int or float, optional
+            Number of structures (int) or share of all of them (float from 0 to 1). What is not named goes to train.
+        seed : int
+            The test set depends on the seed and its own size only, not on the size of the validation set.
+        mode : {"random", "block"}
+            Deal single structures, or whole contiguous blocks: for trajectories, whose neighboring frames are so
+            alike that a random test set flatters the model.
+        block : int
+            Structures in a block (mode "block" only). A last, shorter block goes to train.
+        valid_every, test_every : int, optional
+            Instead of ``valid`` or ``test`` in mode "block": every so-many-th block (``test_every=5`` takes blocks 5,
+            10, ... counted from one); ``valid_every`` counts the blocks that the test set leaves.
+
+        Raises
+        ------
+        ValueError
+            When sizes do not fit together or into the dataset; the message says which numbers would.
+        """
+        sizes = {"train": train, "valid": valid, "test": test}
+        every = {"valid": valid_every, "test": test_every}
+        unit = _unit(mode, block, every, len(dataset))
+        n_units = len(dataset) // unit
+        rng = np.random.default_rng(whole_number("seed", seed, 0))
+        left = np.arange(n_units)
+        indices = {}
+        for name in ("test", "valid"):
+            if every[name] is None:
+                count = _count(name, sizes[name] or 0, len(dataset), unit)
+                dealt = rng.permutation(left)[:count]
+            else:
+                if sizes[name] is not None:
+                    raise ValueError(f"{name}={sizes[name]} and {name}_every={every[name]} exclude each other")
+                step = whole_number(f"{name}_every", every[name], 1)
+                dealt, count = left[step - 1 :: step], 0
+            if count > len(left):
+                raise ValueError(
+                    f"{name}={sizes[name]} is more than the {len(left) * unit} of {len(dataset)} structures that are left"
+                )
+            left = np.setdiff1d(left, dealt)
+            indices[name] = np.sort((dealt[:, None] * unit + np.arange(unit)).ravel())
+        used = np.concatenate([indices["test"], indices["valid"]])
+        indices["train"] = np.setdiff1d(np.arange(len(dataset)), used)
+        _check_train(sizes, {name: len(indices[name]) for name in NAMES}, len(dataset))
+        settings = {"mode": mode, "seed": seed, "block": block, **sizes}
+        settings |= {f"{name}_every": value for name, value in every.items()}
+        return cls(dataset, {name: indices[name] for name in NAMES}, settings)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(self.indices[name])} {name}" for name in NAMES)
+        return f"<Split of {self.dataset.source or 'a dataset'}: {sizes}>"
+
+    @cached_property
+    def train(self) -> Dataset:
+        """The structures for training."""
+        return self.dataset.subset(self.indices["train"])
+
+    @cached_property
+    def valid(self) -> Dataset:
+        """The structures for validation."""
+        return self.dataset.subset(self.indices["valid"])
+
+    @cached_property
+    def test(self) -> Dataset:
+        """The structures for the final test."""
+        return self.dataset.subset(self.indices["test"])
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements of the whole dataset, by atomic number."""
+        return self.dataset.elements
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the indices, the settings and the checksum of the data as JSON, whole or not at all."""
+        content = {
+            "format": _FORMAT,
+            "source": self.dataset.source,
+            "data_sha256": self.dataset.sha256,
+            "settings": self.settings,
+            "indices": {name: self.indices[name].tolist() for name in NAMES},
+        }
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, dataset: Dataset) -> "Split":
+        """Read a split that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The JSON file.
+        dataset : Dataset
+            The data that was split, bit by bit.
+
+        Raises
+        ------
+        AtomcoreError
+            When the file is damaged or no split.
+        ValueError
+            When the split was made of other data.
+        """
+        file = Path(path)
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            known = content["format"] == _FORMAT
+            sha256, settings = content["data_sha256"], dict(content["settings"])
+            indices = {name: np.array(content["indices"][name], dtype=np.int64).reshape(-1) for name in NAMES}
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise AtomcoreError(f"{file.name} is damaged or no split: {type(error).__name__} {error}") from error
+        if not known:
+            raise AtomcoreError(f"{file.name} has the format {content['format']!r}; accepted: {_FORMAT!r}")
+        if sha256 != dataset.sha256:
+            raise ValueError(
+                f"{file.name} was made of other data ({content.get('source')!r}, SHA-256 {str(sha256)[:12]}...) than "
+                f"{dataset.source!r} (SHA-256 {dataset.sha256[:12]}...): the structures or labels are not the same"
+            )
+        everything = np.sort(np.concatenate(list(indices.values())))
+        if not np.array_equal(everything, np.arange(len(dataset))):
+            raise AtomcoreError(f"{file.name} does not use each of the {len(dataset)} structures exactly once")
+        return cls(dataset, indices, settings)
+
+
+def _unit(mode: str, block: int | None, every: dict[str, int | None], n: int) -> int:
+    """Return how many neighboring structures are dealt together."""
+    if mode == "random":
+        for name, value in (("block", block), *((f"{name}_every", value) for name, value in every.items())):
+            if value is not None:
+                raise ValueError(f"{name}={value!r} is for mode 'block', but mode is 'random'")
+        return 1
+    if mode != "block":
+        raise ValueError(f"mode is {mode!r}; accepted: 'random', 'block'")
+    unit = whole_number("block", block, 1)
+    if unit > n:
+        raise ValueError(f"block is {unit}, but there are only {n} structures")
+    return unit
+
+
+def _count(name: str, size: float, n: int, unit: int) -> int:
+    """Return the number of units that a size stands for."""
+    if isinstance(size, float):
+        if not 0.0 <= size <= 1.0:
+            raise ValueError(f"{name}={size!r}; accepted: a whole number of structures or a share from 0.0 to 1.0")
+        count = round(size * n / unit)
+        if size > 0 and count == 0:
+            raise ValueError(f"{name}={size!r} of {n} structures in blocks of {unit} is none; take more, or 0")
+        return count
+    count, rest = divmod(whole_number(name, size, 0), unit)
+    if rest:
+        raise ValueError(f"{name}={size} is not a multiple of block={unit}, and blocks are dealt whole")
+    return count
+
+
+def _check_train(sizes: dict[str, float | None], actual: dict[str, int], n: int) -> None:
+    """Raise unless something is left for training and a size named for it is what is left."""
+    if actual["train"] == 0:
+        raise ValueError(
+            f"nothing is left for train: {actual['valid']} valid and {actual['test']} test of {n} structures"
+        )
+    train = sizes["train"]
+    if train is None:
+        return
+    if isinstance(train, float):
+        # Shares are rounded to whole blocks one by one, so it is the shares as named that must add up.
+        named = {name: size * n if isinstance(size := sizes[name], float) else actual[name] for name in NAMES}
+        fits = 0.0 <= train <= 1.0 and abs(sum(named.values()) - n) < 1
+    else:
+        fits = whole_number("train", train, 0) == actual["train"]
+    if not fits:
+        raise ValueError(
+            f"train={train}, valid={actual['valid']} and test={actual['test']} do not add up to the {n} structures: "
+            f"every structure is used once, {actual['train']} are left for train (leave train away to take them)"
+        )
