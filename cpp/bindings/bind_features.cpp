@@ -119,6 +119,17 @@ Array<T> jacobian_jvp(const Int32& table, const Array<double>& parameters, const
   return dG;
 }
 
+std::vector<Int32> class_columns(const Int32& table) {
+  std::vector<Int32> columns;
+  for (const EdgeClass& c : edge_classes_of(view(table))) columns.emplace_back(c.n_columns, c.columns);
+  return columns;
+}
+
+// Layer-2 check of what Python hands to the feature kernels, once a call: O(edges), small beside the kernels.
+void check(const Int32& table, const Int32& species, const Int64& row_ptr, const Int64& neighbor) {
+  check_graph(graph_of(species, row_ptr, neighbor), table.data()[0]);
+}
+
 template <typename Function, std::size_t... I>
 void define(py::module_& m, const char* name, Function* function, std::index_sequence<I...>) {
   m.def(name, function, ((void)I, py::arg().noconvert())...);
@@ -146,6 +157,8 @@ void bind_precision(py::module_& m) {
 
 void bind_features(py::module_& m) {
   strict(m, "compile_features", &compile);
+  strict(m, "class_columns", &class_columns);
+  strict(m, "check_graph", &check);
   bind_precision<float>(m);
   bind_precision<double>(m);
 }

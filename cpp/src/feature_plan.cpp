@@ -221,4 +221,28 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
   return std::move(out.plan);
 }
 
+void check_graph(const Graph& graph, int n_species) {
+  const auto refuse_graph = [](const char* text) { throw Error(ErrorCode::invalid_value, text); };
+  if (graph.row_ptr.empty() || graph.row_ptr[0] != 0) refuse_graph("row_ptr must start with 0");
+  for (std::size_t i = 1; i < graph.row_ptr.size(); ++i)
+    if (graph.row_ptr[i] < graph.row_ptr[i - 1]) refuse_graph("row_ptr must not decrease");
+  const auto n_edges = static_cast<std::int64_t>(graph.neighbor.size());
+  const auto n_atoms = static_cast<std::int64_t>(graph.species.size());
+  if (graph.row_ptr[graph.row_ptr.size() - 1] != n_edges) refuse_graph("row_ptr must end with the length of neighbor");
+  if (graph.n_rows() > n_atoms) refuse_graph("row_ptr has more rows than species has atoms");
+  for (const std::int64_t j : graph.neighbor)
+    if (j < 0 || j >= n_atoms) refuse_graph("neighbor must hold indices of atoms that species describes");
+  for (const std::int32_t s : graph.species)
+    if (s < 0 || s >= n_species) refuse_graph("species must hold indices of elements that the features know");
+}
+
+std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table) {
+  const std::int32_t* t = table.data();
+  const std::int32_t* record = t + kHeader + t[3] * kRadialSize + t[4] * kShellSize + t[5] * kAngularSize;
+  std::vector<EdgeClass> classes;
+  for (std::int32_t i = 0; i < t[0] * (t[2] + 1); ++i, record += kClassSize)
+    classes.push_back({record[kClassCount], t + record[kClassColumns], t + record[kClassFirst]});
+  return classes;
+}
+
 }  // namespace atomcore

@@ -33,6 +33,17 @@ struct FeaturePlan {
 FeaturePlan compile_features(span<const FeatureRow> rows, int n_species);
 
 
+// Throws Error(invalid_value) unless row_ptr, neighbor and species are a graph over n_species.
+void check_graph(const Graph& graph, int n_species);
+
+struct EdgeClass {
+  int n_columns;
+  const std::int32_t *columns, *first;  // first: radial groups, then angular groups
+};
+
+// The edge classes of a plan's table, which must outlive them.
+std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table);
+
 // ---- how the kernels read a plan ---------------------------------------------------------------------------------
 // table: n_species, n_features, n_cutoffs, n_radial, n_shell_sets, n_angular, then the records and lists below, each
 // list at an offset that its record names. parameters: the cutoffs in ascending order, then what the records name.
@@ -49,7 +60,7 @@ enum Angular {
 constexpr int kAngleStride = 4;  // zeta, lambda or cos(theta_s), 0 or sin(theta_s), cos_scale
 // Edge classes: class = species * (n_cutoffs + 1) + number of cutoffs <= r. A class lists the columns that such an
 // edge can change, group by group; `first` is a group's position in that list, or -1.
-enum EdgeClass { kClassCount, kClassColumns, kClassFirst, kClassSize };
+enum EdgeClassRecord { kClassCount, kClassColumns, kClassFirst, kClassSize };
 }  // namespace plan_layout
 
 }  // namespace atomcore

@@ -1,0 +1,28 @@
+"""Published sets of functions by name."""
+
+from collections.abc import Sequence
+
+from atomcore.features.symmetry_functions import ANI, Gaussian, SymmetryFunctions
+
+# Amp and ML4Chem share one default set, in formulas, parameters and order.
+_PRESETS = {
+    "ani1x": ANI.ani1x,
+    "ani2x": ANI.ani2x,
+    "amp_default": lambda elements: Gaussian(sorted(elements)),
+    "ml4chem_default": lambda elements: Gaussian(sorted(elements)),
+}
+
+
+def preset(name: str, elements: Sequence[str]) -> SymmetryFunctions:
+    """Return a published set of functions for the given elements.
+
+    Parameters
+    ----------
+    name
+        "ani1x", "ani2x", "amp_default" or "ml4chem_default".
+    elements
+        Chemical symbols.
+    """
+    if name not in _PRESETS:
+        raise ValueError(f"preset is {name!r}; accepted: {', '.join(_PRESETS)}")
+    return _PRESETS[name](elements)

@@ -1,0 +1,214 @@
+// Features and their first and second derivatives against textbook formulas, written once more here in the plainest way
+// and differentiated by (nested) dual numbers.
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "check.hpp"
+#include "math/dual.hpp"
+#include "src/feature_plan.hpp"
+
+using namespace atomcore;
+using math::Dual;
+using Second = Dual<Dual<double>>;
+
+namespace {
+
+constexpr double kTolerance = 1e-13;  // times the largest value compared
+
+double acos_of(double x) { return std::acos(x); }
+template <typename T>
+Dual<T> acos_of(const Dual<T>& x) {
+  using math::sqrt;
+  using std::sqrt;
+  return {acos_of(x.v), -(x.d / sqrt(1.0 - x.v * x.v))};
+}
+double pow_of(double x, double p) { return std::pow(x, p); }
+template <typename T>
+Dual<T> pow_of(const Dual<T>& x, double p) {
+  if (p == 0) return Dual<T>(1);
+  return {pow_of(x.v, p), p * (pow_of(x.v, p - 1) * x.d)};
+}
+
+template <typename T>
+struct Edge {
+  T x, y, z;
+  int species;
+};
+
+template <typename T>
+T length(const T& x, const T& y, const T& z) {
+  using math::sqrt;
+  using std::sqrt;
+  return sqrt(x * x + y * y + z * z);
+}
+
+template <typename T>
+T fc(const T& r, double rc) {
+  using math::cos;
+  using std::cos;
+  return math::value(r) < rc ? 0.5 * (1.0 + cos((M_PI / rc) * r)) : T(0);
+}
+
+template <typename T>
+T gauss(const T& r, const FeatureRow& f) {
+  using math::exp;
+  using std::exp;
+  return exp((-f.eta) * ((r - f.shift) * (r - f.shift)));
+}
+
+template <typename T>
+T pair_term(const FeatureRow& f, const Edge<T>& j, const Edge<T>& k) {
+  const T a = length(j.x, j.y, j.z), b = length(k.x, k.y, k.z), q = length(T(j.x - k.x), T(j.y - k.y), T(j.z - k.z));
+  const T c = (j.x * k.x + j.y * k.y + j.z * k.z) / (a * b);
+  const double factor = std::pow(2.0, 1 - f.zeta);
+  if (f.type == 3) {
+    using math::cos;
+    using std::cos;
+    const T angle = pow_of(T(1.0 + cos(T(acos_of(T(f.cos_scale * c)) - f.angle))), f.zeta);
+    return factor * (angle * gauss(T(0.5 * (a + b)), f) * fc(a, f.cutoff) * fc(b, f.cutoff));
+  }
+  const T angle = factor * pow_of(T(1.0 + f.angle * c), f.zeta);
+  const T wide = angle * gauss(a, f) * gauss(b, f) * fc(a, f.cutoff) * fc(b, f.cutoff);
+  return f.type == 2 ? wide : wide * gauss(q, f) * fc(q, f.cutoff);
+}
+
+template <typename T>
+T textbook(const FeatureRow& f, const std::vector<Edge<T>>& edges) {
+  T sum(0);
+  for (std::size_t j = 0; j < edges.size(); ++j) {
+    if (f.type == 0 && edges[j].species == f.a) {
+      const T r = length(edges[j].x, edges[j].y, edges[j].z);
+      sum = sum + gauss(r, f) * fc(r, f.cutoff);
+    }
+    for (std::size_t k = j + 1; f.type != 0 && k < edges.size(); ++k)
+      if (std::min(edges[j].species, edges[k].species) == f.a && std::max(edges[j].species, edges[k].species) == f.b)
+        sum = sum + pair_term(f, edges[j], edges[k]);
+  }
+  return f.prefactor * sum;
+}
+
+std::vector<FeatureRow> all_functions() {
+  std::vector<FeatureRow> rows;
+  for (int s = 0; s < 2; ++s)
+    for (double eta : {0.3, 1.7})
+      for (double shift : {0.0, 1.1}) rows.push_back({0, s, -1, 0.25, eta, shift, 0, 0, 1, 5.0});
+  for (int type : {1, 2})
+    for (int a = 0; a < 2; ++a)
+      for (int b = a; b < 2; ++b)
+        for (double zeta : {1.0, 2.0, 4.0, 2.7})
+          for (double lambda : {1.0, -1.0}) rows.push_back({type, a, b, 2.0, 0.07, 0.0, zeta, lambda, 1, 5.0});
+  rows.push_back({1, 0, 1, 1.0, 0.2, 0.4, 3.0, 1.0, 1, 3.5});  // a second cutoff and a shift
+  for (int a = 0; a < 2; ++a)
+    for (int b = a; b < 2; ++b)
+      for (double shift : {0.9, 1.6})
+        for (double theta : {0.4, 2.1})
+          for (double scale : {0.95, 1.0}) rows.push_back({3, a, b, 1.0, 4.0, shift, scale < 1 ? 14.1 : 8.0, theta, scale, 3.5});
+  return rows;
+}
+
+struct Case {
+  const char* name;
+  std::vector<double> D;
+  std::vector<std::int32_t> species;
+};
+
+std::vector<Case> cases() {
+  std::mt19937 random(20261);
+  std::uniform_real_distribution<double> u(-2.6, 2.6);
+  Case cloud{"cloud", {}, {0, 1, 0, 1, 1, 0, 0}};
+  for (int i = 0; i < 21; ++i) cloud.D.push_back(u(random));
+  return {cloud,
+          {"no neighbours", {}, {}},
+          {"one neighbour", {0.3, -1.2, 0.4}, {1}},
+          {"beyond every cutoff", {5.5, 0, 0, 0, 1, 0}, {0, 1}},
+          {"at the cutoffs", {5.0, 0, 0, 0, 3.5, 0, 0.2, 0.1, 1.4}, {0, 1, 1}}};
+}
+
+// The kernels' results for one centre.
+struct Kernel {
+  explicit Kernel(const std::vector<FeatureRow>& rows, const Case& c) : plan(compile_features(rows, 2)), D(c.D) {
+    species.assign(1, 0);  // the centre
+    species.insert(species.end(), c.species.begin(), c.species.end());
+    for (std::size_t j = 0; j < c.species.size(); ++j) neighbor.push_back(static_cast<std::int64_t>(j) + 1);
+    row_ptr = {0, static_cast<std::int64_t>(neighbor.size())};
+  }
+  Graph graph() const { return {row_ptr, neighbor, species}; }
+  FeaturePlan plan;
+  std::vector<double> D;
+  std::vector<std::int32_t> species;
+  std::vector<std::int64_t> neighbor, row_ptr;
+};
+
+std::vector<Edge<Second>> seeded(const Case& c, const std::vector<double>& v, std::size_t outer) {
+  std::vector<Edge<Second>> edges;
+  const auto at = [&](std::size_t i) {
+    return Second{Dual<double>{c.D[i], v[i]}, Dual<double>{i == outer ? 1.0 : 0.0, 0.0}};
+  };
+  for (std::size_t j = 0; j < c.species.size(); ++j) edges.push_back({at(3 * j), at(3 * j + 1), at(3 * j + 2), c.species[j]});
+  return edges;
+}
+
+void compare(const Case& c, const std::vector<FeatureRow>& rows) {
+  const Kernel k(rows, c);
+  const std::size_t K = rows.size(), n = c.D.size();
+  std::mt19937 random(7);
+  std::uniform_real_distribution<double> u(-1, 1);
+  std::vector<double> g(K), v(n), G(K), dG(K), g_D(n), h(n);
+  for (double& x : g) x = u(random);
+  for (double& x : v) x = u(random);
+  cpu::features<double>(k.plan.view(), k.graph(), k.D, G, 1);
+  cpu::features_jvp<double>(k.plan.view(), k.graph(), k.D, v, dG, 1);
+  cpu::features_vjp<double>(k.plan.view(), k.graph(), k.D, g, g_D, 1);
+  cpu::features_hvp<double>(k.plan.view(), k.graph(), k.D, g, v, h, 1);
+
+  std::vector<double> G_ref(K), dG_ref(K), g_D_ref(n), h_ref(n);
+  for (std::size_t i = 0; i < std::max<std::size_t>(n, 1); ++i) {
+    const auto edges = seeded(c, v, i);
+    for (std::size_t f = 0; f < K; ++f) {
+      const Second value = textbook(rows[f], edges);
+      G_ref[f] = value.v.v;
+      dG_ref[f] = value.v.d;
+      if (n == 0) continue;
+      g_D_ref[i] += g[f] * value.d.v;
+      h_ref[i] += g[f] * value.d.d;
+    }
+  }
+  check_close(c.name, "features", G, G_ref, kTolerance);
+  check_close(c.name, "jvp", dG, dG_ref, kTolerance);
+  check_close(c.name, "vjp", g_D, g_D_ref, kTolerance);
+  check_close(c.name, "hvp", h, h_ref, kTolerance);
+}
+
+// At exactly 0 and 180 degrees: the smooth functions have their textbook derivatives, the clean ANI form those of its
+// cosine part alone (its sine term counts as the constant 0).
+void collinear() {
+  for (double along : {1.9, -1.9})
+    for (double tilt : {0.0, 0.37}) {  // along an axis, and rotated so that the cosine is 1 only to rounding
+      const double c = std::cos(tilt), s = std::sin(tilt);
+      const Case line{"collinear", {1.2 * c, 1.2 * s, 0, along * c, along * s, 0}, {0, 1}};
+      std::vector<FeatureRow> smooth;
+      for (double zeta : {1.0, 2.0, 4.0})
+        for (double lambda : {1.0, -1.0})
+          for (int type : {1, 2}) smooth.push_back({type, 0, 1, 1.0, 0.1, 0.0, zeta, lambda, 1, 5.0});
+      for (double theta : {0.0, 0.4, 2.1, M_PI}) smooth.push_back({3, 0, 1, 1.0, 4.0, 1.4, 32.0, theta, 0.95, 3.5});
+      compare(line, smooth);
+      const std::vector<FeatureRow> clean{{3, 0, 1, 1.0, 4.0, 1.4, 32.0, 0.4, 1.0, 3.5}};
+      const Kernel cone(clean, line);
+      std::vector<double> g{1.0}, v{0.3, -0.2, 0.5, 0.1, 0.4, -0.6}, out(6), second(6);
+      cpu::features_vjp<double>(cone.plan.view(), cone.graph(), cone.D, g, out, 1);
+      cpu::features_hvp<double>(cone.plan.view(), cone.graph(), cone.D, g, v, second, 1);
+      for (double x : out) check(std::isfinite(x), "clean ANI at 0 or 180 degrees: first derivative is not finite");
+      for (double x : second) check(std::isfinite(x), "clean ANI at 0 or 180 degrees: second derivative is not finite");
+      // no force across the axis
+      check(std::abs(-s * out[0] + c * out[1]) < 1e-12 && std::abs(out[2]) < 1e-12, "clean ANI: force across the axis");
+    }
+}
+
+}  // namespace
+
+int main() {
+  for (const Case& c : cases()) compare(c, all_functions());
+  collinear();
+  return report();
+}
