@@ -126,7 +126,7 @@ class BehlerParrinello(torch.nn.Module):
         species = torch.tensor([index[int(z)] for z in numbers], dtype=torch.int32)
         positions = torch.tensor(np.asarray(atoms.positions, dtype=float))
         cell = torch.tensor(np.asarray(atoms.cell, dtype=float).reshape(1, 3, 3))
-        pbc = torch.tensor(np.asarray(atoms.pbc, dtype=np.uint8).reshape(1, 3))
+        pbc = torch.tensor(np.asarray(atoms.pbc, dtype=bool).reshape(1, 3))
         pointer = torch.tensor([0, len(numbers)])
         pairs = ops.neighbor_list(positions, cell, pbc, pointer, self.features.cutoff)
         D = ops.edge_vectors(positions, cell, pointer, *pairs).requires_grad_()

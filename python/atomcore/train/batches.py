@@ -37,7 +37,7 @@ class Graph:
         self.structure_ptr = data.structure_ptr
         pointer = torch.tensor(data.structure_ptr)
         positions, cells = torch.tensor(data.positions), torch.tensor(data.cells)
-        pbc = torch.tensor(np.asarray(data.pbc, dtype=np.uint8))
+        pbc = torch.tensor(data.pbc)
         pairs = torch.ops.atomcore.neighbor_list(positions, cells, pbc, pointer, cutoff)
         self.D = torch.ops.atomcore.edge_vectors(positions, cells, pointer, *pairs)
         self.row_ptr, self.neighbor, self.shift = (tensor.numpy() for tensor in pairs)
