@@ -79,7 +79,7 @@ def check_numbers(numbers: np.ndarray, structure_ptr: np.ndarray) -> None:
 
 def check_finite(name: str, values: np.ndarray, structure_ptr: np.ndarray | None = None) -> None:
     """Raise when a row is not finite; rows are structures, or atoms when ``structure_ptr`` [n+1] is given."""
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if finite.all():
         return
     row = int(np.argmin(finite))

@@ -62,7 +62,7 @@ def check_consistency(dataset: Dataset) -> list[str]:
 
 def _slope_warning(pairs: _Pairs) -> str:
     count = len(pairs.energy)
-    if count < _MIN_PAIRS or not pairs.work.any():
+    if count < _MIN_PAIRS or not pairs.work.any() or not pairs.energy.any():
         return ""
     slope = _robust_slope(pairs.work, pairs.energy)
     explained = 1.0 - np.abs(pairs.energy - slope * pairs.work).sum() / np.abs(pairs.energy).sum()

@@ -214,7 +214,7 @@ class Dataset:
             raise ValueError(f"path is {target.name!r}; accepted suffixes: .npz, .extxyz")
         with replacing(target) as temporary:
             if target.suffix == ".npz":
-                np.savez_compressed(temporary, **self._padded_arrays())
+                np.savez_compressed(temporary, **self._padded_arrays())  # type: ignore[arg-type]
             else:
                 from ase.io import write
 

@@ -73,16 +73,8 @@ def load(
         raise FileNotFoundError(f"path is {str(path)!r}: there is no such file")
     if duplicates not in ("drop", "keep"):
         raise ValueError(f"duplicates is {duplicates!r}; accepted: 'drop', 'keep'")
-    chosen = _parse_index(index)
-    if file.suffix == ".npz":
-        dataset = _read_npz(file, units, energy_key, forces_key, chosen)
-    else:
-        if units is not None and parse_units(units) != Units(1.0, 1.0, 1.0):
-            raise ValueError(
-                f"units is {units!r}, but {file.name} is read by ASE, which gives eV and Angstrom; accepted: "
-                "'eV, Angstrom' or nothing"
-            )
-        dataset = from_atoms(_read_ase(file, chosen), energy_key=energy_key, forces_key=forces_key, source=file.name)
+    read = _read_npz if file.suffix == ".npz" else _read_with_ase
+    dataset = read(file, units, energy_key, forces_key, _parse_index(index))
     _LOGGER.info("%s: read %d structures with %d atoms", file.name, len(dataset), len(dataset.numbers))
     if duplicates == "drop":
         dataset = drop_duplicates(dataset)
@@ -155,14 +147,21 @@ def _parse_index(index: str | int) -> slice:
     return slice(parsed, parsed + 1 or None)
 
 
-def _read_ase(file: Path, index: slice) -> "list[Atoms]":
-    from ase.io import read
+def _read_with_ase(
+    file: Path, units: str | None, energy_key: str | None, forces_key: str | None, index: slice
+) -> Dataset:
+    from ase.io import iread
 
+    if units is not None and parse_units(units) != Units(1.0, 1.0, 1.0):
+        raise ValueError(
+            f"units is {units!r}, but {file.name} is read by ASE, which gives eV and Angstrom; accepted: "
+            "'eV, Angstrom' or nothing"
+        )
     try:
-        images = read(file, index=index, do_not_split_by_at_sign=True)
+        images = list(iread(file, index=index, do_not_split_by_at_sign=True))
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
         raise AtomcoreError(f"{file.name} cannot be read by ASE: {type(error).__name__}: {error}") from error
-    return images if isinstance(images, list) else [images]
+    return from_atoms(images, energy_key=energy_key, forces_key=forces_key, source=file.name)
 
 
 def _labels(

@@ -77,23 +77,10 @@ class Split:
         sizes = {"train": train, "valid": valid, "test": test}
         every = {"valid": valid_every, "test": test_every}
         unit = _unit(mode, block, every, len(dataset))
-        n_units = len(dataset) // unit
         rng = np.random.default_rng(whole_number("seed", seed, 0))
-        left = np.arange(n_units)
-        indices = {}
+        left, indices = np.arange(len(dataset) // unit), {}
         for name in ("test", "valid"):
-            if every[name] is None:
-                count = _count(name, sizes[name] or 0, len(dataset), unit)
-                dealt = rng.permutation(left)[:count]
-            else:
-                if sizes[name] is not None:
-                    raise ValueError(f"{name}={sizes[name]} and {name}_every={every[name]} exclude each other")
-                step = whole_number(f"{name}_every", every[name], 1)
-                dealt, count = left[step - 1 :: step], 0
-            if count > len(left):
-                raise ValueError(
-                    f"{name}={sizes[name]} is more than the {len(left) * unit} of {len(dataset)} structures that are left"
-                )
+            dealt = _deal(name, left, sizes[name], every[name], len(dataset), unit, rng)
             left = np.setdiff1d(left, dealt)
             indices[name] = np.sort((dealt[:, None] * unit + np.arange(unit)).ravel())
         used = np.concatenate([indices["test"], indices["valid"]])
@@ -191,6 +178,21 @@ def _unit(mode: str, block: int | None, every: dict[str, int | None], n: int) ->
     if unit > n:
         raise ValueError(f"block is {unit}, but there are only {n} structures")
     return unit
+
+
+def _deal(
+    name: str, left: np.ndarray, size: float | None, every: int | None, n: int, unit: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return those of the units still left that go to one of the sets."""
+    if every is not None:
+        if size is not None:
+            raise ValueError(f"{name}={size} and {name}_every={every} exclude each other")
+        step = whole_number(f"{name}_every", every, 1)
+        return left[step - 1 :: step]
+    count = _count(name, size or 0, n, unit)
+    if count > len(left):
+        raise ValueError(f"{name}={size} is more than the {len(left) * unit} of {n} structures that are left")
+    return rng.permutation(left)[:count]
 
 
 def _count(name: str, size: float, n: int, unit: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 import torch
 
-from atomcore._files import replacing
+from atomcore._files import write_text
 from atomcore._progress import Progress
 from atomcore.train.task import Task
 
@@ -130,8 +130,7 @@ class History(lightning.Callback):
         writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        with replacing(self._path) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
+        write_text(self._path, text.getvalue())
 
 
 class ShowProgress(lightning.Callback):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from atomcore._files import replacing
+from atomcore._files import write_json
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
 from atomcore.data import reference_energies
@@ -230,8 +230,7 @@ def _finish(
     }
     if folder is not None:
         model.save(folder / "model.atomcore")
-        with replacing(folder / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(folder / "metrics.json", report.to_dict())
     return report
 
 

@@ -1,0 +1,60 @@
+"""From ``atomcore COMMAND ...`` to the command's module, which is imported only then."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from atomcore._core import AtomcoreError
+
+_HELP = """\
+usage: atomcore COMMAND [options]
+
+Interatomic potentials from quantum-mechanical data.
+
+commands:
+  train     train a potential on a file of structures    atomcore train data.path=set.extxyz run.dir=run
+  evaluate  errors of a model on a file of structures    atomcore evaluate run/model.atomcore test.extxyz
+  md        molecular dynamics with a model              atomcore md run/model.atomcore start.xyz --ps 10
+  info      versions, threads, what a model file holds   atomcore info run/model.atomcore
+  demo      train, judge and run the shipped example     atomcore demo
+
+'atomcore COMMAND --help' says more.
+"""
+_COMMANDS = ("train", "evaluate", "md", "info", "demo")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 1 for a failed run, 2 for input that cannot be used."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_HELP, end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from atomcore import __version__
+
+        print(f"atomcore {__version__}")
+        return 0
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        near = difflib.get_close_matches(command, _COMMANDS, 1, 0.0)[0]
+        print(f"atomcore: unknown command {command!r}; did you mean {near!r}?", file=sys.stderr)
+        return 2
+    # The name without a path in usage lines, whatever started the program.
+    return run_command(command, lambda: importlib.import_module(f"atomcore.cli.{command}").main(rest))
+
+
+def run_command(command: str, body) -> int:  # noqa: ANN001
+    """Call ``body``; errors that a user can act on become a line on stderr, not a traceback."""
+    try:
+        return body()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"atomcore {command}: {error}; pip install \"atomcore[all]\" brings everything", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, OSError, AtomcoreError) as error:
+        print(f"atomcore {command}: {error}", file=sys.stderr)
+        return 1 if isinstance(error, AtomcoreError) else 2

@@ -1,0 +1,144 @@
+"""Training, validation and test sets."""
+
+import json
+
+import numpy as np
+import pytest
+
+import atomcore
+from atomcore.data import Dataset, Split
+from helpers import shared_data
+
+
+def atoms_of_hydrogen(n: int) -> Dataset:
+    positions = np.zeros((n, 3))
+    positions[:, 0] = np.arange(n)
+    return Dataset(
+        numbers=np.ones(n, int),
+        positions=positions,
+        cells=np.zeros((n, 3, 3)),
+        pbc=np.zeros((n, 3), bool),
+        structure_ptr=np.arange(n + 1),
+        energy=np.arange(n),
+        source="hydrogen",
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sizes"),
+    [
+        ({}, (103, 0, 0)),
+        ({"test": 20}, (83, 0, 20)),
+        ({"train": 80, "valid": 13, "test": 10}, (80, 13, 10)),
+        ({"valid": 0.1, "test": 0.2}, (72, 10, 21)),
+        ({"train": 0.7, "valid": 0.1, "test": 0.2}, (72, 10, 21)),
+        ({"train": 0.5, "valid": 0.5}, (51, 52, 0)),
+        ({"mode": "block", "block": 10, "test_every": 5}, (83, 0, 20)),
+        ({"mode": "block", "block": 10, "test_every": 5, "valid_every": 4}, (63, 20, 20)),
+        ({"mode": "block", "block": 10, "test_every": 5, "valid": 0.1}, (73, 10, 20)),
+        ({"mode": "block", "block": 10, "test": 30, "valid": 20}, (53, 20, 30)),
+    ],
+)
+def test_every_structure_is_used_once(settings, sizes):
+    dataset = atoms_of_hydrogen(103)
+    split = dataset.split(seed=3, **settings)
+    assert (len(split.train), len(split.valid), len(split.test)) == sizes
+    everything = np.concatenate([part.energy for part in (split.train, split.valid, split.test)])
+    assert sorted(everything) == list(range(103))
+    assert all((np.diff(indices) > 0).all() for indices in split.indices.values())
+
+
+def test_blocks_stay_whole():
+    split = atoms_of_hydrogen(2100).split(mode="block", block=100, test_every=5, valid_every=6)
+    assert sorted(set(split.indices["test"] // 100)) == [4, 9, 14, 19]
+    assert sorted(set(split.indices["valid"] // 100)) == [6, 13]
+    dealt = atoms_of_hydrogen(2150).split(mode="block", block=100, test=300, valid=0.1, seed=1)
+    for name in ("test", "valid"):
+        assert (np.bincount(dealt.indices[name] // 100, minlength=22) % 100 == 0).all()
+    assert set(range(2100, 2150)) <= set(dealt.indices["train"])
+
+
+def test_seed_decides():
+    dataset = atoms_of_hydrogen(200)
+    first, again, other = (dataset.split(valid=20, test=40, seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(first.indices[name], again.indices[name]) for name in first.indices)
+    assert not np.array_equal(first.indices["test"], other.indices["test"])
+    # The test set stays when the validation set changes, so that errors on it stay comparable.
+    assert np.array_equal(first.indices["test"], dataset.split(valid=60, test=40, seed=1).indices["test"])
+    # Structures are dealt, not cut off at one end.
+    assert np.ptp(first.indices["test"]) > 100
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": 80, "valid": 10, "test": 10}, "do not add up to the 103 structures.*83 are left"),
+        ({"train": 0.5, "test": 0.2}, "train=0.5.*do not add up"),
+        ({"test": 104}, "test=104 is more than the 103"),
+        ({"test": 100, "valid": 4}, "valid=4 is more than the 3 of 103"),
+        ({"test": 103}, "nothing is left for train"),
+        ({"test": 0.001}, "is none"),
+        ({"test": 20.0}, "share from 0.0 to 1.0"),
+        ({"test": float("nan")}, "share from 0.0 to 1.0"),
+        ({"test": -1}, "test is -1"),
+        ({"test": True}, "test is True"),
+        ({"seed": -1}, "seed is -1"),
+        ({"mode": "stratified"}, "accepted: 'random', 'block'"),
+        ({"block": 5}, "block=5 is for mode 'block'"),
+        ({"test_every": 5}, "test_every=5 is for mode 'block'"),
+        ({"mode": "block"}, "block is None"),
+        ({"mode": "block", "block": 200}, "block is 200, but there are only 103"),
+        ({"mode": "block", "block": 10, "test": 25}, "not a multiple of block=10"),
+        ({"mode": "block", "block": 10, "test": 0.2, "test_every": 5}, "exclude each other"),
+    ],
+)
+def test_sizes_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        atoms_of_hydrogen(103).split(**settings)
+
+
+def test_file_brings_the_same_split_back(tmp_path):
+    dataset = atoms_of_hydrogen(50)
+    split = dataset.split(valid=5, test=0.2, seed=7)
+    split.save(tmp_path / "split.json")
+    loaded = Split.load(tmp_path / "split.json", dataset)
+    assert all(np.array_equal(split.indices[name], loaded.indices[name]) for name in split.indices)
+    assert loaded.settings == split.settings
+    assert loaded.settings["seed"] == 7
+    assert [file.name for file in tmp_path.iterdir()] == ["split.json"]
+
+
+def test_file_belongs_to_its_data(tmp_path):
+    dataset = atoms_of_hydrogen(50)
+    dataset.split(test=5).save(tmp_path / "split.json")
+    with pytest.raises(ValueError, match="made of other data"):
+        Split.load(tmp_path / "split.json", dataset.subset(np.arange(49)))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "not json", "twice", "missing", "version", "text", "list"])
+def test_damaged_file(tmp_path, damage):
+    dataset = atoms_of_hydrogen(20)
+    file = tmp_path / "split.json"
+    dataset.split(test=5).save(file)
+    content = json.loads(file.read_text())
+    if damage == "twice":
+        content["indices"]["valid"] = content["indices"]["test"]
+    elif damage == "missing":
+        del content["indices"]["train"]
+    elif damage == "version":
+        content["format"] = "atomcore split 99"
+    elif damage == "text":
+        content["indices"]["train"][0] = "one"
+    elif damage == "list":
+        content = [1, 2]
+    text = json.dumps(content)
+    file.write_text({"truncated": text[: len(text) // 2], "not json": "\x00"}.get(damage, text))
+    with pytest.raises(atomcore.AtomcoreError, match=r"split\.json"):
+        Split.load(file, dataset)
+
+
+def test_claisen_windows():
+    dataset = atomcore.data.load(shared_data("claisen/claisen.npz"), units="eV, Angstrom")
+    split = dataset.split(mode="block", block=100, test_every=5, valid_every=6)
+    assert (len(split.train), len(split.valid), len(split.test)) == (1500, 200, 400)
+    assert split.elements == ("H", "C", "O")
