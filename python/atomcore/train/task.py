@@ -18,7 +18,7 @@ _DIVERGED = 1e8
 
 
 class TrainingError(AtomcoreError):
-    """Training cannot go on: the loss diverged or a label is not finite."""
+    """Training cannot go on: the loss has diverged."""
 
 
 class Sums:
@@ -174,30 +174,11 @@ class Task(lightning.LightningModule):
             self._first_loss = loss
         if loss <= _DIVERGED * ((self._first_loss or 0.0) + weights):  # False for NaN
             return
-        where = f"in epoch {self.current_epoch}, batch {index}"
-        structure, label = self._culprit(errors, batch)
-        if label:
-            raise TrainingError(f"the loss is {loss} {where}: the {label} label of structure {structure} is not finite")
         raise TrainingError(
-            f"training diverged {where}: the loss is {loss:.3g}, the largest error is that of structure {structure}; "
-            "the last checkpoint is kept. Try a smaller learning_rate, or look for wrong labels in that structure."
+            f"training diverged in epoch {self.current_epoch}, batch {index}: the loss is {loss:.3g}, the largest error is "
+            f"that of structure {_culprit(errors, batch)}; the last checkpoint is kept. Try a smaller learning_rate, or "
+            "look for wrong labels in that structure."
         )
-
-    def _culprit(self, errors: Errors, batch: Batch) -> tuple[int, str]:
-        """Structure (index into the data set) with a bad label and its name, or the one with the largest error."""
-        labels = self._labels
-        bad = ~torch.isfinite(labels.energy[batch.structures])
-        if bad.any():
-            return int(batch.structures[bad][0]), "energy"
-        if labels.forces is not None:
-            bad = ~torch.isfinite(labels.forces[batch.rows]).all(dim=1)
-            if bad.any():
-                return int(batch.structures[batch.owner[bad]][0]), "forces"
-        size = errors.energy.detach().abs()
-        if errors.forces is not None:
-            rows = errors.forces.detach().abs().amax(dim=1)
-            size = size.scatter_reduce(0, batch.owner, rows, "amax")
-        return int(batch.structures[torch.nan_to_num(size, nan=math.inf).argmax()]), ""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note what the run is."""
@@ -213,3 +194,12 @@ class Task(lightning.LightningModule):
                     f"{value}; resume with the same choices or take another run_dir"
                 )
         self._first_loss = kept["first_loss"]
+
+
+def _culprit(errors: Errors, batch: Batch) -> int:
+    """Index into the data set of the structure with the largest error, or with one that is not a number."""
+    size = errors.energy.detach().abs()
+    if errors.forces is not None:
+        rows = errors.forces.detach().abs().amax(dim=1)
+        size = size.scatter_reduce(0, batch.owner, rows, "amax")
+    return int(batch.structures[torch.nan_to_num(size, nan=math.inf).argmax()])
