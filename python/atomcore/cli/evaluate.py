@@ -11,7 +11,9 @@ from atomcore._files import write_json
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="atomcore evaluate", description="Compare a model with the energies and forces in a file of structures."
+        prog="atomcore evaluate",
+        usage="%(prog)s MODEL FILE [options]",
+        description="Compare a model with the energies and forces in a file of structures.",
     )
     parser.add_argument("model", help="model file (.atomcore)")
     parser.add_argument("file", help="structures: npz, or anything ASE reads")
@@ -40,5 +42,5 @@ def main(arguments: Sequence[str]) -> int:
 
         plot.parity(predictions, folder / "parity.png")
     except ModuleNotFoundError as error:
-        print(f"no picture: {error}; pip install \"atomcore[plot]\"", file=sys.stderr)
+        print(f'no picture: {error}; pip install "atomcore[plot]"', file=sys.stderr)
     return 0

@@ -4,7 +4,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from atomcore._core import AtomcoreError
 
@@ -14,11 +14,11 @@ usage: atomcore COMMAND [options]
 Interatomic potentials from quantum-mechanical data.
 
 commands:
-  train     train a potential on a file of structures    atomcore train data.path=set.extxyz run.dir=run
-  evaluate  errors of a model on a file of structures    atomcore evaluate run/model.atomcore test.extxyz
-  md        molecular dynamics with a model              atomcore md run/model.atomcore start.xyz --ps 10
-  info      versions, threads, what a model file holds   atomcore info run/model.atomcore
-  demo      train, judge and run the shipped example     atomcore demo
+  train     train a potential      atomcore train data.path=set.extxyz run.dir=run
+  evaluate  errors on a file       atomcore evaluate run/model.atomcore test.extxyz
+  md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
+  info      versions, model files  atomcore info run/model.atomcore
+  demo      all on a shipped set   atomcore demo
 
 'atomcore COMMAND --help' says more.
 """
@@ -41,11 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(command, _COMMANDS, 1, 0.0)[0]
         print(f"atomcore: unknown command {command!r}; did you mean {near!r}?", file=sys.stderr)
         return 2
-    # The name without a path in usage lines, whatever started the program.
     return run_command(command, lambda: importlib.import_module(f"atomcore.cli.{command}").main(rest))
 
 
-def run_command(command: str, body) -> int:  # noqa: ANN001
+def run_command(command: str, body: Callable[[], int]) -> int:
     """Call ``body``; errors that a user can act on become a line on stderr, not a traceback."""
     try:
         return body()
@@ -53,7 +52,7 @@ def run_command(command: str, body) -> int:  # noqa: ANN001
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ModuleNotFoundError as error:
-        print(f"atomcore {command}: {error}; pip install \"atomcore[all]\" brings everything", file=sys.stderr)
+        print(f'atomcore {command}: {error}; pip install "atomcore[all]" brings everything', file=sys.stderr)
         return 1
     except (ValueError, TypeError, OSError, AtomcoreError) as error:
         print(f"atomcore {command}: {error}", file=sys.stderr)

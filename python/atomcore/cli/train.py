@@ -12,22 +12,22 @@ from atomcore._files import write_text
 _HELP = """\
 usage: atomcore train data.path=FILE [key=value ...]
 
-Train a potential on the energies and forces in FILE (npz, or anything ASE reads); everything is written to run.dir:
-model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, split.json, config.yaml, last.ckpt.
+Train a potential on the energies and forces in FILE (npz, or anything ASE reads). In run.dir:
+model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, config.yaml, ...
 
-the keys that matter most (all of them: atomcore train --cfg job)
-  data.path=FILE data.units="kcal/mol, Angstrom"    npz files must declare units; ASE's formats are eV and A
-  run.dir=run  run.resume=true  run.overwrite=true  where to; continue there; start anew there
-  features=gaussian|ani1x|ani2x                     what the networks see
-  model.hidden=[64,64]  model.activation=silu       the networks
-  split=random split.valid=0.1 split.test=0.1       fractions or counts
-  split=block split.block=100 split.test_every=5    contiguous blocks, every fifth held out
-  training.max_epochs=200  training.batch_size=32   training.early_stopping=50  training.precision=float32
-  loss.energy_weight=100   loss.forces_weight=1     energy_weight*mean((dE/n)^2) + forces_weight*mean(dF^2)
-  optimizer.learning_rate=2e-3                      AdamW
-  schedule=cosine|plateau|exponential|none          of the learning rate
-  seed=0                                            of split, starting weights and batches
-  -m key=1,2,3                                      one run for each value, in run.dir/0, run.dir/1, ...
+the keys that matter most ('atomcore train --cfg job' prints all)
+  data.path=FILE data.units="kcal/mol, Angstrom"   npz files must declare units
+  run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
+  features=behler|gaussian|ani1x|ani2x             what the networks see
+  model.hidden=[64,64] model.activation=silu       the networks
+  split=random split.valid=0.1 split.test=0.1      fractions or counts
+  split=block split.block=100 split.test_every=5   contiguous blocks, every fifth held out
+  training.max_epochs=200 training.batch_size=32 training.early_stopping=50
+  loss.energy_weight=30 loss.forces_weight=1       of mean((dE/n)^2) and mean(dF^2); eV, A
+  optimizer.learning_rate=5e-3                     AdamW
+  schedule=cosine|plateau|exponential|none         of the learning rate
+  seed=0                                           of split, starting weights and batches
+  -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
 
 
@@ -142,7 +142,7 @@ def draw(report: Any, folder: Path) -> None:
         plot.parity(report.predictions, folder / "parity.png")
         plot.learning_curve(report.history, folder / "learning_curve.png")
     except ModuleNotFoundError as error:
-        logging.getLogger("atomcore").warning("No pictures: %s; pip install \"atomcore[plot]\"", error)
+        logging.getLogger("atomcore").warning('No pictures: %s; pip install "atomcore[plot]"', error)
 
 
 def _options(config: dict[str, Any]) -> dict[str, Any]:

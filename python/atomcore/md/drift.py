@@ -31,7 +31,9 @@ def energy_drift(time: np.ndarray, energy: np.ndarray, blocks: int = 20) -> Drif
     """
     time, energy = np.asarray(time, dtype=float), np.asarray(energy, dtype=float)
     if blocks < 3 or len(time) < blocks:
-        raise ValueError(f"a drift needs at least 3 blocks and a sample in each; got {len(time)} samples, {blocks} blocks")
+        raise ValueError(
+            f"a drift needs at least 3 blocks and a sample in each; got {len(time)} samples, {blocks} blocks"
+        )
     length = len(time) // blocks
     skip = len(time) - blocks * length  # the oldest samples
     t = time[skip:].reshape(blocks, length).mean(axis=1)

@@ -51,6 +51,7 @@ def simulate(
     temperature: float = 300.0,
     ensemble: str = "nve",
     friction: float = 0.01,
+    equilibrate: float = 0.0,
     frame_interval: float = 10.0,
     seed: int = 0,
     progress: bool = True,
@@ -74,6 +75,9 @@ def simulate(
     ensemble : {"nve", "langevin"}
     friction : float
         Of the Langevin thermostat, in 1/fs.
+    equilibrate : float
+        Length in ps of Langevin dynamics before the run, which is not recorded: without it, an NVE run settles between
+        ``temperature`` and that of the starting structure.
     frame_interval : float
         Between frames of the trajectory, in fs.
     seed : int
@@ -87,12 +91,19 @@ def simulate(
     AtomcoreError
         When the energy stops being finite; the frames so far are kept.
     """
-    _check(ps=ps, dt=dt, temperature=temperature, friction=friction, frame_interval=frame_interval)
+    _check(ps=ps, dt=dt, frame_interval=frame_interval)
+    _check(least=0.0, temperature=temperature, friction=friction, equilibrate=equilibrate)
     if ensemble not in ENSEMBLES:
         raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}; got {ensemble!r}")
     from ase.io.extxyz import write_extxyz
 
-    dynamics = _dynamics(atoms, dt, temperature, ensemble, friction, np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    _draw_velocities(atoms, temperature, generator)
+    thermostat = (temperature, friction, generator)
+    if equilibrate > 0:
+        _integrator(atoms, dt, "langevin", *thermostat).run(round(1000 * equilibrate / dt))
+        _stop_as_a_whole(atoms)
+    dynamics = _integrator(atoms, dt, ensemble, *thermostat)
     steps, sample, frame = max(round(1000 * ps / dt), 1), max(round(1.0 / dt), 1), max(round(frame_interval / dt), 1)
     rows: list[tuple[float, ...]] = []
     bar = Progress(steps, "MD, step", enabled=progress)
@@ -118,28 +129,42 @@ def simulate(
     return Trajectory(time=time, potential=potential, kinetic=kinetic, temperature=kelvin, n_atoms=len(atoms))
 
 
-def _dynamics(
-    atoms: Any, dt: float, temperature: float, ensemble: str, friction: float, generator: np.random.Generator
-) -> Any:
-    from ase import units
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+def _draw_velocities(atoms: Any, temperature: float, generator: np.random.Generator) -> None:
+    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
     MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
+    _stop_as_a_whole(atoms)
+
+
+def _stop_as_a_whole(atoms: Any) -> None:
+    """Take out the motion of the centre of mass and, without periodicity, the rotation."""
+    from ase.md.velocitydistribution import Stationary, ZeroRotation
+
     if len(atoms) > 1:
         Stationary(atoms)
         if not atoms.pbc.any():
             ZeroRotation(atoms)
+
+
+def _integrator(
+    atoms: Any, dt: float, ensemble: str, temperature: float, friction: float, generator: np.random.Generator
+) -> Any:
+    from ase import units
+
     if ensemble == "nve":
         from ase.md.verlet import VelocityVerlet
 
         return VelocityVerlet(atoms, dt * units.fs)
     from ase.md.langevin import Langevin
 
-    return Langevin(atoms, dt * units.fs, temperature_K=temperature, friction=friction / units.fs, rng=generator)
+    # ASE's own way of holding the centre of mass (fixcm) does not sample the right distribution.
+    choices = {"friction": friction / units.fs, "fixcm": False, "rng": generator}
+    return Langevin(atoms, dt * units.fs, temperature_K=temperature, **choices)
 
 
-def _check(**values: float) -> None:
+def _check(*, least: float | None = None, **values: float) -> None:
+    """Raise unless all values are finite and above zero, or at least ``least``."""
     for name, value in values.items():
-        allowed = 0 <= value < np.inf if name in ("temperature", "friction") else 0 < value < np.inf
-        if not allowed:
-            raise ValueError(f"{name} must be a finite number above zero; got {value!r}")
+        if not (value < np.inf and (value > 0 if least is None else value >= least)):
+            accepted = "above zero" if least is None else f"of at least {least:g}"
+            raise ValueError(f"{name} must be a finite number {accepted}; got {value!r}")

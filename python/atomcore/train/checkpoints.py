@@ -28,9 +28,7 @@ class CheckedCheckpointIO(CheckpointIO):
         with replacing(path) as temporary:
             temporary.write_bytes(_MAGIC + hashlib.sha256(payload).digest() + payload)
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Read a checkpoint; one that is damaged or of another kind raises ValueError."""
         content = Path(path).read_bytes()
         head, payload = content[: len(_MAGIC)], content[len(_MAGIC) + _DIGEST :]

@@ -67,7 +67,7 @@ def fit(
     progress : bool
         Show what goes on.
     **options
-        See `Options`, for instance ``max_epochs=200, batch_size=32, learning_rate=2e-3, forces_weight=1.0``.
+        See `Options`, for instance ``max_epochs=200, batch_size=32, learning_rate=5e-3, forces_weight=1.0``.
 
     Returns
     -------

@@ -72,7 +72,9 @@ def batch_errors(model: Any, source: Source, labels: Labels, batch: Batch, *, di
     energy, forces = predict_batch(
         model, source, batch, forces=labels.forces is not None, differentiable=differentiable
     )
-    energy = (energy - labels.energy.index_select(0, batch.structures)) / labels.n_atoms.index_select(0, batch.structures)
+    energy = (energy - labels.energy.index_select(0, batch.structures)) / labels.n_atoms.index_select(
+        0, batch.structures
+    )
     if labels.forces is None or forces is None:
         return Errors(energy, None)
     return Errors(energy, forces - labels.forces.index_select(0, batch.rows))

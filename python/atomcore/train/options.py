@@ -60,10 +60,10 @@ class Options:
 
     max_epochs: int = 200
     batch_size: int = 32
-    energy_weight: float = 100.0
+    energy_weight: float = 30.0
     forces_weight: float = 1.0
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-5
+    learning_rate: float = 5e-3
+    weight_decay: float = 1e-4
     schedule: str = "cosine"
     schedule_epochs: int | None = None
     final_learning_rate: float = 1e-2

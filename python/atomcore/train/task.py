@@ -15,6 +15,7 @@ from atomcore.train.options import Options
 
 # A loss this many times larger than at the start is a diverged run, though still finite in the precision at hand.
 _DIVERGED = 1e8
+_ADVICE = "the last checkpoint is kept. Try a smaller learning_rate"
 
 
 class TrainingError(AtomcoreError):
@@ -119,7 +120,12 @@ class Task(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Hand the validation loss to early stopping and the plateau schedule."""
-        self.log("valid_loss", self.valid_sums.summary(self.options)["loss"])
+        loss = self.valid_sums.summary(self.options)["loss"]
+        if not loss <= self._limit():  # true for NaN
+            raise TrainingError(
+                f"training diverged in epoch {self.current_epoch}: the validation loss is {loss:.3g}; {_ADVICE}."
+            )
+        self.log("valid_loss", loss)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, biases without decay, and the schedule."""
@@ -164,21 +170,21 @@ class Task(lightning.LightningModule):
             if not torch.isfinite(weight).all():
                 raise TrainingError(
                     f"training diverged in epoch {self.current_epoch}: the weights {name} are not finite after batch "
-                    f"{len(self._batches) - 1}; the last checkpoint is kept. Try a smaller learning_rate."
+                    f"{len(self._batches) - 1}; {_ADVICE}."
                 )
 
     def _check(self, loss: float, errors: Errors, batch: Batch, index: int) -> None:
         """Raise when the loss is not finite or has blown up, and name the structure that is to blame."""
-        weights = self.options.energy_weight + self.options.forces_weight
         if self._first_loss is None and math.isfinite(loss):
             self._first_loss = loss
-        if loss <= _DIVERGED * ((self._first_loss or 0.0) + weights):  # False for NaN
-            return
-        raise TrainingError(
-            f"training diverged in epoch {self.current_epoch}, batch {index}: the loss is {loss:.3g}, the largest error is "
-            f"that of structure {_culprit(errors, batch)}; the last checkpoint is kept. Try a smaller learning_rate, or "
-            "look for wrong labels in that structure."
-        )
+        if not loss <= self._limit():  # true for NaN
+            raise TrainingError(
+                f"training diverged in epoch {self.current_epoch}, batch {index}: the loss is {loss:.3g}, the largest error "
+                f"is that of structure {_culprit(errors, batch)}; {_ADVICE}, or look for wrong labels in that structure."
+            )
+
+    def _limit(self) -> float:
+        return _DIVERGED * ((self._first_loss or 0.0) + self.options.energy_weight + self.options.forces_weight)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note what the run is."""
