@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, assert_close
-from training_sets import molecules, small_features
 
 import atomcore
 from atomcore import export
 from atomcore.models import BehlerParrinello
 from atomcore.models.scaling import InputScaling
+from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, assert_close
+from training_sets import molecules, small_features
 
 
 def prepared_model(data, dtype=torch.float64, **choices):
@@ -39,8 +39,8 @@ def test_scaled_inputs_have_zero_mean_and_unit_deviation_and_constant_columns_ar
 
 def test_the_gradient_in_features_is_the_chain_rule_of_the_scaling():
     scaling = InputScaling(5)
-    mean = np.arange(5.0)
-    scaling.prepare(mean, np.array([1.0, 0.0, 2.0, 0.5, 1.0]), mean - [1, 0, 1, 1, 1], mean + [1, 0, 1, 1, 1])
+    mean, half = np.arange(5.0), np.array([1.0, 0.0, 1.0, 1.0, 1.0])
+    scaling.prepare(mean, np.array([1.0, 0.0, 2.0, 0.5, 1.0]), mean - half, mean + half)
     G = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     inputs = scaling(G)
     weights = torch.randn(inputs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -124,7 +124,7 @@ def test_bad_choices_are_named():
 def test_statistics_are_those_of_the_training_atoms():
     data = molecules(10)
     model = prepared_model(data)
-    O = np.concatenate([model.features.compute(atoms)[atoms.numbers == 8] for atoms in data])
-    assert_close(model.scaling["O"].minimum, O.min(axis=0), INVARIANT)
-    assert_close(model.scaling["O"].maximum, O.max(axis=0), INVARIANT)
-    assert_close(model.scaling["O"].mean, O.mean(axis=0)[model.scaling["O"].columns], INVARIANT)
+    oxygen = np.concatenate([model.features.compute(atoms)[atoms.numbers == 8] for atoms in data])
+    assert_close(model.scaling["O"].minimum, oxygen.min(axis=0), INVARIANT)
+    assert_close(model.scaling["O"].maximum, oxygen.max(axis=0), INVARIANT)
+    assert_close(model.scaling["O"].mean, oxygen.mean(axis=0)[model.scaling["O"].columns], INVARIANT)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+_COLUMNS = (("energy", "_per_atom"), ("energy", ""), ("forces", ""))  # of the table, in the names of the metrics
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
@@ -76,10 +78,9 @@ def metrics_table(metrics: dict[str, dict[str, float] | None]) -> str:
     for name, errors in metrics.items():
         if errors is None:
             continue
-        cells = []
-        for stem, suffix in (("energy", "_per_atom"), ("energy", ""), ("forces", "")):
-            pair = [errors.get(f"{stem}_{kind}{suffix}") for kind in ("rmse", "mae")]
-            cells.append("".join("-".rjust(w) if x is None else f"{1000 * x:{w}.4g}" for w, x in zip((11, 9), pair)))
+        keys = [f"{stem}_{kind}{end}" for stem, end in _COLUMNS for kind in ("rmse", "mae")]
+        values = [f"{1000 * errors[key]:.4g}" if key in errors else "-" for key in keys]
+        cells = [f"{value:>{11 if i % 2 == 0 else 9}}" for i, value in enumerate(values)]
         lines.append(f"{name:8}" + "".join(cells))
     return "\n".join(lines)
 

@@ -76,7 +76,7 @@ def _check_parity(model: Any, potential: Potential) -> None:
             worst = np.argmax(np.nan_to_num(excess, nan=np.inf))
             raise AtomcoreError(
                 f"the model was not saved: engine and torch disagree for a structure of {len(forces)} atoms, "
-                f"{found[worst]!r} and {expected[worst]!r} ({'energy, eV' if worst == forces.size else 'a force, eV/A'})"
+                f"{found[worst]} and {expected[worst]} ({'energy, eV' if worst == forces.size else 'a force, eV/A'})"
             )
 
 

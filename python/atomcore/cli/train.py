@@ -118,17 +118,16 @@ def run(config: Any) -> Any:
     from atomcore import data, train
     from atomcore._progress import speaking
 
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     with speaking(True):
-        dataset = data.load(**OmegaConf.to_container(config.data, resolve=True))
-        split = dataset.split(**OmegaConf.to_container(config.split, resolve=True))
+        split = data.load(**plain["data"]).split(**plain["split"])
         try:
             features = instantiate(config.features, elements=list(split.elements), _convert_="all")
             model = instantiate(config.model, features=features, _convert_="all")
         except InstantiationException as error:
             raise ValueError(str(error.__cause__ or error)) from error
-        options = _options(OmegaConf.to_container(config, resolve=True))
         folder = Path(config.run.dir)
-        report = train.fit(model, split, run_dir=folder, **options)
+        report = train.fit(model, split, run_dir=folder, **_options(plain))
         write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
         draw(report, folder)
     return report

@@ -158,8 +158,9 @@ def _integrator(
     from ase.md.langevin import Langevin
 
     # ASE's own way of holding the centre of mass (fixcm) does not sample the right distribution.
-    choices = {"friction": friction / units.fs, "fixcm": False, "rng": generator}
-    return Langevin(atoms, dt * units.fs, temperature_K=temperature, **choices)
+    return Langevin(
+        atoms, dt * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=generator
+    )
 
 
 def _check(*, least: float | None = None, **values: float) -> None:

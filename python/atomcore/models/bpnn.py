@@ -45,7 +45,8 @@ class BehlerParrinello(torch.nn.Module):
         self.elements: tuple[str, ...] = tuple(features.elements)
         self.hidden = tuple(int(width) for width in hidden)
         self.activation, self.seed = activation, seed
-        self.scaling = torch.nn.ModuleDict({x: InputScaling(features.n_features) for x in self.elements})
+        # Any, since ModuleDict is typed to hold plain modules only.
+        self.scaling: Any = torch.nn.ModuleDict({x: InputScaling(features.n_features) for x in self.elements})
         self.energy = EnergyScaling(len(self.elements))
         self.provenance: dict[str, Any] = {}
         self.examples: list[Any] = []
@@ -53,7 +54,7 @@ class BehlerParrinello(torch.nn.Module):
 
     def _build_networks(self) -> None:
         generator = torch.Generator().manual_seed(self.seed)
-        self.networks = torch.nn.ModuleDict(
+        self.networks: Any = torch.nn.ModuleDict(
             {x: Network(len(self.scaling[x].columns), self.hidden, self.activation, generator) for x in self.elements}
         )
 
@@ -87,7 +88,7 @@ class BehlerParrinello(torch.nn.Module):
         return torch.cat([self.networks[x](inputs[i]) * scale[i] for i, x in enumerate(self.elements)])
 
     def feature_gradients(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Derivatives in the scaled inputs, grouped by element as in `atomic_energies`, as ones in the features [M, K]."""
+        """Derivatives in the features [M, K] from those in the scaled inputs, grouped as in `atomic_energies`."""
         return torch.cat([self.scaling[x].chain(gradients[i]) for i, x in enumerate(self.elements)])
 
     def forward(self, G: torch.Tensor, species: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -31,10 +32,11 @@ class Network(torch.nn.Module):
     def __init__(self, n_inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator) -> None:
         super().__init__()
         widths = [n_inputs, *hidden, 1]
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
+        self.layers = torch.nn.ModuleList(layers)
         self._activation = ACTIVATIONS[activation]
         with torch.no_grad():
-            for layer in self.layers:
+            for layer in layers:
                 layer.weight.normal_(0.0, 1.0 / math.sqrt(max(layer.in_features, 1)), generator=generator)
                 layer.bias.zero_()
 

@@ -49,6 +49,12 @@ class InputScaling(DoubleBuffers):
     Columns that never vary in training are left out.
     """
 
+    columns: torch.Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
+    minimum: torch.Tensor
+    maximum: torch.Tensor
+
     def __init__(self, n_features: int) -> None:
         super().__init__()
         self.n_features = n_features
@@ -82,6 +88,9 @@ class InputScaling(DoubleBuffers):
 
 class EnergyScaling(DoubleBuffers):
     """Network outputs to energies: ``reference + scale * output`` for each element."""
+
+    reference: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, n_elements: int) -> None:
         super().__init__()

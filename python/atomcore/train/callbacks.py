@@ -10,7 +10,6 @@ import torch
 
 from atomcore._files import write_text
 from atomcore._progress import Progress
-from atomcore.train.task import Task
 
 _COLUMNS = (
     "epoch",
@@ -51,7 +50,7 @@ class WeightAverage(lightning.Callback):
         """Validate the average."""
         self._exchange(pl_module)
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Task) -> None:
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Bring the weights back and note whether the average is the best so far."""
         self._exchange(pl_module)
         loss = pl_module.valid_sums.summary(pl_module.options)["loss"]
@@ -59,7 +58,7 @@ class WeightAverage(lightning.Callback):
             self._best_loss, self.best_epoch = loss, trainer.current_epoch
             self._best = [weight.clone() for weight in self._average]
 
-    def load_best(self, pl_module: Task) -> None:
+    def load_best(self, pl_module: Any) -> None:
         """Give the model the best average, or the latest when nothing was validated."""
         for weight, value in zip(_weights(pl_module), self._best or self._average, strict=True):
             weight.copy_(value)
@@ -95,13 +94,13 @@ class History(lightning.Callback):
         self.rows: list[dict[str, float]] = []
         self._path = path
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Task) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Note the epoch; a state with infinite weights ends the run before it is checkpointed."""
         pl_module.check_weights()
         options = pl_module.options
         train = pl_module.train_sums.summary(options)
         pl_module.log("train_loss", train["loss"])
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         row |= {f"train_{name}": value for name, value in train.items()}
         due = (trainer.current_epoch + 1) % options.validate_every == 0
@@ -140,13 +139,13 @@ class ShowProgress(lightning.Callback):
         self._history, self._enabled = history, enabled
         self._progress: Progress | None = None
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Task) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Show the bar."""
         total = trainer.max_epochs or 0
         self._progress = Progress(total, "training, epoch", start=trainer.current_epoch, enabled=self._enabled)
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Task, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar."""
         assert self._progress is not None
@@ -154,7 +153,7 @@ class ShowProgress(lightning.Callback):
             done = trainer.current_epoch + (batch_idx + 1) / len(pl_module.train_loader)
             self._progress.update(done, self._text())
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Task, stage: str) -> None:
+    def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
         """Show the last state, after an exception too."""
         if self._progress is not None:
             self._progress.close(trainer.current_epoch, self._text())

@@ -127,7 +127,7 @@ class Task(lightning.LightningModule):
             )
         self.log("valid_loss", loss)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW, biases without decay, and the schedule."""
         options = self.options
         named = list(self.model.networks.named_parameters())
@@ -179,8 +179,8 @@ class Task(lightning.LightningModule):
             self._first_loss = loss
         if not loss <= self._limit():  # true for NaN
             raise TrainingError(
-                f"training diverged in epoch {self.current_epoch}, batch {index}: the loss is {loss:.3g}, the largest error "
-                f"is that of structure {_culprit(errors, batch)}; {_ADVICE}, or look for wrong labels in that structure."
+                f"training diverged in epoch {self.current_epoch}, batch {index}: the loss is {loss:.3g}, the largest "
+                f"error is that of structure {_culprit(errors, batch)}; {_ADVICE}, or look for wrong labels there."
             )
 
     def _limit(self) -> float:
