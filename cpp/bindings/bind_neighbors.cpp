@@ -13,7 +13,8 @@ py::tuple neighbor_list(const Array<double>& positions, const Array<double>& cel
   {
     py::gil_scoped_release release;
     atomcore::check_neighbor_input(view(positions), view(cells), view(pbc), view(structure_ptr), cutoff);
-    list = atomcore::cpu::neighbor_list(view(positions), view(cells), view(pbc), view(structure_ptr), cutoff, n_threads);
+    list =
+        atomcore::cpu::neighbor_list(view(positions), view(cells), view(pbc), view(structure_ptr), cutoff, n_threads);
   }
   const auto rows = static_cast<py::ssize_t>(list.row_ptr.size()), n = static_cast<py::ssize_t>(list.neighbor.size());
   return py::make_tuple(to_array(std::move(list.row_ptr), {rows}), to_array(std::move(list.neighbor), {n}),

@@ -27,9 +27,12 @@ void bind_potential(py::module_& m) {
   const auto release = py::call_guard<py::gil_scoped_release>();
   m.def("read_metadata", [](const std::string& path) { return read_model_file(path).metadata; }, release);
   py::class_<Potential>(m, "Potential")
-      .def_static("load", [](const std::string& path, bool single) {
-        return Potential(read_model_file(path), single ? Precision::float32 : Precision::float64);
-      }, release)
+      .def_static(
+          "load",
+          [](const std::string& path, bool single) {
+            return Potential(read_model_file(path), single ? Precision::float32 : Precision::float64);
+          },
+          release)
       .def_property_readonly("metadata", &Potential::metadata)
       .def("compute", &compute, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
            py::arg().noconvert(), py::arg(), py::arg());

@@ -3,6 +3,12 @@
 
 namespace {
 
+// A message may hold a path, and paths need not be UTF-8.
+void raise(PyObject* type, const atomcore::Error& error) {
+  const py::object text = py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(error.what()));
+  PyErr_SetObject(type, text.ptr());
+}
+
 void register_errors(py::module_& m) {
   static py::exception<atomcore::Error> base(m, "AtomcoreError");
   base.attr("__module__") = "atomcore";
@@ -11,10 +17,10 @@ void register_errors(py::module_& m) {
       if (p) std::rethrow_exception(p);
     } catch (const atomcore::Error& e) {
       switch (e.code()) {
-        case atomcore::ErrorCode::invalid_value: py::set_error(PyExc_ValueError, e.what()); break;
-        case atomcore::ErrorCode::out_of_memory: py::set_error(PyExc_MemoryError, e.what()); break;
-        case atomcore::ErrorCode::io: py::set_error(PyExc_OSError, e.what()); break;
-        default: py::set_error(base, e.what());
+        case atomcore::ErrorCode::invalid_value: raise(PyExc_ValueError, e); break;
+        case atomcore::ErrorCode::out_of_memory: raise(PyExc_MemoryError, e); break;
+        case atomcore::ErrorCode::io: raise(PyExc_OSError, e); break;
+        default: raise(base.ptr(), e);
       }
     }
   });

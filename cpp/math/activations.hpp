@@ -29,9 +29,10 @@ AC_HD Jet<T> hyperbolic_tangent(T x) {
   return {tanh(x), T(4) * e / (q * q)};
 }
 
+// Written so that a NaN stays one.
 template <typename T>
 AC_HD Jet<T> relu(T x) {
-  return x > T(0) ? Jet<T>{x, T(1)} : Jet<T>{T(0), T(0)};
+  return x <= T(0) ? Jet<T>{T(0), T(0)} : Jet<T>{x, T(1)};
 }
 
 // CELU with alpha = 1: x for x > 0, exp(x) - 1 below.

@@ -1,86 +1,94 @@
-// Cell algebra. A cell is 9 numbers, lattice vectors as rows; a vector is 3 numbers.
+// Cell algebra. In memory a vector is 3 numbers and a cell 9, lattice vectors as rows.
 #pragma once
 
 #include <cmath>
 
-#if !defined(AC_HD)
-#define AC_HD
-#endif
+#include "math/scalar.hpp"
 
 namespace atomcore::math {
 
 template <typename T>
-AC_HD inline T dot(const T* a, const T* b) {
-  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+AC_HD inline Vec3<T> load(const T* v) {
+  return {v[0], v[1], v[2]};
 }
 
 template <typename T>
-AC_HD inline void cross(const T* a, const T* b, T* out) {
-  out[0] = a[1] * b[2] - a[2] * b[1];
-  out[1] = a[2] * b[0] - a[0] * b[2];
-  out[2] = a[0] * b[1] - a[1] * b[0];
+AC_HD inline void store(const Vec3<T>& v, T* out) {
+  out[0] = v.x;
+  out[1] = v.y;
+  out[2] = v.z;
+}
+
+template <typename T>
+AC_HD inline T dot(const T* a, const T* b) {
+  return dot(load(a), load(b));
+}
+
+template <typename T>
+AC_HD inline T norm(const T* v) {
+  return std::sqrt(dot(v, v));
 }
 
 // The signed volume: negative for a left-handed cell.
 template <typename T>
 AC_HD inline T determinant(const T* cell) {
-  T normal[3];
-  cross(cell + 3, cell + 6, normal);
-  return dot(cell, normal);
+  return dot(load(cell), cross(load(cell + 3), load(cell + 6)));
 }
 
-// Columns of the inverse, stored as rows: dot(r, dual + 3 * k) is the fractional coordinate of r along lattice vector k.
+// Columns of the inverse, stored as rows: dot(r, dual + 3 * k) is the fractional coordinate of r along lattice vector
+// k.
 template <typename T>
 AC_HD inline void dual_vectors(const T* cell, T* dual) {
   const T scale = T(1) / determinant(cell);
-  for (int k = 0; k < 3; ++k) {
-    cross(cell + 3 * ((k + 1) % 3), cell + 3 * ((k + 2) % 3), dual + 3 * k);
-    for (int x = 0; x < 3; ++x) dual[3 * k + x] *= scale;
-  }
+  for (int k = 0; k < 3; ++k)
+    store(scale * cross(load(cell + 3 * ((k + 1) % 3)), load(cell + 3 * ((k + 2) % 3))), dual + 3 * k);
 }
 
 // Distances between opposite faces of the cell.
 template <typename T>
 AC_HD inline void face_heights(const T* dual, T* heights) {
-  for (int k = 0; k < 3; ++k) heights[k] = T(1) / std::sqrt(dot(dual + 3 * k, dual + 3 * k));
+  for (int k = 0; k < 3; ++k) heights[k] = T(1) / norm(dual + 3 * k);
+}
+
+template <typename T>
+AC_HD inline Vec3<T> normalized(const Vec3<T>& v) {
+  return T(1) / std::sqrt(dot(v, v)) * v;
+}
+
+// Some unit vector at right angles to v, made from the Cartesian axis that v leans on least.
+template <typename T>
+AC_HD inline Vec3<T> perpendicular(const Vec3<T>& v) {
+  const T x = std::abs(v.x), y = std::abs(v.y), z = std::abs(v.z);
+  const Vec3<T> axis{T(x <= y && x <= z), T(y < x && y <= z), T(z < x && z < y)};
+  return normalized(cross(axis, v));
 }
 
 // Replaces the vectors of the open axes by unit vectors at right angles to all others, so that the cell spans space,
 // open directions measure plain lengths, and what the cell says about them does not matter.
 template <typename T>
 AC_HD inline void complete_cell(const T* cell, const bool* periodic, T* out) {
-  int n_periodic = 0;
-  for (int k = 0; k < 3; ++k) {
+  int n_periodic = 0, first_periodic = 0, first_open = 0;
+  for (int k = 2; k >= 0; --k) {
     n_periodic += periodic[k];
+    (periodic[k] ? first_periodic : first_open) = k;
     for (int x = 0; x < 3; ++x) out[3 * k + x] = periodic[k] ? cell[3 * k + x] : T(k == x);
   }
-  if (n_periodic == 0 || n_periodic == 3) return;
-  const int k = n_periodic == 2 ? (periodic[0] ? (periodic[1] ? 2 : 1) : 0) : (periodic[0] ? 0 : periodic[1] ? 1 : 2);
-  T* const a = out + 3 * ((k + 1) % 3);
-  T* const b = out + 3 * ((k + 2) % 3);
-  T* const c = out + 3 * k;
-  if (n_periodic == 1) {  // a: at right angles to c, made from the Cartesian axis that c leans on least
-    int axis = 0;
-    for (int x = 1; x < 3; ++x) axis = std::abs(c[x]) < std::abs(c[axis]) ? x : axis;
-    const T unit[3] = {T(axis == 0), T(axis == 1), T(axis == 2)};
-    cross(unit, c, a);
-    cross(c, a, b);
-  } else {
-    cross(a, b, c);
-  }
-  for (int row = 0; row < 3; ++row) {
-    if (periodic[row]) continue;
-    T* const v = out + 3 * row;
-    const T length = std::sqrt(dot(v, v));
-    for (int x = 0; x < 3; ++x) v[x] /= length;
+  if (n_periodic == 1) {
+    const int a = (first_periodic + 1) % 3, b = (first_periodic + 2) % 3;
+    const Vec3<T> vector = load(out + 3 * first_periodic), other = perpendicular(vector);
+    store(other, out + 3 * a);
+    store(normalized(cross(vector, other)), out + 3 * b);
+  } else if (n_periodic == 2) {
+    const int a = (first_open + 1) % 3, b = (first_open + 2) % 3;
+    store(normalized(cross(load(out + 3 * a), load(out + 3 * b))), out + 3 * first_open);
   }
 }
 
 // D = r_j - r_i + S . cell, the one place that says so. Every step rounds the same for (j, i, -S) with the sign turned,
 // so the two directions of a pair have exactly opposite vectors.
 template <typename T>
-AC_HD inline void edge_vector(const T* r_i, const T* r_j, const T* cell, T s0, T s1, T s2, T* D) {
-  for (int x = 0; x < 3; ++x) D[x] = (r_j[x] - r_i[x]) + (s0 * cell[x] + s1 * cell[3 + x] + s2 * cell[6 + x]);
+AC_HD inline Vec3<T> edge_vector(const T* r_i, const T* r_j, const T* cell, T s0, T s1, T s2) {
+  return (load(r_j) - load(r_i)) + (s0 * load(cell) + s1 * load(cell + 3) + s2 * load(cell + 6));
 }
 
 }  // namespace atomcore::math

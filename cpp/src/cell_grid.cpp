@@ -10,10 +10,10 @@
 namespace atomcore {
 namespace {
 
-constexpr std::int64_t kBruteForce = 48;    // up to here bins cost more than they save: one bin, all pairs
-constexpr double kBinsPerCutoff = 2.0;      // finer bins enclose the sphere more tightly, but there are more of them
-constexpr double kAtomsPerBin = 2.0;        // no more bins than this: keeps memory linear in a sparse gas
-constexpr double kRounding = 64.0;          // roundings of one unit in the last place that a distance may suffer
+constexpr std::int64_t kBruteForce = 48;  // up to here bins cost more than they save: one bin, all pairs
+constexpr double kBinsPerCutoff = 2.0;    // finer bins enclose the sphere more tightly, but there are more of them
+constexpr double kAtomsPerBin = 2.0;      // no more bins than this: keeps memory linear in a sparse gas
+constexpr double kRounding = 64.0;        // roundings of one unit in the last place that a distance may suffer
 
 // How far a distance computed from wrapped positions can be from the one computed from the original positions.
 double rounding_slack(span<const double> positions, const double* cell, const Lattice& lattice, double cutoff) {
@@ -27,7 +27,7 @@ double rounding_slack(span<const double> positions, const double* cell, const La
   for (int k = 0; k < 3; ++k) {
     if (!lattice.periodic[k]) continue;
     // |S_k| <= 2 farthest / height + cutoff / height + 1, each times a vector this long
-    const double length = std::sqrt(math::dot(cell + 3 * k, cell + 3 * k));
+    const double length = math::norm(cell + 3 * k);
     size += (2.0 * farthest + cutoff + heights[k]) * (length / heights[k]);
   }
   return kRounding * std::numeric_limits<double>::epsilon() * size;

@@ -18,14 +18,14 @@ struct CellGrid {
   double per_unit[3];  // bins per unit of fractional coordinate (periodic) or length (open)
 
   // In the order of bins (the last axis runs fastest), within a bin in the order of atoms:
-  std::vector<std::int64_t> bin_start;     // [bins + 1]
-  std::vector<std::int64_t> atom;          // index within the structure
-  std::vector<double> x, y, z;             // wrapped along periodic axes
-  std::vector<std::int64_t> wrap_sorted;   // [3 n] as `wrap`
+  std::vector<std::int64_t> bin_start;    // [bins + 1]
+  std::vector<std::int64_t> atom;         // index within the structure
+  std::vector<double> x, y, z;            // wrapped along periodic axes
+  std::vector<std::int64_t> wrap_sorted;  // [3 n] as `wrap`
   // In the order of atoms:
-  std::vector<double> bin_coordinate;      // [3 n] in units of bins, wrapped
-  std::vector<double> wrapped;             // [3 n]
-  std::vector<std::int64_t> wrap;          // [3 n] position = wrapped + wrap . (cell of the user)
+  std::vector<double> bin_coordinate;  // [3 n] in units of bins, wrapped
+  std::vector<double> wrapped;         // [3 n]
+  std::vector<std::int64_t> wrap;      // [3 n] position = wrapped + wrap . (cell of the user)
 };
 
 // positions [n,3]; cell [9]; pbc [3]; all valid (neighbor_input.hpp).

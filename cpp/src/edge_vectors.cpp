@@ -90,9 +90,10 @@ void edge_vectors(span<const T> positions, span<const T> cells, span<const std::
     for_structures(structure_ptr, begin, end, [&](std::size_t s, std::int64_t first, std::int64_t last) {
       for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i)
         for (auto e = static_cast<std::size_t>(row_ptr[i]); e < static_cast<std::size_t>(row_ptr[i + 1]); ++e)
-          math::edge_vector(&positions[3 * i], &positions[3 * static_cast<std::size_t>(neighbor[e])], &cells[9 * s],
-                            static_cast<T>(shift[3 * e]), static_cast<T>(shift[3 * e + 1]),
-                            static_cast<T>(shift[3 * e + 2]), &D[3 * e]);
+          math::store(math::edge_vector(&positions[3 * i], &positions[3 * static_cast<std::size_t>(neighbor[e])],
+                                        &cells[9 * s], static_cast<T>(shift[3 * e]), static_cast<T>(shift[3 * e + 1]),
+                                        static_cast<T>(shift[3 * e + 2])),
+                      &D[3 * e]);
     });
   });
 }
@@ -105,13 +106,13 @@ void edge_scatter(span<const T> g_D, span<const std::int64_t> structure_ptr, spa
   scatter_cells(g_D, structure_ptr, row_ptr, shift, g_cells, n_threads);
 }
 
-#define AC_INSTANTIATE(T)                                                                                       \
+#define ATOMCORE_INSTANTIATE(T)                                                                                   \
   template void edge_vectors<T>(span<const T>, span<const T>, span<const std::int64_t>, span<const std::int64_t>, \
                                 span<const std::int64_t>, span<const std::int32_t>, span<T>, int);                \
   template void edge_scatter<T>(span<const T>, span<const std::int64_t>, span<const std::int64_t>,                \
                                 span<const std::int64_t>, span<const std::int32_t>, span<T>, span<T>, int);
-AC_INSTANTIATE(float)
-AC_INSTANTIATE(double)
-#undef AC_INSTANTIATE
+ATOMCORE_INSTANTIATE(float)
+ATOMCORE_INSTANTIATE(double)
+#undef ATOMCORE_INSTANTIATE
 
 }  // namespace atomcore::cpu

@@ -22,7 +22,8 @@ std::vector<std::size_t> order_by_species(span<const std::int32_t> species) {
 }  // namespace
 
 template <typename T>
-ElementNetworks<T>::ElementNetworks(const ModelRecord& model) : n_features_(static_cast<std::size_t>(model.plan.n_features())) {
+ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
+    : n_features_(static_cast<std::size_t>(model.plan.n_features())) {
   for (const ElementRecord& record : model.elements) {
     cpu::Mlp<T> network(model.activation);
     for (const LayerRecord& layer : record.layers) {
@@ -30,8 +31,12 @@ ElementNetworks<T>::ElementNetworks(const ModelRecord& model) : n_features_(stat
       const std::vector<T> bias(layer.bias.begin(), layer.bias.end());
       network.add_layer(weight, bias);
     }
-    elements_.push_back({std::move(network), {record.columns.begin(), record.columns.end()}, record.mean, record.scale,
-                         record.reference, record.energy_scale});
+    elements_.push_back({std::move(network),
+                         {record.columns.begin(), record.columns.end()},
+                         record.mean,
+                         record.scale,
+                         record.reference,
+                         record.energy_scale});
   }
 }
 

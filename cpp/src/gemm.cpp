@@ -80,34 +80,37 @@ template <typename T>
 }
 
 template <typename T>
-[[gnu::target("avx512f,fma")]] void multiply_avx512(const T* X, std::int64_t m, const PackedMatrix<T>& B,
-                                                    const T* bias, T* Y) {
+[[gnu::target("avx512f,fma")]] void multiply_avx512(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias,
+                                                    T* Y) {
   multiply<T, 64>(X, m, B, bias, Y);
 }
 #endif
 
+}  // namespace
+
 // Chosen by hand and not by an ifunc, whose resolver runs before a sanitizer's run time is up.
 template <typename T>
-auto choose_multiply() {
+std::vector<Gemm<T>> gemm_variants() {
+  std::vector<Gemm<T>> variants{multiply_baseline<T>};
 #if AC_X86_DISPATCH
-  if (__builtin_cpu_supports("avx512f")) return multiply_avx512<T>;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_avx2<T>;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) variants.push_back(multiply_avx2<T>);
+  if (__builtin_cpu_supports("avx512f")) variants.push_back(multiply_avx512<T>);
 #endif
-  return multiply_baseline<T>;
+  return variants;
 }
-
-}  // namespace
 
 template <typename T>
 void gemm(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias, T* Y) {
-  static const auto multiply_here = choose_multiply<T>();
-  multiply_here(X, m, B, bias, Y);
+  static const Gemm<T> fastest = gemm_variants<T>().back();
+  fastest(X, m, B, bias, Y);
 }
 
 template class PackedMatrix<float>;
 template class PackedMatrix<double>;
 template void gemm(const float*, std::int64_t, const PackedMatrix<float>&, const float*, float*);
 template void gemm(const double*, std::int64_t, const PackedMatrix<double>&, const double*, double*);
+template std::vector<Gemm<float>> gemm_variants();
+template std::vector<Gemm<double>> gemm_variants();
 
 }  // namespace cpu
 }  // namespace atomcore

@@ -38,5 +38,11 @@ class PackedMatrix {
 template <typename T>
 void gemm(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias, T* Y);
 
+// The same product, compiled for every instruction set that this processor has: the fastest, which gemm uses, last.
+template <typename T>
+using Gemm = void (*)(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias, T* Y);
+template <typename T>
+std::vector<Gemm<T>> gemm_variants();
+
 }  // namespace cpu
 }  // namespace atomcore

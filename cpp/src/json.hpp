@@ -24,8 +24,10 @@ inline Json parse_json(const char* begin, const char* end, const std::string& wh
   };
   try {
     return Json::parse(begin, end, bound_depth);
-  } catch (const Json::exception& e) {
-    corrupt(what + " is not valid JSON (" + e.what() + ")");
+  } catch (const Json::parse_error& e) {  // its own message would quote bytes that may be anything
+    corrupt(what + " is not valid JSON (at byte " + std::to_string(e.byte) + ")");
+  } catch (const Json::exception&) {
+    corrupt(what + " is not valid JSON (a number is out of range)");
   }
 }
 

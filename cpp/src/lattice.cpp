@@ -17,8 +17,7 @@ void recompute(Basis& basis, int k, const double (&original)[3][3]) {
   // From the exact integers, so that rounding does not add up over the steps of the reduction.
   for (int x = 0; x < 3; ++x) {
     basis.vectors[k][x] = 0.0;
-    for (int l = 0; l < 3; ++l)
-      basis.vectors[k][x] += static_cast<double>(basis.combination[k][l]) * original[l][x];
+    for (int l = 0; l < 3; ++l) basis.vectors[k][x] += static_cast<double>(basis.combination[k][l]) * original[l][x];
   }
 }
 
@@ -35,7 +34,7 @@ void orthogonalise(const Basis& basis, int n, double (&star)[3][3], double (&mu)
 
 // Lenstra, Lenstra and Lovasz in three dimensions.
 void lll(Basis& basis, int n, const double (&original)[3][3]) {
-  constexpr double kLovasz = 0.75, kMaximumCoefficient = 1e15;
+  constexpr double kLovasz = 0.75, kMaximumCoefficient = 1e15;  // beyond it vectors are parallel to rounding
   double star[3][3], mu[3][3];
   int k = 1;
   for (int step = 0; k < n && step < 1000; ++step) {  // some 50 steps at most; the bound guards against round-off

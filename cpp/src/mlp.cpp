@@ -22,10 +22,14 @@ void activate_with(Function f, std::vector<T>& z, std::vector<T>& slope) {
 template <typename T>
 void activate(Activation activation, std::vector<T>& z, std::vector<T>& slope) {
   switch (activation) {
-    case Activation::silu: return activate_with([](T x) { return math::silu(x); }, z, slope);
-    case Activation::tanh: return activate_with([](T x) { return math::hyperbolic_tangent(x); }, z, slope);
-    case Activation::relu: return activate_with([](T x) { return math::relu(x); }, z, slope);
-    case Activation::celu: return activate_with([](T x) { return math::celu(x); }, z, slope);
+    case Activation::silu:
+      return activate_with([](T x) { return math::silu(x); }, z, slope);
+    case Activation::tanh:
+      return activate_with([](T x) { return math::hyperbolic_tangent(x); }, z, slope);
+    case Activation::relu:
+      return activate_with([](T x) { return math::relu(x); }, z, slope);
+    case Activation::celu:
+      return activate_with([](T x) { return math::celu(x); }, z, slope);
   }
 }
 

@@ -19,8 +19,8 @@ struct LayerRecord {
 struct ElementRecord {
   std::string symbol;
   std::int32_t number;
-  std::vector<std::int64_t> columns;  // ascending
-  std::vector<double> mean, scale;    // [columns]
+  std::vector<std::int64_t> columns;     // ascending
+  std::vector<double> mean, scale;       // [columns]
   std::vector<double> minimum, maximum;  // [n_features], the ranges of G seen in training
   std::vector<LayerRecord> layers;
   double reference, energy_scale;  // eV

@@ -1,17 +1,19 @@
 #include "src/neighbor_input.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
 
 #include "math/cell.hpp"
 #include "src/error.hpp"
+#include "src/lattice.hpp"
 #include "src/neighbor_size.hpp"
 
 namespace atomcore {
 namespace {
 
-constexpr double kLargest = 1e100;      // Angstrom: squares and volumes stay far from overflow
+constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay far from overflow
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
 constexpr double kLargestShift = 2147483000.0;
 
@@ -44,8 +46,8 @@ void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& 
   for (int k = 0; k < 3; ++k) {
     for (int x = 0; x < 3; ++x)
       if (!sensible(cell[3 * k + x]))
-        refuse("cell" + where + " must be finite, got " + number(cell[3 * k + x]) + " at [" + std::to_string(k) +
-               ", " + std::to_string(x) + "]");
+        refuse("cell" + where + " must be finite, got " + number(cell[3 * k + x]) + " at [" + std::to_string(k) + ", " +
+               std::to_string(x) + "]");
     periodic[k] = pbc[k] != 0;
     const double length = std::hypot(cell[3 * k], cell[3 * k + 1], cell[3 * k + 2]);
     if (periodic[k] && !(length > 1.0 / kLargest))
@@ -61,22 +63,20 @@ void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& 
   math::complete_cell(cell, periodic, completed);
 }
 
-// Every S of a pair obeys |S_k| <= largest difference of fractional coordinates + cutoff / height.
+// Shifts fit into 32 bits: |S_k| is at most the difference of two fractional coordinates, each bounded by |r| / height,
+// plus cutoff / height. The same bound keeps the integers of the lattice reduction far from overflow.
 void check_shifts(span<const double> positions, const double* completed, const std::uint8_t* pbc, double cutoff,
                   const std::string& where) {
-  double dual[9], heights[3];
+  double dual[9], heights[3], farthest = 0.0;
   math::dual_vectors(completed, dual);
   math::face_heights(dual, heights);
+  for (std::size_t i = 0; i < positions.size(); i += 3) farthest = std::max(farthest, math::norm(&positions[i]));
   for (int k = 0; k < 3; ++k) {
-    if (!pbc[k]) continue;
-    double farthest = 0.0;
-    for (std::size_t i = 0; i < positions.size(); i += 3)
-      farthest = std::max(farthest, std::abs(math::dot(&positions[i], dual + 3 * k)));
-    const double shift = 2.0 * farthest + cutoff / heights[k] + 1.0;
-    if (!(shift <= kLargestShift))
-      refuse("positions, cell and cutoff" + where + " need image shifts of up to " + number(shift) + " along axis " +
-             std::to_string(k) + "; at most " + number(kLargestShift) + " are supported: wrap the positions into the "
-             "cell or use a smaller cutoff");
+    const double shift = (2.0 * farthest + cutoff) / heights[k] + 1.0;
+    if (pbc[k] && !(shift <= kLargestShift))
+      refuse("positions, cell and cutoff" + where + " may need image shifts of up to " + number(shift) +
+             " along axis " + std::to_string(k) + "; at most " + number(kLargestShift) +
+             " are supported: wrap the positions into the cell or use a smaller cutoff");
   }
 }
 
@@ -88,8 +88,7 @@ void check_size(const char* name, std::size_t size, std::size_t expected) {
 }
 
 void check_structure_ptr(span<const std::int64_t> structure_ptr, std::int64_t n_atoms) {
-  if (structure_ptr.empty() || structure_ptr[0] != 0)
-    refuse("structure_ptr must start with 0");
+  if (structure_ptr.empty() || structure_ptr[0] != 0) refuse("structure_ptr must start with 0");
   for (std::size_t s = 1; s < structure_ptr.size(); ++s)
     if (structure_ptr[s] < structure_ptr[s - 1])
       refuse("structure_ptr must not descend, got " + std::to_string(structure_ptr[s]) + " after " +
@@ -111,13 +110,14 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
   check_positions(positions);
   double pairs = 0.0;
   for (std::size_t s = 0; s < n_structures; ++s) {
-    const auto first = static_cast<std::size_t>(structure_ptr[s]), last = static_cast<std::size_t>(structure_ptr[s + 1]);
+    const auto first = static_cast<std::size_t>(structure_ptr[s]),
+               last = static_cast<std::size_t>(structure_ptr[s + 1]);
     const span<const double> mine(positions.data() + 3 * first, 3 * (last - first));
     const std::string where = of_structure(s, n_structures);
     double completed[9];
     check_cell(&cells[9 * s], &pbc[3 * s], where, completed);
     check_shifts(mine, completed, &pbc[3 * s], cutoff, where);
-    pairs += estimate_pairs(mine, completed, &pbc[3 * s], cutoff);
+    pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
   check_pair_count(pairs, physical_memory());
 }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -25,21 +24,18 @@ double extent_along(span<const double> positions, const double* unit) {
 
 }  // namespace
 
-double estimate_pairs(span<const double> positions, const double* completed, const std::uint8_t* pbc, double cutoff) {
-  constexpr double kBall[4] = {1.0, 2.0, 3.14159265358979323846, 4.18879020478639098462};  // unit ball in 0..3 dimensions
+double estimate_pairs(span<const double> positions, const Lattice& lattice, double cutoff) {
+  constexpr double kBall[4] = {1.0, 2.0, 1.772453850905516,
+                               1.611991954016470};  // edge of a cube as large as the unit ball
   const auto n = static_cast<double>(positions.size() / 3);
-  int n_periodic = 0;
-  double pairs = n * n;
+  const double* const edge = kBall + (lattice.periodic[0] + lattice.periodic[1] + lattice.periodic[2]);
+  double own = 1.0, all = n;  // what an atom sees: its own images; all atoms, spread evenly
   for (int k = 0; k < 3; ++k) {
-    if (pbc[k]) {
-      ++n_periodic;
-      pairs *= cutoff;
-    } else {
-      pairs *= std::min(1.0, cutoff / extent_along(positions, completed + 3 * k));
-    }
+    const double images = *edge * cutoff / lattice.heights[k];
+    own *= lattice.periodic[k] ? std::max(1.0, images) : 1.0;
+    all *= lattice.periodic[k] ? images : std::min(1.0, cutoff / extent_along(positions, lattice.vectors + 3 * k));
   }
-  // Open axes are unit vectors at right angles to the rest: this is the length, area or volume of what repeats.
-  return pairs * kBall[n_periodic] / std::abs(math::determinant(completed));
+  return n * std::max(own, all);
 }
 
 double physical_memory() {

@@ -1,18 +1,16 @@
 // Layer 1: how long a neighbour list may get. A list that would not fit is refused before memory is asked for.
 #pragma once
 
-#include <cstdint>
-
 #include "atomcore/span.hpp"
+#include "src/lattice.hpp"
 
 namespace atomcore {
 
 constexpr double kMaximumPairs = 2147483647.0;  // 2^31 - 1
 constexpr double kBytesPerPair = 36.0;          // neighbour and shift, and one edge while the list is made
 
-// How many pairs to expect from n atoms spread evenly over the cell and, along open axes, over the box around them.
-// positions [n,3]; cell [9] completed along open axes (math/cell.hpp), so that it spans space.
-double estimate_pairs(span<const double> positions, const double* completed, const std::uint8_t* pbc, double cutoff);
+// How many pairs to expect from atoms [n,3] spread evenly over the cell and, along open axes, over the box around them.
+double estimate_pairs(span<const double> positions, const Lattice& lattice, double cutoff);
 
 double physical_memory();  // bytes
 

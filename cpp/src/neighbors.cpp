@@ -47,8 +47,8 @@ double exact_square(double cutoff) {
   return x;
 }
 
-// Tests the atoms [begin, end) of the grid in the image `image` against atom j. `from_j` is the image's translation less
-// the position of j, `turns` what the shift of an edge from an atom i is beyond the turns that wrapped i.
+// Tests the atoms [begin, end) of the grid in the image `image` against atom j. `from_j` is the image's translation
+// less the position of j, `turns` what the shift of an edge from an atom i is beyond the turns that wrapped i.
 void test_run(const Search& s, std::int64_t j, std::int64_t begin, std::int64_t end, const double* from_j,
               const std::int64_t* turns) {
   const CellGrid& grid = s.grid;
@@ -60,10 +60,9 @@ void test_run(const Search& s, std::int64_t j, std::int64_t begin, std::int64_t 
     Shift shift;
     for (std::size_t x = 0; x < 3; ++x) shift[x] = static_cast<std::int32_t>(grid.wrap_sorted[3 * p + x] + turns[x]);
     if (i == j && shift == Shift{0, 0, 0}) continue;
-    double D[3];
-    math::edge_vector(&s.positions[3 * static_cast<std::size_t>(i)], &s.positions[3 * static_cast<std::size_t>(j)],
-                      s.cell, static_cast<double>(shift[0]), static_cast<double>(shift[1]),
-                      static_cast<double>(shift[2]), D);
+    const auto D = math::edge_vector(
+        &s.positions[3 * static_cast<std::size_t>(i)], &s.positions[3 * static_cast<std::size_t>(j)], s.cell,
+        static_cast<double>(shift[0]), static_cast<double>(shift[1]), static_cast<double>(shift[2]));
     if (!(math::dot(D, D) < s.squared_cutoff)) continue;
     s.chunk.edges.push_back({static_cast<std::int32_t>(s.offset + i), shift});
     ++s.chunk.count[static_cast<std::size_t>(s.offset + i)];
@@ -162,8 +161,9 @@ void fill_chunk(const Batch& batch, const std::vector<CellGrid>& grids, double s
   chunk.ends.reserve(static_cast<std::size_t>(chunk.last_atom - chunk.first_atom));
   for (std::int64_t atom = chunk.first_atom; atom < chunk.last_atom;) {
     while (batch.first(s + 1) <= atom) ++s;  // structures without atoms are passed over
-    const Search search{grids[static_cast<std::size_t>(s)], batch.positions_of(s), batch.cells.data() + 9 * s,
-                        squared_cutoff,                     batch.first(s) - chunk.origin, chunk};
+    const Search search{grids[static_cast<std::size_t>(s)], batch.positions_of(s),
+                        batch.cells.data() + 9 * s,         squared_cutoff,
+                        batch.first(s) - chunk.origin,      chunk};
     for (const std::int64_t end = std::min(chunk.last_atom, batch.first(s + 1)); atom < end; ++atom) {
       search_around(search, atom - batch.first(s));
       chunk.ends.push_back(static_cast<std::int64_t>(chunk.edges.size()));
@@ -212,8 +212,7 @@ void sort_images(NeighborList& list, std::int64_t first_row, std::int64_t last_r
       while (last < end && list.neighbor[last] == list.neighbor[e]) ++last;
       if (last - e > 1) {
         images.resize(last - e);
-        for (std::size_t m = 0; m < images.size(); ++m)
-          std::copy_n(&list.shift[3 * (e + m)], 3, images[m].begin());
+        for (std::size_t m = 0; m < images.size(); ++m) std::copy_n(&list.shift[3 * (e + m)], 3, images[m].begin());
         if (!std::is_sorted(images.begin(), images.end())) {
           std::sort(images.begin(), images.end());
           for (std::size_t m = 0; m < images.size(); ++m)
@@ -253,8 +252,7 @@ NeighborList neighbor_list(span<const double> positions, span<const double> cell
   list.neighbor.resize(static_cast<std::size_t>(n_pairs));
   list.shift.resize(static_cast<std::size_t>(3 * n_pairs));
   for_chunks([&](Chunk& chunk) { deal_out(chunk, list); });
-  parallel_for(n_atoms, n_threads, 512,
-               [&](std::int64_t begin, std::int64_t end) { sort_images(list, begin, end); });
+  parallel_for(n_atoms, n_threads, 512, [&](std::int64_t begin, std::int64_t end) { sort_images(list, begin, end); });
   return list;
 }
 

@@ -8,12 +8,14 @@
 #include "src/elements.hpp"
 #include "src/error.hpp"
 #include "src/kernels.hpp"
+#include "src/neighbor_input.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore {
 namespace {
 
-constexpr double kCoincident = 1e-6;  // Angstrom
+constexpr std::size_t kListed = 10;             // unknown elements that a message lists
+constexpr double kCoincident = 1e-6;            // Angstrom
 constexpr std::int64_t kStrainBlock = 1 << 12;  // edges a partial sum takes, whatever the number of threads
 
 [[noreturn]] void invalid(const std::string& what) { throw Error(ErrorCode::invalid_value, what); }
@@ -36,6 +38,13 @@ void check_coincident(const cpu::NeighborList& list, const std::vector<double>& 
         invalid("positions: atoms " + std::to_string(i) + " and " + std::to_string(list.neighbor[e]) +
                 " are at the same place (less than 1e-6 Angstrom apart)");
     }
+}
+
+// A model can overflow, far from anything it has seen: that is an error, and never a number that spreads.
+void check_finite(const Evaluation& result) {
+  const auto finite = [](double x) { return std::isfinite(x); };
+  if (!finite(result.energy) || !std::all_of(result.gradient.begin(), result.gradient.end(), finite))
+    throw Error(ErrorCode::unsupported, "the model's energy or forces are not finite for this structure");
 }
 
 // The same numbers in another precision; moved where it is the same one.
@@ -85,7 +94,8 @@ std::vector<std::int32_t> Potential::species_of(span<const std::int32_t> numbers
   for (const std::int32_t number : numbers) {
     const auto found = std::find(numbers_.begin(), numbers_.end(), number);
     species.push_back(static_cast<std::int32_t>(found - numbers_.begin()));
-    if (found == numbers_.end() && std::find(unknown.begin(), unknown.end(), number) == unknown.end())
+    if (found == numbers_.end() && unknown.size() < kListed &&
+        std::find(unknown.begin(), unknown.end(), number) == unknown.end())
       unknown.push_back(number);
   }
   if (!unknown.empty())
@@ -100,8 +110,10 @@ Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structu
   const std::size_t n_atoms = structure.numbers.size();
   const std::vector<std::int64_t> structure_ptr = {0, static_cast<std::int64_t>(n_atoms)};
   const std::vector<std::int32_t> species = species_of(structure.numbers);
+  const double cutoff = plan_.cutoff();
+  check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff);
   const cpu::NeighborList list =
-      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, plan_.cutoff(), n_threads);
+      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff, n_threads);
   std::vector<double> vectors(list.shift.size());
   cpu::edge_vectors<double>(structure.positions, structure.cell, structure_ptr, list.row_ptr, list.neighbor, list.shift,
                             vectors, n_threads);
@@ -116,15 +128,17 @@ Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structu
   std::vector<T> g(derivatives ? G.size() : 0);
   networks.evaluate(species, G, result.energies, g, n_threads);
   for (const double energy : result.energies) result.energy += energy;
-  if (!derivatives) return result;
 
-  std::vector<T> g_D(D.size());
-  cpu::features_vjp<T>(plan_.view(), graph, D, g, g_D, n_threads);
-  result.strain_gradient = strain_gradient(D, g_D, n_threads);
-  result.gradient.resize(3 * n_atoms);
-  std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
-  cpu::edge_scatter<double>(converted<double>(std::move(g_D)), structure_ptr, list.row_ptr, list.neighbor, list.shift,
-                            result.gradient, {cell_gradient.data(), 9}, n_threads);
+  if (derivatives) {
+    std::vector<T> g_D(D.size());
+    cpu::features_vjp<T>(plan_.view(), graph, D, g, g_D, n_threads);
+    result.strain_gradient = strain_gradient(D, g_D, n_threads);
+    result.gradient.resize(3 * n_atoms);
+    std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
+    cpu::edge_scatter<double>(converted<double>(std::move(g_D)), structure_ptr, list.row_ptr, list.neighbor, list.shift,
+                              result.gradient, {cell_gradient.data(), 9}, n_threads);
+  }
+  check_finite(result);
   return result;
 }
 

@@ -19,17 +19,17 @@ namespace atomcore {
 enum class Precision { float32, float64 };
 
 struct Structure {
-  span<const double> positions;     // [N, 3], Angstrom
-  span<const double> cell;          // [3, 3], lattice vectors as rows
-  span<const std::uint8_t> pbc;     // [3]
-  span<const std::int32_t> numbers; // [N]
+  span<const double> positions;      // [N, 3], Angstrom
+  span<const double> cell;           // [3, 3], lattice vectors as rows
+  span<const std::uint8_t> pbc;      // [3]
+  span<const std::int32_t> numbers;  // [N]
 };
 
 struct Evaluation {
-  double energy;                         // eV
-  std::vector<double> energies;          // [N], they sum to the energy
-  std::vector<double> gradient;          // [N, 3], dE/dr in eV/A: minus the forces
-  std::array<double, 9> strain_gradient; // dE/dstrain in eV: the stress times the volume
+  double energy;                          // eV
+  std::vector<double> energies;           // [N], they sum to the energy
+  std::vector<double> gradient;           // [N, 3], dE/dr in eV/A: minus the forces
+  std::array<double, 9> strain_gradient;  // dE/dstrain in eV: the stress times the volume
 };
 
 // Immutable once loaded, so that one object serves any number of threads at a time.
@@ -38,7 +38,8 @@ class Potential {
   Potential(const ModelRecord& model, Precision precision);
 
   // Throws Error(invalid_value) naming what is wrong: an element the model does not know, positions or cell that are
-  // not finite, two atoms at one place. Bitwise the same for any number of threads.
+  // not finite, two atoms at one place; Error(unsupported) where the model overflows. Bitwise the same for any number
+  // of threads.
   Evaluation compute(const Structure& structure, bool derivatives, int n_threads) const;
 
   const std::string& metadata() const { return metadata_; }

@@ -134,7 +134,8 @@ const Safetensors::Tensor& Safetensors::find(const std::string& name) const {
 template <typename T>
 std::vector<T> Safetensors::copy(const Tensor& tensor) const {
   std::vector<T> values((tensor.end - tensor.begin) / sizeof(T));
-  if (!values.empty()) std::memcpy(values.data(), bytes_.data() + data_begin_ + tensor.begin, tensor.end - tensor.begin);
+  if (!values.empty())
+    std::memcpy(values.data(), bytes_.data() + data_begin_ + tensor.begin, tensor.end - tensor.begin);
   return values;
 }
 

@@ -18,7 +18,23 @@ _NAMES = {
     "Potential": "atomcore.potential",
     "neighbor_list": "atomcore.neighbors",
 }
-__all__ = ["AtomcoreError", "__version__", *_NAMES, *_SUBMODULES]  # noqa: PLE0604
+__all__ = [
+    "AtomcoreError",
+    "Calculator",
+    "NeighborList",
+    "Potential",
+    "__version__",
+    "calculators",
+    "data",
+    "export",
+    "features",
+    "models",
+    "neighbor_list",
+    "neighbors",
+    "plot",
+    "train",
+    "units",
+]
 
 if TYPE_CHECKING:
     from atomcore import calculators, data, export, features, models, neighbors, plot, train, units

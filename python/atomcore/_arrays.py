@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST_NUMBER = 118  # oganesson
+COINCIDENT = 1e-6  # Angstrom; closer atoms are an error, as in the engine
 _EXACT_INTEGER = 2**53  # up to here a float64 holds every integer
 
 
@@ -65,6 +66,21 @@ def as_structure(atoms: Any) -> Structure:
     geometry = as_geometry(atoms)
     numbers = as_int32("numbers", _attribute(atoms, "numbers"), (len(geometry.positions),))
     return Structure(*geometry, numbers)
+
+
+def check_edge_vectors(
+    D: npt.NDArray[np.floating], row_ptr: npt.NDArray[np.int64], neighbor: npt.NDArray[np.int64]
+) -> None:
+    """Raise a ValueError for edge vectors [P, 3] that are not finite or join coincident atoms, naming the two atoms."""
+    squared = np.einsum("px,px->p", D, D)
+    wrong = ~((squared >= COINCIDENT**2) & np.isfinite(squared))  # a NaN is wrong, too
+    if wrong.any():
+        edge = int(wrong.argmax())
+        centre = int(np.searchsorted(row_ptr, edge, side="right")) - 1
+        pair = f"atoms {centre} and {int(neighbor[edge])}"
+        if np.isfinite(squared[edge]):
+            raise ValueError(f"{pair} are at the same place (less than {COINCIDENT} Angstrom apart)")
+        raise ValueError(f"D must be finite, got {D[edge].tolist()} between {pair}")
 
 
 def check_numbers(numbers: npt.NDArray[np.integer]) -> None:

@@ -63,4 +63,11 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
     AtomcoreError
         The file is no model file, is damaged, or needs a newer version of atomcore.
     """
-    return json.loads(_core.read_metadata(os.fsencode(path)))
+    return json.loads(_core.read_metadata(encoded_path(path)))
+
+
+def encoded_path(path: str | os.PathLike) -> bytes:
+    """Return the path as the core takes it; a file that is not there is Python's own ``FileNotFoundError``."""
+    encoded = os.fsencode(path)
+    os.stat(encoded)
+    return encoded

@@ -1,6 +1,6 @@
 """Neighbour lists in any cell.
 
-The lists are full (both directions of every pair), sorted by centre and within a centre by neighbour and shift, and hold
+The lists are full (both directions of every pair), sorted by centre and then by neighbour and shift, and hold
 every pair with a distance strictly below the cutoff: images of other atoms, images of the atom itself, and atoms that
 coincide. Cells may be smaller than the cutoff, skewed, left-handed or missing; axes without periodicity do not wrap,
 whatever their lattice vectors are.
@@ -15,6 +15,8 @@ import numpy.typing as npt
 from atomcore import _core
 from atomcore._arrays import Geometry, as_geometry
 from atomcore._threads import resolve_threads
+
+_Csr = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]  # row_ptr, neighbor, shift
 
 
 def neighbor_list(
@@ -60,12 +62,13 @@ def neighbor_list(
     """
     _check_quantities(quantities)
     geometry, n_threads = as_geometry(atoms), resolve_threads(threads)
-    row_ptr, neighbor, shift = _search(geometry, as_cutoff("cutoff", cutoff), n_threads)
-    found = {"j": neighbor, "S": shift}
+    csr = _search(geometry, as_cutoff("cutoff", cutoff), n_threads)
+    row_ptr, neighbor, shift = csr
+    found: dict[str, npt.NDArray[Any]] = {"j": neighbor, "S": shift}
     if "i" in quantities:
         found["i"] = np.repeat(np.arange(len(row_ptr) - 1), np.diff(row_ptr))
     if "D" in quantities or "d" in quantities:
-        found["D"] = _edge_vectors(geometry, row_ptr, neighbor, shift, n_threads)
+        found["D"] = _edge_vectors(geometry, csr, n_threads)
     if "d" in quantities:
         found["d"] = _lengths(found["D"])
     result = tuple(found[letter] for letter in quantities)
@@ -111,9 +114,9 @@ class NeighborList:
         self.skin = as_cutoff("skin", skin, zero=True)
         self._threads = resolve_threads(threads)
         self._built: Geometry | None = None
-        self._found: tuple[npt.NDArray[Any], ...] = ()
+        self._found: _Csr = np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32)
         self._allowance = 0.0
-        self._publish(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32), np.zeros((0, 3)))
+        self._publish(*self._found, np.zeros((0, 3)))
 
     def update(self, atoms: Any) -> bool:
         """Bring the list up to the present positions.
@@ -136,9 +139,9 @@ class NeighborList:
         geometry = as_geometry(atoms)
         rebuild = not self._holds(geometry)
         found = _search(geometry, self.cutoff + self.skin, self._threads) if rebuild else self._found
-        D = _edge_vectors(geometry, *found, self._threads)
+        D = _edge_vectors(geometry, found, self._threads)
         if rebuild:
-            self._built = Geometry(*(array.copy() for array in geometry))
+            self._built = Geometry(geometry.positions.copy(), geometry.cell.copy(), geometry.pbc.copy())
             self._found = found
             self._allowance = self.skin - self._rounding()
         row_ptr, neighbor, shift = found
@@ -194,20 +197,13 @@ def _check_quantities(quantities: str) -> None:
         raise ValueError(f"quantities must be letters of 'ijSDd', got {what}")
 
 
-def _search(geometry: Geometry, cutoff: float, threads: int) -> tuple[npt.NDArray[Any], ...]:
+def _search(geometry: Geometry, cutoff: float, threads: int) -> _Csr:
     pbc = geometry.pbc.view(np.uint8)[None]
     return _core.neighbor_list(geometry.positions, geometry.cell[None], pbc, _one(geometry), cutoff, threads)
 
 
-def _edge_vectors(
-    geometry: Geometry,
-    row_ptr: npt.NDArray[np.int64],
-    neighbor: npt.NDArray[np.int64],
-    shift: npt.NDArray[np.int32],
-    threads: int,
-) -> npt.NDArray[np.float64]:
-    structure_ptr = _one(geometry)
-    return _core.edge_vectors(geometry.positions, geometry.cell[None], structure_ptr, row_ptr, neighbor, shift, threads)
+def _edge_vectors(geometry: Geometry, csr: _Csr, threads: int) -> npt.NDArray[np.float64]:
+    return _core.edge_vectors(geometry.positions, geometry.cell[None], _one(geometry), *csr, threads)
 
 
 def _one(geometry: Geometry) -> npt.NDArray[np.int64]:

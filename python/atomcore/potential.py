@@ -11,6 +11,7 @@ import numpy.typing as npt
 from atomcore import _core
 from atomcore._arrays import Structure, as_structure
 from atomcore._threads import resolve_threads
+from atomcore.model_file import encoded_path
 
 PROPERTIES = ("energy", "forces", "energies", "stress")
 _PRECISIONS = ("float64", "float32")
@@ -59,7 +60,7 @@ class Potential:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
         count = resolve_threads(threads)
-        return cls(_core.Potential.load(os.fsencode(path), precision == "float32"), count)
+        return cls(_core.Potential.load(encoded_path(path), precision == "float32"), count)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -90,6 +91,8 @@ class Potential:
         TypeError, ValueError
             An array is missing, has the wrong type or shape or values that are not finite, an element is unknown to
             the model, or two atoms are at one place. The message names the argument.
+        AtomcoreError
+            The result is not finite: the structure is far from anything that the model was trained on.
         """
         energy, _, gradient, _ = self._evaluate(as_structure(atoms), True)
         return energy, _negated(gradient)
@@ -112,7 +115,7 @@ class Potential:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, AtomcoreError
             As for :meth:`energy_forces`; a property is unknown; or the stress is asked of a structure that is not
             periodic in three directions.
         """

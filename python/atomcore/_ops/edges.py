@@ -29,7 +29,7 @@ def _neighbor_list_fake(pos, cell, pbc, structure_ptr, cutoff):
     )
 
 
-def _graph(structure_ptr, row_ptr, neighbor, shift):
+def _graph(structure_ptr, row_ptr, neighbor, shift) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return (
         ints("structure_ptr", structure_ptr, None),
         ints("row_ptr", row_ptr, None),
@@ -63,12 +63,14 @@ def _save_graph(ctx, inputs, output):
 
 
 define(
-    "neighbor_list(Tensor pos, Tensor cell, Tensor pbc, Tensor structure_ptr, float cutoff) -> (Tensor, Tensor, Tensor)",
+    "neighbor_list(Tensor pos, Tensor cell, Tensor pbc, Tensor structure_ptr, float cutoff)"
+    " -> (Tensor, Tensor, Tensor)",
     _neighbor_list,
     _neighbor_list_fake,
 )
 define(
-    "edge_vectors(Tensor pos, Tensor cell, Tensor structure_ptr, Tensor row_ptr, Tensor neighbor, Tensor shift) -> Tensor",
+    "edge_vectors(Tensor pos, Tensor cell, Tensor structure_ptr, Tensor row_ptr, Tensor neighbor, Tensor shift)"
+    " -> Tensor",
     _edge_vectors,
     lambda pos, cell, structure_ptr, row_ptr, neighbor, shift: pos.new_empty((neighbor.shape[0], 3)),
 )
@@ -79,11 +81,13 @@ define(
 )
 differentiate(
     "edge_vectors",
+    (0, 1),
     lambda ctx, g_D: (*torch.ops.atomcore.edge_scatter(g_D, *ctx.saved_tensors), None, None, None, None),
     _save_graph,
 )
 differentiate(
     "edge_scatter",
+    (0,),
     lambda ctx, u_pos, u_cell: (
         torch.ops.atomcore.edge_vectors(u_pos, u_cell, *ctx.saved_tensors),
         None,

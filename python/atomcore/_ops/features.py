@@ -1,8 +1,10 @@
 """The features of edge vectors and their first and second derivatives as torch operators."""
 
+import numpy as np
 import torch
 
 from atomcore import _core
+from atomcore._arrays import check_edge_vectors
 from atomcore._ops.library import FLOATS, array, define, differentiate, ints, threads
 
 _PLAN = "Tensor table, Tensor parameters, int n_features"
@@ -10,7 +12,7 @@ _GRAPH = "Tensor species, Tensor row_ptr, Tensor neighbor, Tensor D"
 _N_FIXED = 6  # plan and graph, which carry no gradient
 
 
-def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int):
+def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the plan's arrays after checking them against the number of features the caller counts on."""
     ints_, reals = array("table", table, (torch.int32,), None), array("parameters", parameters, (torch.float64,), None)
     if len(ints_) < 2 or ints_[1] != n_features:
@@ -18,7 +20,7 @@ def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int):
     return ints_, reals
 
 
-def graph_arrays(table, species, row_ptr, neighbor, D):
+def graph_arrays(table, species, row_ptr, neighbor, D) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the checked arrays of a graph and its edge vectors."""
     graph = (
         array("species", species, (torch.int32,), None),
@@ -26,7 +28,9 @@ def graph_arrays(table, species, row_ptr, neighbor, D):
         ints("neighbor", neighbor, None),
     )
     _core.check_graph(table, *graph)
-    return (*graph, array("D", D, FLOATS, len(neighbor), 3))
+    vectors = array("D", D, FLOATS, len(neighbor), 3)
+    check_edge_vectors(vectors, graph[1], graph[2])
+    return (*graph, vectors)
 
 
 def _same_type(name: str, tensor: torch.Tensor, D: torch.Tensor, *shape: int):
@@ -108,7 +112,7 @@ define(f"features({_PLAN}, {_GRAPH}) -> Tensor", _features, _rows_fake)
 define(f"features_vjp({_PLAN}, {_GRAPH}, Tensor g) -> Tensor", _features_vjp, _edges_fake)
 define(f"features_jvp({_PLAN}, {_GRAPH}, Tensor v) -> Tensor", _features_jvp, _rows_fake)
 define(f"features_hvp({_PLAN}, {_GRAPH}, Tensor g, Tensor v) -> Tensor", _features_hvp, _edges_fake)
-differentiate("features", _features_backward, _save)
-differentiate("features_vjp", _features_vjp_backward, _save)
-differentiate("features_jvp", _features_jvp_backward, _save)
-differentiate("features_hvp", _features_hvp_backward, _save)
+differentiate("features", (_N_FIXED,), _features_backward, _save)
+differentiate("features_vjp", (_N_FIXED, _N_FIXED + 1), _features_vjp_backward, _save)
+differentiate("features_jvp", (_N_FIXED, _N_FIXED + 1), _features_jvp_backward, _save)
+differentiate("features_hvp", (_N_FIXED, _N_FIXED + 1, _N_FIXED + 2), _features_hvp_backward, _save)

@@ -1,5 +1,6 @@
 """The stored Jacobian of features as torch operators: made once, applied in every step of a training run."""
 
+import numpy as np
 import torch
 
 from atomcore import _core
@@ -30,11 +31,17 @@ def _features_jacobian_fake(table, parameters, n_features, species, row_ptr, nei
     )
 
 
-def _stored(table, parameters, n_features, n_edges, row_ptr, edge_class, row_offset, values, rows):
+def _features_jacobian_backward(ctx, *grads):
+    raise RuntimeError("atomcore: the stored Jacobian is not differentiable in D; use features and its derivatives.")
+
+
+def _stored(
+    table, parameters, n_features, n_edges, row_ptr, edge_class, row_offset, values, rows
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the arrays of a stored Jacobian, with the rows asked for checked against it."""
     pointer, offset = ints("row_ptr", row_ptr, None), ints("row_offset", row_offset, len(row_ptr))
     wanted = ints("rows", rows, None)
-    if len(wanted) and not (0 <= wanted.min() and wanted.max() < len(pointer) - 1):
+    if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(pointer) - 1):
         raise ValueError(f"rows holds {wanted.min()} to {wanted.max()}; accepted: 0 to {len(pointer) - 2}")
     found = int((pointer[wanted + 1] - pointer[wanted]).sum())
     if found != n_edges:
@@ -83,12 +90,13 @@ def _backward(adjoint):
 
 
 define(
-    "features_jacobian(Tensor table, Tensor parameters, int n_features, Tensor species, Tensor row_ptr, Tensor neighbor, "
-    "Tensor D) -> (Tensor, Tensor, Tensor)",
+    "features_jacobian(Tensor table, Tensor parameters, int n_features, Tensor species, Tensor row_ptr, "
+    "Tensor neighbor, Tensor D) -> (Tensor, Tensor, Tensor)",
     _features_jacobian,
     _features_jacobian_fake,
 )
+differentiate("features_jacobian", (6,), _features_jacobian_backward, lambda ctx, inputs, output: None)
 define(f"jacobian_vjp({_STORED}, Tensor g) -> Tensor", _jacobian_vjp, _vjp_fake)
 define(f"jacobian_jvp({_STORED}, Tensor v) -> Tensor", _jacobian_jvp, _jvp_fake)
-differentiate("jacobian_vjp", _backward(torch.ops.atomcore.jacobian_jvp), _save)
-differentiate("jacobian_jvp", _backward(torch.ops.atomcore.jacobian_vjp), _save)
+differentiate("jacobian_vjp", (_N_FIXED,), _backward(torch.ops.atomcore.jacobian_jvp), _save)
+differentiate("jacobian_jvp", (_N_FIXED,), _backward(torch.ops.atomcore.jacobian_vjp), _save)

@@ -1,5 +1,6 @@
 """Registration and argument checks that all operators share."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +18,31 @@ def define(schema: str, implementation: Callable[..., Any], fake: Callable[..., 
     name = schema.split("(", 1)[0]
     LIBRARY.define(schema)
     LIBRARY.impl(name, implementation, "CPU")
-    torch.library.register_fake(f"atomcore::{name}", fake, lib=LIBRARY)
+    torch.library.register_fake(f"atomcore::{name}", functools.partial(_on_one_device, name, fake), lib=LIBRARY)
 
 
-def differentiate(name: str, backward: Callable[..., Any], saved: Callable[..., Any]) -> None:
-    """Give an operator a gradient; ``saved`` (ctx, inputs, output) keeps what ``backward`` (ctx, grad) needs."""
-    torch.library.register_autograd(f"atomcore::{name}", backward, setup_context=saved, lib=LIBRARY)
+def _on_one_device(name: str, fake: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a shape function; with a meta tensor among others torch would take its empty result for the value."""
+    devices = sorted({argument.device.type for argument in arguments if isinstance(argument, torch.Tensor)})
+    if len(devices) > 1:
+        raise ValueError(f"{name} got tensors on {' and '.join(devices)}; accepted: all on the CPU")
+    return fake(*arguments)
+
+
+def differentiate(name: str, inputs: tuple[int, ...], backward: Callable[..., Any], saved: Callable[..., Any]) -> None:
+    """Give an operator a gradient in the arguments at the positions ``inputs``; others that require one are refused.
+
+    ``saved`` (ctx, inputs, output) keeps what ``backward`` (ctx, grad) needs.
+    """
+
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        for position, needed in enumerate(ctx.needs_input_grad):
+            if needed and position not in differentiable:
+                raise RuntimeError(f"atomcore: {name} has no gradient in its argument {position}; detach it")
+        saved(ctx, inputs, output)
+
+    differentiable = inputs
+    torch.library.register_autograd(f"atomcore::{name}", backward, setup_context=setup_context, lib=LIBRARY)
 
 
 def array(name: str, tensor: torch.Tensor, dtypes: tuple[torch.dtype, ...], *shape: int | None) -> np.ndarray:
@@ -37,6 +57,8 @@ def array(name: str, tensor: torch.Tensor, dtypes: tuple[torch.dtype, ...], *sha
     ):
         expected = tuple("any" if n is None else n for n in shape)
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}; accepted: {expected}")
+    if torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None:
+        raise RuntimeError(f"atomcore: {name} carries a forward-mode tangent, which torch would drop; use features_jvp")
     return tensor.detach().contiguous().numpy()
 
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import ase
 import ase.calculators.calculator as base
@@ -29,7 +29,7 @@ class Calculator(base.Calculator):
     """
 
     name = "atomcore"
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "energies", "stress"]
+    implemented_properties = ["energy", "free_energy", "forces", "energies", "stress"]  # noqa: RUF012, as ASE has it
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Calculator(base.Calculator):
     ) -> None:
         """Compute everything that the structure allows; called by ASE when its cache does not fit the atoms."""
         super().calculate(atoms, properties, system_changes)
+        if self.atoms is None:
+            raise base.CalculatorSetupError("atoms: the calculator has not been given a structure yet")
         periodic = bool(self.atoms.pbc.all())
         if not periodic and "stress" in (properties or ()):
             raise base.PropertyNotImplementedError(

@@ -5,7 +5,7 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +113,11 @@ def from_atoms(
     """
     if len(images) == 0:
         raise ValueError(f"{source or 'images'} holds no structures")
-    energies = _labels(images, "energy", energy_key, _energy_of)
-    forces = _labels(images, "forces", forces_key, _forces_of)
+    pairs = [(atoms, _results(atoms)) for atoms in images]
+    found_energies = [_find(atoms.info, computed, energy_key, "energy") for atoms, computed in pairs]
+    found_forces = [_find(atoms.arrays, computed, forces_key, "forces") for atoms, computed in pairs]
+    energies = _labels("energy", energy_key, found_energies, [()] * len(images))
+    forces = _labels("forces", forces_key, found_forces, [(len(atoms), 3) for atoms in images])
     for label, key, values in (("energies", "energy_key", energies), ("forces", "forces_key", forces)):
         candidates = _candidates(images[0], label)
         if values is None and candidates:
@@ -165,37 +168,39 @@ def _read_with_ase(
 
 
 def _labels(
-    images: "Sequence[Atoms]", label: str, key: str | None, find: "Callable[[Atoms, str | None], Any]"
+    label: str, key: str | None, values: list[Any], shapes: Sequence[tuple[int, ...]]
 ) -> list[np.ndarray] | None:
     """Return one checked label a structure, or None where nothing has any and none was asked for."""
-    values = [find(atoms, key) for atoms in images]
     missing = [i for i, value in enumerate(values) if value is None]
-    if key is None and len(missing) == len(images):
+    if key is None and len(missing) == len(values):
         return None
     if missing:
         raise ValueError(
-            f"{label} is missing in structure {missing[0]} ({len(missing)} of {len(images)} have none; "
+            f"{label} is missing in structure {missing[0]} ({len(missing)} of {len(values)} have none; "
             f"{label}_key is {key!r}, looked for {key or label!r})"
         )
-    shapes = [() if label == "energy" else (len(atoms), 3) for atoms in images]
-    return [float_array(f"{label} of structure {i}", values[i], shapes[i]) for i in range(len(images))]
+    return [float_array(f"{label} of structure {i}", values[i], shapes[i]) for i in range(len(values))]
 
 
-def _energy_of(atoms: "Atoms", key: str | None) -> Any:
-    value = _computed(atoms, key or "energy")
-    return atoms.info.get(key or "energy") if value is None or key in atoms.info else value
+def _find(own: dict[str, Any], computed: dict[str, Any], key: str | None, default: str) -> Any:
+    """Return a label by its key, first of the structure's own; without a key what was computed counts first."""
+    if key is not None:
+        return own.get(key, computed.get(key))
+    return computed.get(default, own.get(default))
 
 
-def _forces_of(atoms: "Atoms", key: str | None) -> Any:
-    value = _computed(atoms, key or "forces")
-    return atoms.arrays.get(key or "forces") if value is None or key in atoms.arrays else value
-
-
-def _computed(atoms: "Atoms", name: str) -> Any:
-    """Return a result of the attached calculator, or None where it has none for the present positions."""
-    if atoms.calc is None or name not in getattr(atoms.calc, "results", {}):
-        return None
-    return atoms.calc.get_property(name, atoms, allow_calculation=False)
+def _results(atoms: "Atoms") -> dict[str, Any]:
+    """Return the results of the attached calculator, or nothing where they belong to an earlier state of the atoms."""
+    computed_for = getattr(atoms.calc, "atoms", None)
+    # ASE's own check_state takes as long as reading the file.
+    if computed_for is None or not (
+        np.array_equal(computed_for.positions, atoms.positions)
+        and np.array_equal(computed_for.numbers, atoms.numbers)
+        and np.array_equal(computed_for.cell.array, atoms.cell.array)
+        and np.array_equal(computed_for.pbc, atoms.pbc)
+    ):
+        return {}
+    return atoms.calc.results
 
 
 def _candidates(atoms: "Atoms", label: str) -> list[str]:
@@ -244,15 +249,32 @@ def _open_npz(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     arrays = {}
     try:
         with zipfile.ZipFile(file) as archive:
-            for key in keys:
-                if f"{key}.npy" in archive.namelist():
-                    content = io.BytesIO(archive.read(f"{key}.npy"))
-                    arrays[key] = _parse_npy(file, key, content)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            _check_table_of_contents(file, archive)
+            for name in archive.namelist():
+                # Opening compares the name with the table of contents, so that no array is missed for a damaged name.
+                with archive.open(name) as member:
+                    if (key := name.removesuffix(".npy")) in keys:
+                        arrays[key] = _parse_npy(file, key, io.BytesIO(member.read()))
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeError,
+    ) as error:
         raise AtomcoreError(f"{file.name} is damaged or no npz file: {error}") from error
-    except zlib.error as error:
-        raise AtomcoreError(f"{file.name} is damaged: {error}") from error
     return arrays
+
+
+def _check_table_of_contents(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raise unless the archive lists as many members as its end record says: a damaged length hides the last ones."""
+    with file.open("rb") as handle:
+        handle.seek(-12 - len(archive.comment), os.SEEK_END)
+        declared = int.from_bytes(handle.read(2), "little")
+    if declared != len(archive.infolist()):
+        raise zipfile.BadZipFile(f"{len(archive.infolist())} of {declared} arrays are listed")
 
 
 def _parse_npy(file: Path, key: str, content: io.BytesIO) -> np.ndarray:

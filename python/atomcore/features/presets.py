@@ -1,11 +1,11 @@
 """Published sets of functions by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from atomcore.features.symmetry_functions import ANI, Gaussian, SymmetryFunctions
 
 # Amp and ML4Chem share one default set, in formulas, parameters and order.
-_PRESETS = {
+_PRESETS: dict[str, Callable[[Sequence[str]], SymmetryFunctions]] = {
     "ani1x": ANI.ani1x,
     "ani2x": ANI.ani2x,
     "amp_default": lambda elements: Gaussian(sorted(elements)),

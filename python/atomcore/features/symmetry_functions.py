@@ -7,15 +7,27 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from atomcore import _core
-from atomcore._arrays import as_structure
-from atomcore._threads import default_threads
+from atomcore._arrays import as_structure, check_edge_vectors
+from atomcore._threads import resolve_threads
 from atomcore.features.jacobian import Jacobian
-from atomcore.features.table import Row, angular_row, ani_row, compile_table, label, radial_row, species_index
+from atomcore.features.table import (
+    Row,
+    angular_row,
+    ani_row,
+    as_number,
+    compile_table,
+    labels,
+    radial_row,
+    species_index,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from atomcore.features.batch import Batch
+
+_ANI1X_RADIAL_SHIFTS = tuple(0.9 + 0.26875 * i for i in range(16))
+_ANI1X_ANGLES = tuple((2 * i + 1) * np.pi / 16 for i in range(8))
 
 
 class SymmetryFunctions:
@@ -28,8 +40,8 @@ class SymmetryFunctions:
     radial
         Mappings with ``eta`` (1/A^2) and, optionally, ``shift`` (A) and ``cutoff`` (A).
     angular
-        Mappings with ``type`` ("narrow", Behler's G4; "wide", G5; "ani"), ``eta``, ``zeta``, and ``lambda`` (narrow, wide)
-        or ``theta`` in rad and ``shift`` (ani); optionally ``shift``, ``cutoff`` and ``cos_scale``.
+        Mappings with ``type`` ("narrow", Behler's G4; "wide", G5; "ani"), ``eta``, ``zeta``, and ``lambda`` (narrow,
+        wide) or ``theta`` in rad and ``shift`` (ani); optionally ``shift``, ``cutoff`` and ``cos_scale``.
     cutoff
         Cutoff radius in A of every function that names none.
     normalized
@@ -96,7 +108,7 @@ class SymmetryFunctions:
     @property
     def labels(self) -> list[str]:
         """A readable, unique name for each column."""
-        return [label(row) for row in self.table]
+        return labels(self.table)
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -135,13 +147,13 @@ class SymmetryFunctions:
             An element that the functions do not know, coincident atoms, or malformed input.
         """
         structure = as_structure(atoms)
-        threads = default_threads() if threads is None else threads
+        threads = resolve_threads(threads)
         species = species_index(structure.numbers, self.numbers)
         pointer = np.array([0, len(species)], np.int64)
         cell, pbc = structure.cell[None], structure.pbc[None].astype(np.uint8)
         row_ptr, neighbor, shift = _core.neighbor_list(structure.positions, cell, pbc, pointer, self.cutoff, threads)
         D = _core.edge_vectors(structure.positions, cell, pointer, row_ptr, neighbor, shift, threads)
-        _refuse_coincident(D, row_ptr, neighbor)
+        check_edge_vectors(D, row_ptr, neighbor)
         graph = (*self.plan, species, row_ptr, neighbor, D)
         G = _core.features(*graph, threads)
         if not jacobian:
@@ -237,12 +249,12 @@ class ANI(SymmetryFunctions):
         *,
         radial_cutoff: float = 5.2,
         radial_eta: float = 16.0,
-        radial_shifts: Sequence[float] = tuple(0.9 + 0.26875 * i for i in range(16)),
+        radial_shifts: Sequence[float] = _ANI1X_RADIAL_SHIFTS,
         angular_cutoff: float = 3.5,
         angular_eta: float = 8.0,
         angular_shifts: Sequence[float] = (0.9, 1.55, 2.2, 2.85),
         zeta: float = 32.0,
-        angles: Sequence[float] = tuple((2 * i + 1) * np.pi / 16 for i in range(8)),
+        angles: Sequence[float] = _ANI1X_ANGLES,
         radial_prefactor: float = 0.25,
         cos_scale: float = 0.95,
     ) -> None:
@@ -299,11 +311,9 @@ def _plain(function: Mapping[str, Any], cutoff: float, normalized: bool) -> dict
     own = {"cutoff": cutoff, **function}
     if "eta" not in own:
         raise ValueError(f"features: function {dict(function)} names no eta")
-    return {**own, "eta": own["eta"] / own["cutoff"] ** 2 if normalized else own["eta"]}
-
-
-def _refuse_coincident(D: np.ndarray, row_ptr: np.ndarray, neighbor: np.ndarray) -> None:
-    zero = np.flatnonzero(~D.any(axis=1))
-    if zero.size:
-        centre = int(np.searchsorted(row_ptr, zero[0], side="right")) - 1
-        raise ValueError(f"atoms {centre} and {int(neighbor[zero[0]])} are at the same position")
+    if not normalized:
+        return own
+    radius = as_number("cutoff", own["cutoff"])
+    if not 0 < radius < np.inf:
+        raise ValueError(f"features: cutoff is {radius}; accepted: a finite length > 0 in A")
+    return {**own, "eta": as_number("eta", own["eta"]) / radius**2}

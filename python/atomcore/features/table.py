@@ -1,12 +1,13 @@
 """Feature tables: explicit rows, one a column of G, that a model file stores and the core compiles.
 
 A row is a dict with ``type``, ``elements``, ``prefactor``, ``eta``, ``shift``, ``cutoff`` and ``cutoff_function``, for
-angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``). Its
-value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code (eta / Rc^2, sums
-over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
+angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``).
+Its value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code (eta / Rc^2,
+sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
 """
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,21 @@ def ani_row(
     prefactor: float = 1.0,
     cos_scale: float = 0.95,
 ) -> Row:
-    """Return the row of an ANI angular function; theta in rad, ``cos_scale`` 1 gives the paper's form with its kinks."""
+    """Return the row of an ANI angular function; theta in rad, ``cos_scale`` 1 gives the paper's form with kinks."""
     numbers = {"prefactor": prefactor, "eta": eta, "shift": shift, "zeta": zeta, "theta": theta}
     numbers |= {"cos_scale": cos_scale, "cutoff": cutoff}
     return {"type": "ani", "elements": list(elements), **_floats(numbers), "cutoff_function": "cosine"}
 
 
 def _floats(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {key: float(value) for key, value in numbers.items()}
+    return {key: as_number(key, value) for key, value in numbers.items()}
+
+
+def as_number(what: str, value: Any) -> float:
+    """Return a real number as a float; ``what`` names it where it is none."""
+    if not isinstance(value, Real):
+        raise ValueError(f"features: {what} is {value!r}; accepted: a real number")
+    return float(value)
 
 
 def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
@@ -124,17 +132,25 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
         raise ValueError(f"features: row {number} ({kind}) misses {missing} and has unknown {unknown}")
     elements = row["elements"]
     count = 1 if kind == "radial" else 2
-    if len(elements) != count or any(symbol not in index for symbol in elements):
+    if isinstance(elements, str) or len(elements) != count or any(symbol not in index for symbol in elements):
         raise ValueError(
-            f"features: row {number} ({kind}) has elements {list(elements)}; accepted: {count} of {list(index)}"
+            f"features: row {number} ({kind}) has elements {elements!r}; accepted: {count} of {list(index)}"
         )
+    for key in (*_KEYS[kind], "cutoff"):
+        as_number(f"row {number} ({kind}) {key}", row[key])
     return kind
 
 
-def label(row: Mapping[str, Any]) -> str:
-    """Return a short text that names a row uniquely within its table."""
-    shown = [key for key in ("eta", "shift", "zeta", "lambda", "theta", "cutoff") if key in row]
-    return f"{row['type']}({'-'.join(row['elements'])}; {', '.join(f'{key}={row[key]:.6g}' for key in shown)})"
+def labels(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a short text for each row, unique within the table: with more digits where six do not tell rows apart."""
+    short = [_label(row, 6) for row in table]
+    return short if len(set(short)) == len(short) else [_label(row, 17) for row in table]
+
+
+def _label(row: Mapping[str, Any], digits: int) -> str:
+    shown = [key for key in ("eta", "shift", "zeta", "lambda", "theta", "cos_scale", "cutoff") if key in row]
+    numbers = ", ".join(f"{key}={row[key]:.{digits}g}" for key in shown)
+    return f"{row['type']}({'-'.join(row['elements'])}; {numbers})"
 
 
 def species_index(numbers: np.ndarray, supported: np.ndarray) -> np.ndarray:

@@ -1,0 +1,49 @@
+# Every target makes its own virtual environment in .venv when there is none.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
+SOURCES := $(shell find cpp CMakeLists.txt pyproject.toml -type f 2>/dev/null)
+
+.PHONY: demo test check-long bench lint format clean
+
+$(VENV)/created:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c ci/constraints.txt cmake ninja "scikit-build-core>=0.11" "pybind11>=2.13" "nlohmann-json>=3.11"
+	touch $@
+
+# The build folder is kept, so that after a change only what changed is compiled again.
+$(VENV)/installed: $(VENV)/created $(SOURCES)
+	$(PIP) install -q -c ci/constraints.txt --no-build-isolation -e ".[all,test]"
+	touch $@
+
+$(VENV)/lint: ci/lint-requirements.txt $(VENV)/installed
+	$(PIP) install -q -c ci/constraints.txt -r ci/lint-requirements.txt
+	touch $@
+
+$(VENV)/peers: ci/peers-requirements.txt $(VENV)/installed
+	$(PIP) install -q -c ci/constraints.txt -r ci/peers-requirements.txt
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/atomcore demo --output demo
+
+test: $(VENV)/peers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not long and not gpu"
+
+check-long: $(VENV)/peers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
+
+bench: $(VENV)/peers
+	$(BIN)/python bench/run.py
+
+lint: $(VENV)/lint
+	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
+
+format: $(VENV)/lint
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	git ls-files '*.cpp' '*.hpp' | xargs $(BIN)/clang-format -i
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache

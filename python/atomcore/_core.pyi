@@ -1,0 +1,116 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+Float = NDArray[Any]  # float32 or float64, the same for all arguments of a call
+
+class AtomcoreError(Exception): ...
+
+class Potential:
+    @staticmethod
+    def load(path: bytes, single: bool) -> Potential: ...
+    @property
+    def metadata(self) -> str: ...
+    def compute(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        derivatives: bool,
+        n_threads: int,
+    ) -> tuple[float, Float64, Float64, Float64]: ...
+
+def read_metadata(path: bytes) -> str: ...
+def neighbor_list(
+    positions: Float64, cells: Float64, pbc: NDArray[np.uint8], structure_ptr: Int64, cutoff: float, n_threads: int
+) -> tuple[Int64, Int64, Int32]: ...
+def edge_vectors(
+    positions: Float,
+    cells: Float,
+    structure_ptr: Int64,
+    row_ptr: Int64,
+    neighbor: Int64,
+    shift: Int32,
+    n_threads: int,
+) -> Float: ...
+def edge_scatter(
+    g_D: Float, structure_ptr: Int64, row_ptr: Int64, neighbor: Int64, shift: Int32, n_threads: int
+) -> tuple[Float, Float]: ...
+def compile_features(rows: Int32, parameters: Float64, n_species: int) -> tuple[Int32, Float64]: ...
+def class_columns(table: Int32) -> list[Int32]: ...
+def check_graph(table: Int32, species: Int32, row_ptr: Int64, neighbor: Int64) -> None: ...
+def features(
+    table: Int32, parameters: Float64, species: Int32, row_ptr: Int64, neighbor: Int64, D: Float, n_threads: int
+) -> Float: ...
+def features_vjp(
+    table: Int32,
+    parameters: Float64,
+    species: Int32,
+    row_ptr: Int64,
+    neighbor: Int64,
+    D: Float,
+    g: Float,
+    n_threads: int,
+) -> Float: ...
+def features_jvp(
+    table: Int32,
+    parameters: Float64,
+    species: Int32,
+    row_ptr: Int64,
+    neighbor: Int64,
+    D: Float,
+    v: Float,
+    n_threads: int,
+) -> Float: ...
+def features_hvp(
+    table: Int32,
+    parameters: Float64,
+    species: Int32,
+    row_ptr: Int64,
+    neighbor: Int64,
+    D: Float,
+    g: Float,
+    v: Float,
+    n_threads: int,
+) -> Float: ...
+def edge_classes(
+    table: Int32, parameters: Float64, species: Int32, row_ptr: Int64, neighbor: Int64, D: Float, n_threads: int
+) -> tuple[Int32, Int64]: ...
+def features_jacobian(
+    table: Int32,
+    parameters: Float64,
+    species: Int32,
+    row_ptr: Int64,
+    neighbor: Int64,
+    D: Float,
+    edge_class: Int32,
+    row_offset: Int64,
+    n_threads: int,
+) -> Float: ...
+def jacobian_vjp(
+    table: Int32,
+    parameters: Float64,
+    row_ptr: Int64,
+    edge_class: Int32,
+    row_offset: Int64,
+    values: Float,
+    rows: Int64,
+    g: Float,
+    n_threads: int,
+) -> Float: ...
+def jacobian_jvp(
+    table: Int32,
+    parameters: Float64,
+    row_ptr: Int64,
+    edge_class: Int32,
+    row_offset: Int64,
+    values: Float,
+    rows: Int64,
+    v: Float,
+    n_threads: int,
+) -> Float: ...

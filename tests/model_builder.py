@@ -1,0 +1,91 @@
+"""Random models, so that the engine can be tested without training one."""
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomcore import model_file
+
+ACTIVATIONS = ("silu", "tanh", "relu", "celu")
+
+
+def feature_table(elements: tuple[str, ...], cutoff: float = 4.0) -> list[dict[str, Any]]:
+    """Two or three functions of every type for every element or pair; the angular ones have a shorter cutoff."""
+    table: list[dict[str, Any]] = []
+    common: dict[str, Any] = {"cutoff_function": "cosine"}
+    for element in elements:
+        for eta, shift in ((0.05, 0.0), (0.6, 0.0), (2.0, 1.5)):
+            row = {"type": "radial", "elements": [element], "prefactor": 1.0, "eta": eta, "shift": shift}
+            table.append(row | {"cutoff": cutoff} | common)
+    for pair in combinations_with_replacement(elements, 2):
+        angular = {"elements": list(pair), "cutoff": 0.8 * cutoff} | common
+        for kind in ("narrow", "wide"):
+            for zeta, sign in ((1.0, 1.0), (4.0, -1.0)):
+                row = {"type": kind, "prefactor": 1.0, "eta": 0.05, "shift": 0.0, "zeta": zeta, "lambda": sign}
+                table.append(row | angular)
+        for theta in (0.6, 2.2):
+            row = {"type": "ani", "prefactor": 2.0, "eta": 1.1, "shift": 1.3, "zeta": 8.0, "theta": theta}
+            table.append(row | {"cos_scale": 0.95} | angular)
+    return table
+
+
+@dataclass
+class RandomModel:
+    """What a model file holds, before it is written."""
+
+    tensors: dict[str, np.ndarray]
+    metadata: dict[str, Any]
+
+    def write(self, path: Path) -> Path:
+        """Write the model file and return its path."""
+        model_file.write(path, self.tensors, self.metadata)
+        return path
+
+
+def random_model(
+    elements: tuple[str, ...] = ("H", "C", "O"),
+    *,
+    hidden: tuple[int, ...] = (17, 9),
+    activation: str = "silu",
+    cutoff: float = 4.0,
+    reference: tuple[float, ...] = (-16.4, -1037.9, -2043.1),
+    seed: int = 0,
+) -> RandomModel:
+    """Make a model with random weights (float32) whose networks read different subsets of the features."""
+    random = np.random.default_rng(seed)
+    table = feature_table(elements, cutoff)
+    n = len(table)
+    tensors: dict[str, np.ndarray] = {
+        "energy.reference": np.array(reference[: len(elements)]),
+        "energy.scale": random.uniform(0.5, 2.0, len(elements)),
+    }
+    for element in elements:
+        columns = np.sort(random.choice(n, n - 2, replace=False))
+        widths = (len(columns), *hidden, 1)
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+            weight = random.normal(0, 1 / np.sqrt(inputs), (outputs, inputs))
+            tensors[f"networks.0.{element}.{layer}.weight"] = weight.astype(np.float32)
+            tensors[f"networks.0.{element}.{layer}.bias"] = random.normal(0, 0.3, outputs).astype(np.float32)
+        tensors |= {
+            f"features.{element}.columns": columns,
+            f"features.{element}.mean": random.uniform(0, 1, len(columns)),
+            f"features.{element}.scale": random.uniform(0.5, 3, len(columns)),
+            f"features.{element}.minimum": np.zeros(n),
+            f"features.{element}.maximum": np.full(n, 10.0),
+        }
+    metadata = {
+        "requires": ["symmetry_functions", "element_networks"],
+        "kind": "behler_parrinello",
+        "capability": "local",
+        "units": {"length": "Angstrom", "energy": "eV"},
+        "elements": list(elements),
+        "cutoff": cutoff,
+        "features": table,
+        "networks": {"activation": activation, "members": 1},
+        "precision": "float32",
+        "provenance": {"atomcore": "test", "data_sha256": "0" * 64, "seed": seed},
+    }
+    return RandomModel(tensors, metadata)

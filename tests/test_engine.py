@@ -1,0 +1,368 @@
+"""The engine against an independent evaluation, finite differences and the symmetries of physics."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import ase
+import numpy as np
+import pytest
+import torch
+
+from atomcore import AtomcoreError
+from atomcore.features import SymmetryFunctions
+from atomcore.potential import PROPERTIES, Potential
+from model_builder import ACTIVATIONS, random_model
+from structures import STRUCTURES, molecule_rattled, small_crystal
+from tolerances import ENGINE, EXACT, FLOAT32, FLOAT32_ENERGY, FORCES_FD, INVARIANT, assert_close
+
+TORCH_ACTIVATIONS = {"silu": torch.nn.functional.silu, "tanh": torch.tanh, "relu": torch.relu}
+TORCH_ACTIVATIONS["celu"] = torch.nn.functional.celu
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return random_model().write(folder / "model.atomcore")
+
+
+@pytest.fixture(scope="module")
+def potential(model):
+    return Potential.load(model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def smooth(folder):
+    """Without large reference energies, which would cost finite differences their digits."""
+    return Potential.load(random_model(reference=(0.0, 0.0, 0.0)).write(folder / "smooth.atomcore"), threads=1)
+
+
+def reference(model, atoms):
+    """Atomic energies and forces of the model by torch, autograd and the explicit Jacobian, all in double."""
+    elements = model.metadata["elements"]
+    G, jacobian = SymmetryFunctions.from_table(elements, model.metadata["features"]).compute(atoms, jacobian=True)
+    inputs = torch.tensor(G, requires_grad=True)
+    activation = TORCH_ACTIVATIONS[model.metadata["networks"]["activation"]]
+    tensors = {name: torch.tensor(array) for name, array in model.tensors.items()}
+    energies = []
+    for i, symbol in enumerate(atoms.get_chemical_symbols()):
+        x = inputs[i, tensors[f"features.{symbol}.columns"]]
+        x = (x - tensors[f"features.{symbol}.mean"]) * tensors[f"features.{symbol}.scale"]
+        layer = 0
+        while f"networks.0.{symbol}.{layer}.weight" in tensors:
+            x = x if layer == 0 else activation(x)
+            x = tensors[f"networks.0.{symbol}.{layer}.weight"].double() @ x
+            x = x + tensors[f"networks.0.{symbol}.{layer}.bias"].double()
+            layer += 1
+        s = elements.index(symbol)
+        energies.append(tensors["energy.reference"][s] + tensors["energy.scale"][s] * x[0])
+    stacked = torch.stack(energies)
+    (g,) = torch.autograd.grad(stacked.sum(), inputs)
+    return stacked.detach().numpy(), -jacobian.vjp(g.numpy())
+
+
+def five_point(function, h):
+    return (function(-2 * h) - 8 * function(-h) + 8 * function(h) - function(2 * h)) / (12 * h)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_engine_equals_torch(folder, activation, name):
+    model = random_model(activation=activation)
+    atoms = STRUCTURES[name]()
+    results = Potential.load(model.write(folder / "any.atomcore")).compute(atoms)
+    energies, forces = reference(model, atoms)
+    assert_close(results["energies"], energies, ENGINE)
+    assert_close(results["energy"], energies.sum(), ENGINE)
+    assert_close(results["forces"], forces, ENGINE)
+
+
+@pytest.mark.parametrize("hidden", [(), (1,), (7, 1, 3), (8,), (16, 33), (64, 65, 5)])
+def test_layers_of_every_width(folder, hidden):
+    """Widths below, at and above what a register and a packed panel hold."""
+    model = random_model(hidden=hidden)
+    atoms = molecule_rattled()
+    results = Potential.load(model.write(folder / "any.atomcore")).compute(atoms)
+    energies, forces = reference(model, atoms)
+    assert_close(results["energies"], energies, ENGINE)
+    assert_close(results["forces"], forces, ENGINE)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_saturated_activations(folder, activation):
+    """Arguments of some hundreds, where a careless exp overflows."""
+    model = random_model(activation=activation, reference=(0.0, 0.0, 0.0))
+    for name in model.tensors:
+        if name.endswith(".0.weight"):
+            model.tensors[name] *= 500
+    path = model.write(folder / "any.atomcore")
+    atoms = molecule_rattled()
+    energies, forces = reference(model, atoms)
+    scale = max(1.0, np.abs(forces).max())
+    for precision, tolerance in (("float64", ENGINE), ("float32", FLOAT32)):
+        results = Potential.load(path, precision=precision).compute(atoms)
+        size = 1.0 if precision == "float64" else 10 * scale
+        assert_close(results["energies"], energies, tolerance, scale=size)
+        assert_close(results["forces"], forces, tolerance, scale=size)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_forces_are_the_derivative_of_the_energy(smooth, name):
+    atoms = STRUCTURES[name]()
+    forces = smooth.energy_forces(atoms)[1]
+    moved = atoms.copy()
+
+    def energy(i, k, d):
+        moved.positions[:] = atoms.positions
+        moved.positions[i, k] += d
+        return smooth.energy_forces(moved)[0]
+
+    numeric = [[-five_point(lambda d, i=i, k=k: energy(i, k, d), 1e-4) for k in range(3)] for i in range(len(atoms))]
+    assert_close(forces, numeric, FORCES_FD)
+
+
+def test_stress_is_the_derivative_in_strain(smooth):
+    atoms = small_crystal()
+
+    def energy(a, b, d):
+        strain = np.eye(3)
+        strain[a, b] += d
+        moved = atoms.copy()
+        moved.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+        return smooth.compute(moved, ["energy"])["energy"]
+
+    numeric = np.array([[five_point(lambda d, a=a, b=b: energy(a, b, d), 1e-4) for b in range(3)] for a in range(3)])
+    numeric /= atoms.get_volume()
+    stress = smooth.compute(atoms, ["stress"])["stress"]
+    assert_close(stress, numeric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], FORCES_FD)
+    assert_close(stress, numeric[[0, 1, 2, 2, 2, 1], [0, 1, 2, 1, 0, 0]], FORCES_FD)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_invariance(potential, name):
+    """Translation, rotation, reflection, input order and wrapping."""
+    atoms = STRUCTURES[name]()
+    energy, forces = potential.energy_forces(atoms)
+    assert_close(forces.sum(axis=0), np.zeros(3), INVARIANT)
+    if not atoms.pbc.any():
+        assert_close(np.cross(atoms.positions, forces).sum(axis=0), np.zeros(3), INVARIANT)
+
+    random = np.random.default_rng(11)
+    q = np.linalg.qr(random.normal(size=(3, 3)))[0]  # a rotation or a reflection, whichever comes
+    for rotation in (q, -q):
+        turned = atoms.copy()
+        turned.set_cell(atoms.cell.array @ rotation)
+        turned.positions = atoms.positions @ rotation + random.normal(size=3)
+        e, f = potential.energy_forces(turned)
+        assert_close(e, energy, INVARIANT)
+        assert_close(f, forces @ rotation, INVARIANT)
+
+    order = random.permutation(len(atoms))
+    e, f = potential.energy_forces(atoms[order])
+    assert_close(e, energy, INVARIANT)
+    assert_close(f, forces[order], INVARIANT)
+
+    moved = atoms.copy()
+    moved.positions += (random.integers(-5, 6, (len(atoms), 3)) * atoms.pbc) @ atoms.cell.array
+    e, f = potential.energy_forces(moved)
+    assert_close(e, energy, INVARIANT)
+    assert_close(f, forces, INVARIANT)
+
+
+def test_supercell_and_choice_of_cell(potential):
+    atoms = small_crystal()
+    one = potential.compute(atoms, PROPERTIES)
+    double = potential.compute(atoms * (2, 1, 1), PROPERTIES)
+    assert_close(double["energy"], 2 * one["energy"], INVARIANT)
+    assert_close(double["forces"], np.tile(one["forces"], (2, 1)), INVARIANT)
+    assert_close(double["stress"], one["stress"], INVARIANT)
+    other = atoms.copy()
+    other.set_cell(atoms.cell.array + np.outer([1, 0, 0], atoms.cell[1]))  # a' = a + b
+    left_handed = atoms.copy()
+    left_handed.set_cell(atoms.cell.array[[1, 0, 2]])
+    for same in (other, left_handed):
+        results = potential.compute(same, PROPERTIES)
+        for name in PROPERTIES:
+            assert_close(results[name], one[name], INVARIANT)
+
+
+def test_extensivity(potential):
+    a, b = molecule_rattled(), STRUCTURES["linear"]()
+    far = b.copy()
+    far.translate((100, 0, 0))
+    both = potential.compute(a + far)
+    parts = [potential.compute(part) for part in (a, b)]
+    assert_close(both["energy"], sum(part["energy"] for part in parts), INVARIANT)
+    assert_close(both["forces"], np.concatenate([part["forces"] for part in parts]), INVARIANT)
+
+
+def test_structures_without_pairs(folder, potential):
+    none = potential.compute(ase.Atoms(cell=np.eye(3), pbc=True), PROPERTIES)
+    assert none["energy"] == 0.0
+    assert none["energies"].shape == (0,)
+    assert none["forces"].shape == (0, 3)
+    assert_close(none["stress"], np.zeros(6), EXACT)
+    single = ase.Atoms("C")
+    results = potential.compute(single)
+    assert_close(results["energies"], reference(random_model(), single)[0], ENGINE)
+    assert_close(results["forces"], np.zeros((1, 3)), EXACT)
+    apart = potential.compute(ase.Atoms("CC", [(0, 0, 0), (0, 0, 50)]))
+    assert_close(apart["energies"], np.repeat(results["energies"], 2), EXACT)
+
+
+def test_results_are_fresh_and_asked_for(potential):
+    atoms = small_crystal()
+    everything = potential.compute(atoms, PROPERTIES)
+    assert list(everything) == list(PROPERTIES)
+    assert_close(everything["energies"].sum(), everything["energy"], INVARIANT)
+    for name in PROPERTIES:
+        alone = potential.compute(atoms, [name])
+        assert list(alone) == [name]
+        assert_close(alone[name], everything[name], EXACT)
+    first = everything["forces"].copy()
+    everything["forces"][:] = 0
+    again = potential.compute_batch([atoms, atoms], ["forces"])
+    assert_close(again[0]["forces"], first, EXACT)
+    assert not np.shares_memory(again[0]["forces"], again[1]["forces"])
+    assert again[0]["forces"].dtype == np.float64
+
+
+def test_every_number_of_threads_gives_the_same_bits(model):
+    atoms = small_crystal() * (5, 5, 5)
+    atoms.rattle(0.05, seed=1)
+    for precision in ("float64", "float32"):
+        results = [
+            Potential.load(model, precision=precision, threads=n).compute(atoms, PROPERTIES) for n in (1, 2, 4, 7)
+        ]
+        for other in results[1:]:
+            for name in PROPERTIES:
+                assert_close(other[name], results[0][name], EXACT)
+
+
+def test_one_potential_serves_many_python_threads(model):
+    shared = Potential.load(model, threads=2)
+    structures = []
+    for seed in range(40):
+        atoms = (molecule_rattled() if seed % 2 else small_crystal() * (2, 2, 1)).copy()
+        atoms.rattle(0.05, seed=seed)
+        structures.append(atoms)
+    serial = [shared.energy_forces(atoms) for atoms in structures]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            for (e, f), (energy, forces) in zip(pool.map(shared.energy_forces, structures), serial, strict=True):
+                assert_close(e, energy, EXACT)
+                assert_close(f, forces, EXACT)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_single_precision(model, potential, name):
+    atoms = STRUCTURES[name]()
+    single = Potential.load(model, precision="float32").compute(atoms)
+    double = potential.compute(atoms)
+    scale = max(1.0, np.abs(double["forces"]).max())
+    assert_close(single["forces"], double["forces"], FLOAT32, scale=scale)
+    # the reference energies are thousands of eV, and are added in double
+    assert_close(single["energy"] / len(atoms), double["energy"] / len(atoms), FLOAT32_ENERGY)
+
+
+def with_arrays(**changes):
+    atoms = molecule_rattled()
+    arrays = {name: getattr(atoms, name) for name in ("numbers", "positions", "pbc")} | {"cell": np.zeros((3, 3))}
+    return SimpleNamespace(**(arrays | changes))
+
+
+@pytest.mark.parametrize("number", [0, -1, 7, 119, 2**31 - 1])
+def test_unknown_elements_are_named(potential, number):
+    atoms = with_arrays(numbers=np.array([6, 6, 8, number, 1, 1, 1, 1, 1]))
+    with pytest.raises(ValueError, match=rf"numbers: .*{number}.* it knows 1 \(H\), 6 \(C\), 8 \(O\)"):
+        potential.energy_forces(atoms)
+
+
+def test_coincident_atoms_are_named(potential):
+    atoms = molecule_rattled()
+    atoms.positions[5] = atoms.positions[2] + (0, 0, 1e-8)
+    with pytest.raises(ValueError, match="positions: atoms 2 and 5"):
+        potential.energy_forces(atoms)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_overflow_is_an_error(folder, precision):
+    model = random_model(activation="relu")
+    for name in model.tensors:
+        if name.endswith(".weight"):
+            model.tensors[name] = model.tensors[name].astype(float) * 1e300
+    huge = Potential.load(model.write(folder / "any.atomcore"), precision=precision)
+    for properties in (["energy"], ["forces"]):
+        with pytest.raises(AtomcoreError, match="not finite"):
+            huge.compute(molecule_rattled(), properties)
+
+
+BAD_ARRAYS = {
+    "positions transposed": ({"positions": np.zeros((3, 9))}, ValueError),
+    "positions flat": ({"positions": np.zeros(27)}, ValueError),
+    "positions ragged": ({"positions": [[0, 0, 0], [1, 2]]}, ValueError),
+    "positions of objects": ({"positions": np.zeros((9, 3), object)}, TypeError),
+    "positions complex": ({"positions": np.zeros((9, 3), complex)}, TypeError),
+    "positions not finite": ({"positions": np.full((9, 3), np.nan)}, ValueError),
+    "positions infinite": ({"positions": np.full((9, 3), np.inf)}, ValueError),
+    "numbers too few": ({"numbers": np.ones(8, int)}, ValueError),
+    "numbers of floats": ({"numbers": np.ones(9)}, TypeError),
+    "cell of lengths": ({"cell": np.ones(3)}, ValueError),
+    "cell flat": ({"cell": np.ones(9)}, ValueError),
+    "cell not finite": ({"cell": np.full((3, 3), np.nan), "pbc": [True] * 3}, ValueError),
+    "cell singular": ({"cell": np.ones((3, 3)), "pbc": [True] * 3}, ValueError),
+    "pbc of two": ({"pbc": [True, True]}, ValueError),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_bad_arrays_are_named(potential, case):
+    changes, error = BAD_ARRAYS[case]
+    with pytest.raises(error, match=case.split()[0]):
+        potential.energy_forces(with_arrays(**changes))
+
+
+def test_any_layout_gives_the_same_bits_and_is_not_changed(potential):
+    atoms = molecule_rattled()
+    expected = potential.energy_forces(atoms)
+    frozen = atoms.positions.copy()
+    frozen.flags.writeable = False
+    layouts = {
+        "fortran": np.asfortranarray(atoms.positions),
+        "reversed": atoms.positions[::-1].copy()[::-1],
+        "strided": np.repeat(atoms.positions, 2, axis=0)[::2],
+        "read-only": frozen,
+        "list": atoms.positions.tolist(),
+        "big-endian": atoms.positions.astype(">f8"),
+    }
+    for positions in layouts.values():
+        energy, forces = potential.energy_forces(with_arrays(positions=positions, numbers=atoms.numbers.tolist()))
+        assert_close(energy, expected[0], EXACT)
+        assert_close(forces, expected[1], EXACT)
+        np.testing.assert_array_equal(positions, atoms.positions)
+
+
+def test_bad_arguments_are_named(model, potential):
+    with pytest.raises(ValueError, match="precision must be one of float64, float32, got 'half'"):
+        Potential.load(model, precision="half")
+    with pytest.raises(ValueError, match="threads"):
+        Potential.load(model, threads=0)
+    with pytest.raises(ValueError, match="'dipole'"):
+        potential.compute(molecule_rattled(), ["dipole"])
+    with pytest.raises(TypeError, match="properties"):
+        potential.compute(molecule_rattled(), "energy")
+    with pytest.raises(ValueError, match="stress"):
+        potential.compute(STRUCTURES["slab"](), ["stress"])
+    with pytest.raises(TypeError, match="positions"):
+        potential.energy_forces("ethanol.xyz")
+
+
+def test_what_a_potential_says_about_itself(potential):
+    assert potential.elements == ("H", "C", "O")
+    assert potential.cutoff == 4.0
+    potential.info["elements"].clear()  # a copy
+    assert potential.info["elements"] == ["H", "C", "O"]
+    assert repr(potential) == "<Potential of H, C, O, cutoff 4 A>"

@@ -1,0 +1,106 @@
+"""A file imports or includes only from its own layer or from lower ones, and stays of a size that can be read."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers import REPOSITORY
+
+PYTHON = REPOSITORY / "python" / "atomcore"
+CPP = REPOSITORY / "cpp"
+
+# Lowest first. A folder stands for all its files.
+PYTHON_LAYERS = {
+    "_core": 4,
+    **dict.fromkeys(("_arrays", "_files", "_threads", "units", "neighbors", "potential", "model_file", "_ops"), 5),
+    "data": 6,
+    "features": 7,
+    **dict.fromkeys(("models", "export"), 8),
+    **dict.fromkeys(("train", "md", "calculators", "interop"), 9),
+    **dict.fromkeys(("cli", "plot", "conf", "__main__"), 10),
+}
+CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "bindings": 4}
+CPP_OBJECTS = ("potential", "model_file", "element_networks", "safetensors", "neighbor_input")  # layer 2, in src
+
+
+def python_layer(module: str) -> int:
+    return PYTHON_LAYERS[module.split(".")[1]]
+
+
+def python_imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("atomcore."))
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "atomcore":
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}" if node.module == "atomcore" else node.module
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise AssertionError(f"{path}: relative import")
+
+
+MODULES = sorted(path for path in PYTHON.rglob("*.py") if path != PYTHON / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PYTHON)))
+def test_python_imports_point_down(path):
+    own = PYTHON_LAYERS[path.relative_to(PYTHON).parts[0].removesuffix(".py")]
+    for module in python_imports(path):
+        if module != "atomcore.__version__":
+            assert python_layer(module) <= own, f"layer {own} imports {module} of layer {python_layer(module)}"
+
+
+def cpp_layer(path: str) -> int:
+    """Return the layer of a file named as includes name it: `src/gemm.hpp` or `math/dual.hpp`."""
+    folder, name = path.rsplit("/", 1)
+    return 2 if folder == "src" and name.split(".")[0] in CPP_OBJECTS else CPP_FOLDERS[folder]
+
+
+CPP_FILES = sorted([*CPP.rglob("*.hpp"), *CPP.rglob("*.cpp"), *CPP.rglob("*.h")])
+
+
+@pytest.mark.parametrize("path", CPP_FILES, ids=lambda path: str(path.relative_to(CPP)))
+def test_cpp_includes_point_down(path):
+    own = cpp_layer(str(path.relative_to(CPP)))
+    for included in re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE):
+        if "/" in included:  # not the neighbour in the same folder
+            assert cpp_layer(included) <= own, f"layer {own} includes {included} of layer {cpp_layer(included)}"
+    if own < 4:
+        assert "pybind11" not in path.read_text(), "pybind11 stays in cpp/bindings"
+
+
+@pytest.mark.parametrize("path", [*MODULES, *CPP_FILES], ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_stay_short(path):
+    assert len(path.read_text().splitlines()) <= 500
+
+
+def function_lengths(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node, clean=False)
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            yield node.name, lines - (len(docstring.splitlines()) if docstring else 0)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PYTHON)))
+def test_functions_stay_short(path):
+    for name, lines in function_lengths(path):
+        assert lines <= 60, f"{name} has {lines} lines"
+
+
+def test_folders_only_hand_names_on():
+    """An `__init__.py` holds imports, names and a docstring."""
+    for path in PYTHON.rglob("*/__init__.py"):
+        for node in ast.parse(path.read_text()).body:
+            allowed = isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.Expr | ast.If | ast.FunctionDef)
+            assert allowed, f"{path} has a {type(node).__name__}"
+
+
+def test_no_unpickling():
+    for path in MODULES:
+        text = path.read_text()
+        assert "allow_pickle=True" not in text, path
+        assert "import pickle" not in text, path
+        for call in re.findall(r"torch\.load\([^)]*\)", text):
+            assert "weights_only=True" in call, f"{path}: {call}"
