@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ class CheckedCheckpointIO(CheckpointIO):
             raise ValueError(f"{os.path.basename(path)} is not a checkpoint of this version of atomcore")
         if hashlib.sha256(payload).digest() != content[len(_MAGIC) : len(_MAGIC) + _DIGEST]:
             raise ValueError(f"{os.path.basename(path)} is damaged: its content does not match its checksum")
-        return torch.load(io.BytesIO(payload), map_location=map_location, weights_only=True)
+        try:
+            return torch.load(io.BytesIO(payload), map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError(f"{os.path.basename(path)} holds more than tensors and plain values") from error
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint."""

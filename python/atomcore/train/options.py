@@ -14,8 +14,8 @@ class Options:
     """Choices of `fit`; each is a keyword of it.
 
     The loss of a batch is ``energy_weight * mean_s((dE_s / n_s)^2) + forces_weight * mean_{i,x}(dF_ix^2)``, with
-    ``dE_s`` the error of the energy of structure s in eV, ``n_s`` its number of atoms and ``dF_ix`` the error of a force
-    component in eV/A.
+    ``dE_s`` the error of the energy of structure s in eV, ``n_s`` its number of atoms and ``dF_ix`` the error of a
+    force component in eV/A.
 
     Parameters
     ----------
