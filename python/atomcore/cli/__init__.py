@@ -1,0 +1,5 @@
+"""The ``atomcore`` command."""
+
+from atomcore.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,46 @@
+"""``atomcore evaluate``: how wrong a model is on structures it has not seen. Runs the C++ engine, without torch."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from atomcore._files import write_json
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="atomcore evaluate",
+        usage="%(prog)s MODEL FILE [options]",
+        description="Compare a model with the energies and forces in a file of structures.",
+    )
+    parser.add_argument("model", help="model file (.atomcore)")
+    parser.add_argument("file", help="structures: npz, or anything ASE reads")
+    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    parser.add_argument("--energy-key", help="name of the energy in the file, where it is not the usual one")
+    parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument("--output", default="evaluation", help="folder for metrics.json and parity.png [%(default)s]")
+    parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
+    options = parser.parse_args(arguments)
+    from atomcore import data
+    from atomcore.evaluation import evaluate, metrics_table
+    from atomcore.potential import Potential
+
+    potential = Potential.load(options.model, threads=options.threads)
+    structures = data.load(
+        options.file, units=options.units, energy_key=options.energy_key, forces_key=options.forces_key
+    )
+    predictions = {"test": evaluate(potential, structures)}
+    metrics = {name: errors.metrics() for name, errors in predictions.items()}
+    print(f"{len(structures)} structures of {structures.source}\n{metrics_table(dict(metrics))}")
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", {**metrics, "n_structures": {"test": len(structures)}})
+    try:
+        from atomcore import plot
+
+        plot.parity(predictions, folder / "parity.png")
+    except ModuleNotFoundError as error:
+        print(f'no picture: {error}; pip install "atomcore[plot]"', file=sys.stderr)
+    return 0

@@ -1,0 +1,59 @@
+"""``atomcore info``: versions, threads and what a model file holds. Imports none of the packages it names."""
+
+import argparse
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+_PACKAGES = ("numpy", "scipy", "ase", "torch", "lightning", "hydra-core", "matplotlib")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="atomcore info", description="Show versions and threads or, given a model file, what it holds."
+    )
+    parser.add_argument("model", nargs="?", help="model file (.atomcore)")
+    options = parser.parse_args(arguments)
+    if options.model is None:
+        _print_versions()
+        return 0
+    from atomcore.model_file import read_metadata
+
+    _print_model(read_metadata(options.model))
+    return 0
+
+
+def _print_versions() -> None:
+    from atomcore import __version__
+    from atomcore._threads import default_threads
+
+    print(f"atomcore    {__version__}\nPython      {platform.python_version()}")
+    for name in _PACKAGES:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        print(f"{name:11} {version}")
+    print(f"threads     {default_threads()} (OMP_NUM_THREADS, or all cores)")
+
+
+def _print_model(info: dict[str, Any]) -> None:
+    provenance = info.get("provenance", {})
+    types = [row["type"] for row in info["features"]]
+    counts = ", ".join(f"{types.count(name)} {name}" for name in dict.fromkeys(types))
+    print(f"kind        {info['kind']}, format {'.'.join(map(str, info['format_version']))}")
+    print(f"elements    {' '.join(info['elements'])}")
+    print(f"cutoff      {info['cutoff']:g} A")
+    print(f"features    {len(info['features'])}: {counts}")
+    print(f"networks    {info['networks']['activation']}, trained in {info['precision']}")
+    for name in ("atomcore", "torch", "created", "source"):
+        if name in provenance:
+            print(f"{name:11} {provenance[name]}")
+    if "n_structures" in provenance:
+        print("structures  " + ", ".join(f"{n} {part}" for part, n in provenance["n_structures"].items()))
+    if provenance.get("errors"):
+        from atomcore.evaluation import metrics_table
+
+        print(metrics_table(provenance["errors"]))

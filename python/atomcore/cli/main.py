@@ -1,0 +1,59 @@
+"""From ``atomcore COMMAND ...`` to the command's module, which is imported only then."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from atomcore._core import AtomcoreError
+
+_HELP = """\
+usage: atomcore COMMAND [options]
+
+Interatomic potentials from quantum-mechanical data.
+
+commands:
+  train     train a potential      atomcore train data.path=set.extxyz run.dir=run
+  evaluate  errors on a file       atomcore evaluate run/model.atomcore test.extxyz
+  md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
+  info      versions, model files  atomcore info run/model.atomcore
+  demo      all on a shipped set   atomcore demo
+
+'atomcore COMMAND --help' says more.
+"""
+_COMMANDS = ("train", "evaluate", "md", "info", "demo")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 1 for a failed run, 2 for input that cannot be used."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_HELP, end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from atomcore import __version__
+
+        print(f"atomcore {__version__}")
+        return 0
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        near = difflib.get_close_matches(command, _COMMANDS, 1, 0.0)[0]
+        print(f"atomcore: unknown command {command!r}; did you mean {near!r}?", file=sys.stderr)
+        return 2
+    return run_command(command, lambda: importlib.import_module(f"atomcore.cli.{command}").main(rest))
+
+
+def run_command(command: str, body: Callable[[], int]) -> int:
+    """Call ``body``; errors that a user can act on become a line on stderr, not a traceback."""
+    try:
+        return body()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError as error:
+        print(f'atomcore {command}: {error}; pip install "atomcore[all]" brings everything', file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, OSError, AtomcoreError) as error:
+        print(f"atomcore {command}: {error}", file=sys.stderr)
+        return 1 if isinstance(error, AtomcoreError) else 2

@@ -1,0 +1,152 @@
+"""``atomcore train``: configuration by Hydra, everything else by ``atomcore.train.fit``."""
+
+import difflib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atomcore._files import write_text
+
+_HELP = """\
+usage: atomcore train data.path=FILE [key=value ...]
+
+Train a potential on the energies and forces in FILE (npz, or anything ASE reads). In run.dir:
+model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, config.yaml, ...
+
+the keys that matter most ('atomcore train --cfg job' prints all)
+  data.path=FILE data.units="kcal/mol, Angstrom"   npz files must declare units
+  run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
+  features=behler|gaussian|ani1x|ani2x             what the networks see
+  model.hidden=[64,64] model.activation=silu       the networks
+  split=random split.valid=0.1 split.test=0.1      fractions or counts
+  split=block split.block=100 split.test_every=5   contiguous blocks, every fifth held out
+  training.max_epochs=200 training.batch_size=32 training.early_stopping=50
+  loss.energy_weight=30 loss.forces_weight=1       of mean((dE/n)^2) and mean(dF^2); eV, A
+  optimizer.learning_rate=5e-3                     AdamW
+  schedule=cosine|plateau|exponential|none         of the learning rate
+  seed=0                                           of split, starting weights and batches
+  -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(_HELP, end="")
+        return 0
+    import hydra
+
+    register_resolvers()
+    _check_keys([argument for argument in arguments if "=" in argument and not argument.startswith("-")])
+    before = sys.argv
+    sys.argv = ["atomcore train", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://atomcore.conf", config_name="train")(_job)()
+    finally:
+        sys.argv = before
+    return 0
+
+
+def register_resolvers() -> None:
+    """Make ``${atomcore.sample:NAME}`` stand for the path of shipped data."""
+    from omegaconf import OmegaConf
+
+    from atomcore.data import sample
+
+    OmegaConf.register_new_resolver("atomcore.sample", lambda name: str(sample(name)), replace=True)
+
+
+def _check_keys(overrides: Sequence[str]) -> None:
+    """Raise ValueError naming the nearest key or choice when an override fits nothing."""
+    from hydra import compose, initialize_config_module
+    from omegaconf import OmegaConf
+
+    conf = Path(__file__).parents[1] / "conf"
+    groups = {path.name: sorted(p.stem for p in path.glob("*.yaml")) for path in conf.iterdir() if path.is_dir()}
+    pairs = [override.split("=", 1) for override in overrides if override[0] not in "+~"]
+    choices = {key: value for key, value in pairs if key in groups and "," not in value}
+    for key, value in choices.items():
+        if value not in groups[key]:
+            raise ValueError(f"{key}={value}: accepted are {', '.join(groups[key])}")
+    with initialize_config_module("atomcore.conf", version_base="1.3"):
+        config = compose("train", [f"{key}={value}" for key, value in choices.items()])
+    known = [*groups, *_flat_keys(OmegaConf.to_container(config, resolve=False))]
+    for key, _ in pairs:
+        if key not in known and not key.startswith("hydra"):
+            near = difflib.get_close_matches(key, known, 1, 0.0)[0]
+            raise ValueError(f"unknown key {key!r}; did you mean {near!r}? ('atomcore train --cfg job' lists all)")
+
+
+def _flat_keys(config: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in config.items():
+        keys.append(prefix + name)
+        if isinstance(value, dict):
+            keys += _flat_keys(value, f"{prefix}{name}.")
+    return keys
+
+
+def _job(config: Any) -> None:
+    """Run one training inside Hydra, whose own error reports would be tracebacks."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from atomcore.cli.main import run_command
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        config.run.dir = str(Path(config.run.dir) / str(HydraConfig.get().job.num))
+
+    def body() -> int:
+        print(run(config))
+        return 0
+
+    code = run_command("train", body)
+    if code:
+        sys.exit(code)
+
+
+def run(config: Any) -> Any:
+    """Train as ``config`` says, write everything to ``run.dir`` and return the report."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_missing(config.data, "path"):
+        raise ValueError("data.path is missing: which file to train on, e.g. data.path=set.extxyz")
+    from atomcore import data, train
+    from atomcore._progress import speaking
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    with speaking(True):
+        split = data.load(**plain["data"]).split(**plain["split"])
+        try:
+            features = instantiate(config.features, elements=list(split.elements), _convert_="all")
+            model = instantiate(config.model, features=features, _convert_="all")
+        except InstantiationException as error:
+            raise ValueError(str(error.__cause__ or error)) from error
+        folder = Path(config.run.dir)
+        report = train.fit(model, split, run_dir=folder, **_options(plain))
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        draw(report, folder)
+    return report
+
+
+def draw(report: Any, folder: Path) -> None:
+    """Write the pictures of a training run, or say why there are none."""
+    from atomcore import plot
+
+    try:
+        plot.parity(report.predictions, folder / "parity.png")
+        plot.learning_curve(report.history, folder / "learning_curve.png")
+    except ModuleNotFoundError as error:
+        logging.getLogger("atomcore").warning('No pictures: %s; pip install "atomcore[plot]"', error)
+
+
+def _options(config: dict[str, Any]) -> dict[str, Any]:
+    """Keywords of `fit` from the sections of the configuration."""
+    sections = (config["training"], config["loss"], config["optimizer"], config["schedule"])
+    options = {name: value for section in sections for name, value in section.items()}
+    options |= {name: config["run"][name] for name in ("resume", "overwrite", "threads")}
+    return {**options, "reference_energies": config["reference_energies"]}

@@ -1,0 +1,1 @@
+"""Configuration of ``atomcore train``: one folder a config group."""

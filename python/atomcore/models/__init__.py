@@ -1,0 +1,5 @@
+"""Models: one class each, trained by ``atomcore.train.fit`` and saved as model files."""
+
+from atomcore.models.bpnn import BehlerParrinello
+
+__all__ = ["BehlerParrinello"]

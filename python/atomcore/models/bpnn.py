@@ -1,0 +1,151 @@
+"""Behler-Parrinello potentials: a network per element on features of each atom's surroundings."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+import atomcore._ops  # noqa: F401  registers torch.ops.atomcore
+from atomcore.models.networks import ACTIVATIONS, Network
+from atomcore.models.scaling import EnergyScaling, InputScaling, Statistics
+
+
+class BehlerParrinello(torch.nn.Module):
+    """Energy as a sum over atoms, ``E_i = reference[X] + scale[X] * network_X((G_i[columns_X] - mean_X) * scale_X)``.
+
+    Parameters
+    ----------
+    features : feature object
+        From `atomcore.features`: what the networks see and which elements the model knows.
+    hidden : sequence of int
+        Widths of the hidden layers, the same for every element.
+    activation : {"silu", "tanh", "relu", "celu"}
+    seed : int
+        Of the starting weights.
+
+    Raises
+    ------
+    ValueError
+        For widths below one or an unknown activation.
+    """
+
+    kind = "behler_parrinello"
+
+    def __init__(
+        self, features: Any, hidden: Sequence[int] = (64, 64), activation: str = "silu", seed: int = 0
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        if any(int(width) != width or width < 1 for width in hidden):
+            raise ValueError(f"hidden must be widths of at least 1; got {tuple(hidden)}")
+        self.features = features
+        self.elements: tuple[str, ...] = tuple(features.elements)
+        self.hidden = tuple(int(width) for width in hidden)
+        self.activation, self.seed = activation, seed
+        # Any, since ModuleDict is typed to hold plain modules only.
+        self.scaling: Any = torch.nn.ModuleDict({x: InputScaling(features.n_features) for x in self.elements})
+        self.energy = EnergyScaling(len(self.elements))
+        self.provenance: dict[str, Any] = {}
+        self.examples: list[Any] = []
+        self._build_networks()
+
+    def _build_networks(self) -> None:
+        generator = torch.Generator().manual_seed(self.seed)
+        self.networks: Any = torch.nn.ModuleDict(
+            {x: Network(len(self.scaling[x].columns), self.hidden, self.activation, generator) for x in self.elements}
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks."""
+        return next(self.networks.parameters()).dtype
+
+    def prepare(self, statistics: Statistics, dtype: torch.dtype = torch.float32) -> None:
+        """Take scaling and reference energies from training data and start fresh networks of precision ``dtype``."""
+        for i, x in enumerate(self.elements):
+            self.scaling[x].prepare(*(np.asarray(values[i]) for values in statistics[:4]))
+        self.energy.reference = torch.tensor(statistics.reference, dtype=torch.float64)
+        self.energy.scale = torch.tensor(statistics.scale, dtype=torch.float64)
+        self._build_networks()
+        self.networks.to(dtype)
+
+    def atomic_energies(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Energies in eV, references left out, of atoms grouped by element.
+
+        Parameters
+        ----------
+        inputs : sequence of Tensor [M_X, n_columns_X]
+            Scaled inputs, one tensor for each of `elements`.
+
+        Returns
+        -------
+        Tensor [sum of M_X]
+        """
+        scale = self.energy.scale.tolist()
+        return torch.cat([self.networks[x](inputs[i]) * scale[i] for i, x in enumerate(self.elements)])
+
+    def feature_gradients(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Derivatives in the features [M, K] from those in the scaled inputs, grouped as in `atomic_energies`."""
+        return torch.cat([self.scaling[x].chain(gradients[i]) for i, x in enumerate(self.elements)])
+
+    def forward(self, G: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
+        """Atomic energies in eV, references included, in double.
+
+        Parameters
+        ----------
+        G : Tensor [M, K]
+            Features.
+        species : Tensor, integer [M]
+            Position of each atom's element in `elements`.
+
+        Returns
+        -------
+        Tensor, float64 [M]
+        """
+        order = torch.argsort(species, stable=True)
+        counts = torch.bincount(species, minlength=len(self.elements)).tolist()
+        groups = G.index_select(0, order).split(counts)
+        inputs = [self.scaling[x](group) for x, group in zip(self.elements, groups, strict=True)]
+        grouped = self.atomic_energies([x.to(self.dtype) for x in inputs]).double()
+        energies = torch.zeros_like(grouped).index_copy(0, order, grouped)
+        return energies + self.energy.reference.index_select(0, species)
+
+    def energy_forces(self, atoms: Any) -> tuple[float, np.ndarray]:
+        """Energy in eV and forces [N, 3] in eV/A of one structure through the torch operators.
+
+        The slow twin of `atomcore.Potential`, for checks; `save` the model to run it.
+        """
+        ops = torch.ops.atomcore
+        numbers = np.asarray(atoms.numbers)
+        unknown = sorted(set(numbers.tolist()) - set(self.features.numbers))
+        if unknown:
+            raise ValueError(f"atoms has atomic numbers {unknown}; the model knows {', '.join(self.elements)}")
+        index = {number: i for i, number in enumerate(self.features.numbers)}
+        species = torch.tensor([index[int(z)] for z in numbers], dtype=torch.int32)
+        positions = torch.tensor(np.asarray(atoms.positions, dtype=float))
+        cell = torch.tensor(np.asarray(atoms.cell, dtype=float).reshape(1, 3, 3))
+        pbc = torch.tensor(np.asarray(atoms.pbc, dtype=bool).reshape(1, 3))
+        pointer = torch.tensor([0, len(numbers)])
+        pairs = ops.neighbor_list(positions, cell, pbc, pointer, self.features.cutoff)
+        D = ops.edge_vectors(positions, cell, pointer, *pairs).requires_grad_()
+        table, parameters = (torch.as_tensor(array) for array in self.features.plan)
+        G = ops.features(table, parameters, self.features.n_features, species, *pairs[:2], D)
+        energy = self(G, species.long()).sum()
+        (gD,) = torch.autograd.grad(energy, D)
+        gradient, _ = ops.edge_scatter(gD, pointer, *pairs)
+        return float(energy.detach()), -gradient.numpy()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model file (``.atomcore``), after checking that the C++ engine gives the same numbers.
+
+        Raises
+        ------
+        atomcore.AtomcoreError
+            When engine and torch disagree; an older file at ``path`` is then left as it was.
+        """
+        from atomcore.export import export
+
+        export(self, path)

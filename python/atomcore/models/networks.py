@@ -1,0 +1,47 @@
+"""Feed-forward networks with seeded starting weights."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "silu": torch.nn.functional.silu,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "celu": torch.nn.functional.celu,
+}
+
+
+class Network(torch.nn.Module):
+    """Dense layers from ``n_inputs`` numbers to one, an activation after all but the last.
+
+    Parameters
+    ----------
+    n_inputs : int
+    hidden : sequence of int
+        Widths of the hidden layers.
+    activation : str
+        One of `ACTIVATIONS`.
+    generator : torch.Generator
+        Source of the starting weights: normal with variance 1/n_in, so that inputs of unit variance stay of that size;
+        biases start at zero.
+    """
+
+    def __init__(self, n_inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator) -> None:
+        super().__init__()
+        widths = [n_inputs, *hidden, 1]
+        layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
+        self.layers = torch.nn.ModuleList(layers)
+        self._activation = ACTIVATIONS[activation]
+        with torch.no_grad():
+            for layer in layers:
+                layer.weight.normal_(0.0, 1.0 / math.sqrt(max(layer.in_features, 1)), generator=generator)
+                layer.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map inputs [M, n_inputs] to [M]."""
+        for layer in self.layers[:-1]:
+            x = self._activation(layer(x))
+        return self.layers[-1](x).squeeze(1)

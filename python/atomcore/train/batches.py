@@ -1,0 +1,113 @@
+"""Mini-batches as slices of flat tables: no loop over structures, no Python object per structure."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+import atomcore._ops  # noqa: F401  registers torch.ops.atomcore
+
+
+class Graph:
+    """Neighbour list of a whole data set, built once.
+
+    Parameters
+    ----------
+    data : Dataset
+    numbers : sequence of int
+        Atomic numbers in the order of the model's elements.
+    cutoff : float
+        In Angstrom.
+
+    Attributes
+    ----------
+    D : Tensor, float64 [P, 3]
+        Edge vectors in Angstrom.
+    """
+
+    def __init__(self, data: Any, numbers: Any, cutoff: float) -> None:
+        index = np.full(max(int(data.numbers.max()), *numbers) + 1, -1, dtype=np.int32)
+        index[list(numbers)] = np.arange(len(numbers))
+        self.species = index[data.numbers]
+        if (self.species < 0).any():
+            unknown = sorted(set(data.numbers[self.species < 0].tolist()))
+            raise ValueError(f"data has atomic numbers {unknown}, which the model's features do not know")
+        self.n_elements = len(numbers)
+        self.n_atoms = np.diff(data.structure_ptr)
+        self.structure_ptr = data.structure_ptr
+        pointer = torch.tensor(data.structure_ptr)
+        positions, cells = torch.tensor(data.positions), torch.tensor(data.cells)
+        pbc = torch.tensor(data.pbc)
+        pairs = torch.ops.atomcore.neighbor_list(positions, cells, pbc, pointer, cutoff)
+        self.D = torch.ops.atomcore.edge_vectors(positions, cells, pointer, *pairs)
+        self.row_ptr, self.neighbor, self.shift = (tensor.numpy() for tensor in pairs)
+        self.degree = np.diff(self.row_ptr)
+        self._local = np.empty(len(self.species), dtype=np.int64)
+
+    def batch(self, structures: np.ndarray) -> "Batch":
+        """Join structures, given by index, to one graph whose atoms are grouped by element."""
+        counts = self.n_atoms[structures]
+        atoms = _ranges(self.structure_ptr[structures], counts)
+        order = np.argsort(self.species[atoms], kind="stable")
+        rows = atoms[order]
+        self._local[rows] = np.arange(len(rows))
+        edges = _ranges(self.row_ptr[rows], self.degree[rows])
+        batch = Batch()
+        batch.structures = torch.from_numpy(structures)
+        batch.rows = torch.from_numpy(rows)
+        batch.edges = torch.from_numpy(edges)
+        batch.species = torch.from_numpy(self.species[rows])
+        batch.counts = np.bincount(self.species[rows], minlength=self.n_elements).tolist()
+        batch.owner = torch.from_numpy(np.repeat(np.arange(len(structures)), counts)[order])
+        batch.pointer = torch.tensor([0, len(rows)])
+        batch.row_ptr = torch.from_numpy(np.concatenate(([0], np.cumsum(self.degree[rows]))))
+        batch.neighbor = torch.from_numpy(self._local[self.neighbor[edges]])
+        batch.shift = torch.from_numpy(self.shift[edges])
+        return batch
+
+
+class Batch:
+    """Some structures as one graph; the rows are atoms grouped by element.
+
+    A plain class, since Lightning takes dataclasses and tuples apart to move them to a device.
+
+    Attributes
+    ----------
+    structures : Tensor, int64 [B]
+        Indices into the data set.
+    rows : Tensor, int64 [M]
+        Atoms of the data set, those of the first element first.
+    edges : Tensor, int64 [P]
+        Edges of the data set that the rows own.
+    species : Tensor, int32 [M]
+    counts : list of int
+        Rows of each element.
+    owner : Tensor, int64 [M]
+        Position of each row's structure in `structures`.
+    pointer, row_ptr, neighbor, shift : Tensor
+        Neighbour list in terms of the rows. All structures count as one, since positions need no more.
+    """
+
+    __slots__ = ("counts", "edges", "neighbor", "owner", "pointer", "row_ptr", "rows", "shift", "species", "structures")
+
+    counts: list[int]
+    edges: torch.Tensor
+    neighbor: torch.Tensor
+    owner: torch.Tensor
+    pointer: torch.Tensor
+    row_ptr: torch.Tensor
+    rows: torch.Tensor
+    shift: torch.Tensor
+    species: torch.Tensor
+    structures: torch.Tensor
+
+
+def chunks(structures: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut ``structures`` into pieces of at most ``size``."""
+    return [structures[i : i + size] for i in range(0, len(structures), size)]
+
+
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Concatenate ``arange(start, start + count)`` over all pairs."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)

@@ -1,0 +1,158 @@
+"""The command line as a user meets it: exit codes, messages, files."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import atomcore
+from tolerances import ENGINE, assert_close
+from training_sets import molecules, small_features
+
+_COMMAND = "from atomcore.cli import main; import sys; sys.exit(main())"
+_BLOCKED = "import sys; sys.modules.update(dict.fromkeys(['torch', 'lightning', 'hydra', 'omegaconf'])); "
+_SMALL = (
+    "features.radial=[{eta: 2.0, shift: 0.9},{eta: 2.0, shift: 1.6}]",
+    "features.angular=[{type: narrow, eta: 0.05, zeta: 1.0, lambda: 1.0}]",
+    "model.hidden=[6]",
+    "training.max_epochs=2",
+    "run.threads=1",
+)
+
+
+def run(*arguments, cwd, code=0, without_torch=False):
+    """Run a command in a process of its own; return what it printed."""
+    program = (_BLOCKED if without_torch else "") + _COMMAND
+    result = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stdout if code == 0 else result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a data file and a finished run."""
+    folder = tmp_path_factory.mktemp("cli")
+    molecules(30).save(folder / "set.extxyz")
+    text = run("train", "data.path=set.extxyz", "run.dir=run", *_SMALL, cwd=folder)
+    assert "meV/atom" in text
+    return folder
+
+
+def test_a_training_run_leaves_model_metrics_pictures_and_configuration(trained):
+    files = {file.name for file in (trained / "run").iterdir()}
+    assert files == {
+        "config.yaml", "last.ckpt", "learning_curve.png", "log.csv", "metrics.json", "model.atomcore", "parity.png",
+        "split.json",
+    }  # fmt: skip
+    assert {file.name for file in trained.iterdir()} <= {"run", "set.extxyz", "evaluation", "md", "start.xyz"}
+    metrics = json.loads((trained / "run/metrics.json").read_text())
+    for part in ("train", "valid", "test"):
+        assert metrics[part]["energy_rmse"] >= metrics[part]["energy_mae"] > 0
+        assert metrics[part]["forces_rmse"] > 0
+    assert metrics["n_structures"] == {"train": 24, "valid": 3, "test": 3}
+    assert (trained / "run/parity.png").read_bytes().startswith(b"\x89PNG")
+    assert "path: set.extxyz" in (trained / "run/config.yaml").read_text()
+
+
+def test_evaluate_prints_and_writes_the_errors_of_the_engine_without_torch(trained):
+    text = run("evaluate", "run/model.atomcore", "set.extxyz", cwd=trained, without_torch=True)
+    assert "RMSE" in text
+    metrics = json.loads((trained / "evaluation/metrics.json").read_text())["test"]
+    data = atomcore.data.load(trained / "set.extxyz")
+    potential = atomcore.Potential.load(trained / "run/model.atomcore")
+    errors = np.array([potential.energy_forces(atoms)[0] for atoms in data]) - data.energy
+    assert_close(metrics["energy_rmse"], np.sqrt(np.mean(errors**2)), ENGINE)
+    assert_close(metrics["energy_mae"], np.mean(np.abs(errors)), ENGINE)
+    assert (trained / "evaluation/parity.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "langevin"])
+def test_md_writes_trajectory_energies_and_drift_without_torch(trained, ensemble):
+    molecules(1)[0].write(trained / "start.xyz")
+    arguments = ("--ps", 0.1, "--dt", 0.5, "--temperature", 50, "--ensemble", ensemble, "--output", "md", "--seed", 1)
+    text = run("md", "run/model.atomcore", "start.xyz", *arguments, cwd=trained, without_torch=True)
+    assert ("energy drift" in text) == (ensemble == "nve")
+    energies = np.genfromtxt(trained / "md/energies.csv", delimiter=",", names=True)
+    assert len(energies) == 101
+    assert_close(energies["time_ps"][-1], 0.1, ENGINE)
+    assert_close(energies["total_eV"], energies["potential_eV"] + energies["kinetic_eV"], ENGINE)
+    from ase.io import read
+
+    assert len(read(trained / "md/trajectory.extxyz", ":")) == 11
+    metrics = json.loads((trained / "md/metrics.json").read_text())["md"]
+    assert ("drift_meV_per_atom_per_ps" in metrics) == (ensemble == "nve")
+
+
+def test_info_shows_versions_and_models_without_torch(trained):
+    assert atomcore.__version__ in run("info", cwd=trained, without_torch=True)
+    text = run("info", "run/model.atomcore", cwd=trained, without_torch=True)
+    assert "elements    H O" in text
+    assert "24 train, 3 valid, 3 test" in text
+
+
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "md", "info", "demo"])
+def test_help_fits_a_screen(command, tmp_path):
+    lines = run(*command.split(), "--help", cwd=tmp_path).splitlines()
+    assert 5 <= len(lines) <= 24
+    assert max(len(line) for line in lines) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "data.path=set.extxyz", "training.max_epoch=3"), "did you mean 'training.max_epochs'?"),
+        (("train", "data.path=set.extxyz", "feature=ani1x"), "unknown key 'feature'; did you mean 'features'?"),
+        (("train", "data.path=set.extxyz", "schedule=linear"), "accepted are cosine, exponential, none, plateau"),
+        (("train",), "data.path is missing"),
+        (("train", "data.path=absent.extxyz"), "absent.extxyz"),
+        (("train", "data.path=set.extxyz", "model.activation=sine"), "activation must be one of silu"),
+        (("train", "data.path=set.extxyz", "training.batch_size=0"), "batch_size must be a whole number"),
+        (("trian",), "did you mean 'train'?"),
+        (("evaluate", "absent.atomcore", "set.extxyz"), "absent.atomcore"),
+        (("md", "run/model.atomcore", "set.extxyz", "--ps", "-1"), "ps must be a finite number above zero; got -1.0"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named_without_a_traceback_and_nothing_is_written(trained, arguments, message):
+    before = sorted(trained.rglob("*"))
+    assert message in run(*arguments, cwd=trained, code=2)
+    new = set(trained.rglob("*")) - set(before)
+    assert not {path for path in new if path.is_file()}
+
+
+def test_a_damaged_model_is_refused(trained, tmp_path):
+    content = bytearray((trained / "run/model.atomcore").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "model.atomcore").write_bytes(bytes(content))
+    assert "checksum" in run("info", "model.atomcore", cwd=tmp_path, code=1, without_torch=True)
+
+
+def test_a_second_run_in_a_folder_asks_and_a_resumed_one_goes_on(trained, tmp_path):
+    molecules(12).save(tmp_path / "set.extxyz")
+    start = ("train", "data.path=set.extxyz", "run.dir=run", "schedule.schedule_epochs=4", *_SMALL)
+    run(*start, cwd=tmp_path)
+    assert "holds a run already" in run(*start, cwd=tmp_path, code=2)
+    run(*start, "run.resume=true", "training.max_epochs=4", cwd=tmp_path)
+    assert len((tmp_path / "run/log.csv").read_text().splitlines()) == 5
+
+
+def test_a_diverging_run_ends_with_an_exit_code(tmp_path):
+    molecules(12).save(tmp_path / "set.extxyz")
+    message = run("train", "data.path=set.extxyz", "optimizer.learning_rate=1e6", *_SMALL, cwd=tmp_path, code=1)
+    assert "diverged in epoch 0" in message
+
+
+def test_a_calculator_takes_a_model_that_was_never_saved():
+    data = molecules(4)
+    model = atomcore.models.BehlerParrinello(small_features(), hidden=(4,))
+    atoms = data[0]
+    expected = model.double().energy_forces(atoms)
+    atoms.calc = atomcore.Calculator(model)
+    assert_close(atoms.get_potential_energy(), expected[0], ENGINE)
+    assert_close(atoms.get_forces(), expected[1], ENGINE)

@@ -1,0 +1,130 @@
+"""Behler-Parrinello models: scaling, forces, export."""
+
+import numpy as np
+import pytest
+import torch
+
+import atomcore
+from atomcore import export
+from atomcore.models import BehlerParrinello
+from atomcore.models.scaling import InputScaling
+from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, assert_close
+from training_sets import molecules, small_features
+
+
+def prepared_model(data, dtype=torch.float64, **choices):
+    """A model with scaling from ``data`` and random weights."""
+    from atomcore.train.batches import Graph
+    from atomcore.train.statistics import statistics
+
+    features = small_features(data.elements)
+    model = BehlerParrinello(features, hidden=(6, 5), seed=3, **choices)
+    graph = Graph(data, features.numbers, features.cutoff)
+    reference = np.array([-13.0, -430.0])
+    model.prepare(statistics(features, graph, np.arange(len(data)), reference, 0.7), dtype)
+    return model
+
+
+def test_scaled_inputs_have_zero_mean_and_unit_deviation_and_constant_columns_are_left_out():
+    G = np.random.default_rng(0).normal(5.0, [2.0, 1e-3, 0.5], (4000, 3))
+    G = np.insert(G, 1, 7.25, axis=1)
+    scaling = InputScaling(4)
+    scaling.prepare(G.mean(axis=0), G.std(axis=0), G.min(axis=0), G.max(axis=0))
+    assert scaling.columns.tolist() == [0, 2, 3]
+    inputs = scaling(torch.from_numpy(G)).numpy()
+    assert_close(inputs.mean(axis=0), np.zeros(3), INVARIANT)
+    assert_close(inputs.std(axis=0)[[0, 2]], np.ones(2), INVARIANT)
+    assert inputs.std(axis=0)[1] < 0.5, "a column that hardly varies must not be blown up to the size of the others"
+
+
+def test_the_gradient_in_features_is_the_chain_rule_of_the_scaling():
+    scaling = InputScaling(5)
+    mean, half = np.arange(5.0), np.array([1.0, 0.0, 1.0, 1.0, 1.0])
+    scaling.prepare(mean, np.array([1.0, 0.0, 2.0, 0.5, 1.0]), mean - half, mean + half)
+    G = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    inputs = scaling(G)
+    weights = torch.randn(inputs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    (expected,) = torch.autograd.grad((inputs * weights).sum(), G)
+    assert_close(scaling.chain(weights), expected, INVARIANT)
+
+
+def test_buffers_stay_in_double_when_the_model_is_converted():
+    model = prepared_model(molecules(6)).float()
+    assert model.dtype == torch.float32
+    assert model.scaling["O"].mean.dtype == model.energy.reference.dtype == torch.float64
+    assert_close(model.energy.reference, np.array([-13.0, -430.0]), EXACT)
+
+
+def test_forces_are_the_derivative_of_the_energy():
+    data = molecules(2)
+    model = prepared_model(data)
+    atoms = data[1]
+    _, forces = model.energy_forces(atoms)
+    step, numerical = 1e-4, np.zeros_like(forces)
+    for i in np.ndindex(*forces.shape):
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[i] += sign * step
+            numerical[i] -= sign * model.energy_forces(moved)[0] / (2 * step)
+    assert_close(forces, numerical, FORCES_FD)
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh", "relu", "celu"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_engine_and_torch_agree_and_the_file_says_what_it_holds(tmp_path, activation, dtype):
+    data = molecules(4)
+    model = prepared_model(data, dtype, activation=activation)
+    path = tmp_path / "model.atomcore"
+    model.save(path)
+    potential = atomcore.Potential.load(path)
+    model.networks.double()
+    for atoms in data:
+        energy, forces = potential.energy_forces(atoms)
+        expected, expected_forces = model.energy_forces(atoms)
+        assert_close(energy, expected, ENGINE)
+        assert_close(forces, expected_forces, ENGINE)
+    assert potential.elements == ("H", "O")
+    assert potential.info["precision"] == str(dtype).removeprefix("torch.")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.atomcore"]
+
+
+def test_a_model_that_engine_and_torch_see_differently_is_not_saved(tmp_path, monkeypatch):
+    model = prepared_model(molecules(4))
+    path = tmp_path / "model.atomcore"
+    path.write_bytes(b"older model")
+    tensors = export._tensors(model)
+    tensors["networks.0.O.1.bias"] = tensors["networks.0.O.1.bias"] + 1e-6
+    monkeypatch.setattr(export, "_tensors", lambda model: tensors)
+    with pytest.raises(atomcore.AtomcoreError, match="engine and torch disagree"):
+        model.save(path)
+    assert path.read_bytes() == b"older model"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, second = (BehlerParrinello(small_features(), seed=5) for _ in range(2))
+    other = BehlerParrinello(small_features(), seed=6)
+    for a, b, c in zip(first.parameters(), second.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not a.any() or not torch.equal(a, c)
+
+
+def test_bad_choices_are_named():
+    with pytest.raises(ValueError, match=r"activation must be one of silu, tanh.*got 'sine'"):
+        BehlerParrinello(small_features(), activation="sine")
+    with pytest.raises(ValueError, match=r"hidden must be widths of at least 1; got \(4, 0\)"):
+        BehlerParrinello(small_features(), hidden=(4, 0))
+    model = BehlerParrinello(small_features())
+    atoms = molecules(1)[0]
+    atoms.numbers[0] = 6
+    with pytest.raises(ValueError, match=r"atomic numbers \[6\]; the model knows H, O"):
+        model.energy_forces(atoms)
+
+
+def test_statistics_are_those_of_the_training_atoms():
+    data = molecules(10)
+    model = prepared_model(data)
+    oxygen = np.concatenate([model.features.compute(atoms)[atoms.numbers == 8] for atoms in data])
+    assert_close(model.scaling["O"].minimum, oxygen.min(axis=0), INVARIANT)
+    assert_close(model.scaling["O"].maximum, oxygen.max(axis=0), INVARIANT)
+    assert_close(model.scaling["O"].mean, oxygen.mean(axis=0)[model.scaling["O"].columns], INVARIANT)

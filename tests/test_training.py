@@ -1,0 +1,357 @@
+"""Training: gradients, exact resume, divergence, cache, checkpoints."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import atomcore
+from atomcore.data import Dataset
+from atomcore.models import BehlerParrinello
+from atomcore.train import Options, TrainingError, fit
+from atomcore.train.batches import Graph
+from atomcore.train.cache import Recomputed, Stored, make_source
+from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
+from atomcore.train.losses import batch_errors, loss_of
+from atomcore.train.options import SCHEDULES
+from tolerances import EXACT, FLOAT32, INVARIANT, WEIGHTS_FD, assert_close
+from training_sets import molecules, small_features
+
+FIT = sys.modules["atomcore.train.fit"]
+QUICK = {"batch_size": 5, "threads": 1, "progress": False, "learning_rate": 5e-3}
+
+
+def new_model(seed=0):
+    return BehlerParrinello(small_features(), hidden=(8, 6), seed=seed)
+
+
+def new_split(data=None, **choices):
+    data = molecules() if data is None else data
+    return data.split(**{"valid": 4, "test": 4, "seed": 1, **choices})
+
+
+def task_of(data, **options):
+    return FIT._make_task(new_model(), data.split(), Options(**options))
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_weight_gradients_of_the_loss_match_finite_differences(cache):
+    task = task_of(molecules(6), precision="float64", cache=cache)
+    batch = task._graph.batch(np.array([4, 1, 0]))
+
+    def loss():
+        errors = batch_errors(task.model, task._source, task._labels, batch, differentiable=True)
+        return loss_of(errors, 3.0, 2.0)
+
+    loss().backward()
+    step = 1e-5
+    for weight in task.model.networks.parameters():
+        numerical = torch.zeros_like(weight)
+        with torch.no_grad():
+            for i in np.ndindex(*weight.shape):
+                kept = float(weight[i])
+                values = []
+                for moved in (kept + step, kept - step):
+                    weight[i] = moved
+                    with torch.enable_grad():
+                        values.append(float(loss().detach()))
+                weight[i] = kept
+                numerical[i] = (values[0] - values[1]) / (2 * step)
+        assert_close(weight.grad, numerical, WEIGHTS_FD)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", INVARIANT), ("float32", FLOAT32)])
+def test_stored_and_recomputed_features_give_the_same_losses_and_gradients(precision, tolerance):
+    gradients = []
+    for cache in (True, False):
+        task = task_of(molecules(6), precision=precision, cache=cache)
+        assert isinstance(task._source, Stored if cache else Recomputed)
+        errors = batch_errors(
+            task.model, task._source, task._labels, task._graph.batch(np.array([5, 2, 3])), differentiable=True
+        )
+        loss_of(errors, 1.0, 1.0).backward()
+        weights = task.model.networks.parameters()
+        gradients.append(torch.cat([errors.forces.detach().ravel(), *(w.grad.ravel() for w in weights)]))
+    assert_close(gradients[0], gradients[1], tolerance, scale=float(gradients[1].abs().max()))
+
+
+def test_the_cache_is_announced_and_given_up_when_memory_is_short(monkeypatch, caplog):
+    cache = sys.modules["atomcore.train.cache"]
+    data = molecules(6)
+    task = task_of(data)
+    arguments = (task.model, Graph(data, task.model.features.numbers, 4.0), torch.float32)
+    with caplog.at_level("INFO", "atomcore"):
+        assert isinstance(make_source(*arguments, cache=None, with_jacobian=True), Stored)
+        monkeypatch.setattr(cache, "free_memory", lambda: 1e4)
+        assert isinstance(make_source(*arguments, cache=None, with_jacobian=True), Recomputed)
+    assert "Keeping features and their Jacobian between epochs: about" in caplog.text
+    assert "of 10 kB free memory" in caplog.text
+
+
+def test_a_batch_is_its_structures_one_by_one():
+    data = molecules(5)
+    task = task_of(data, precision="float64")
+    together = task._graph.batch(np.array([3, 0, 4]))
+    errors = batch_errors(task.model, task._source, task._labels, together, differentiable=False)
+    for position, structure in enumerate((3, 0, 4)):
+        alone = task._graph.batch(np.array([structure]))
+        single = batch_errors(task.model, task._source, task._labels, alone, differentiable=False)
+        assert_close(errors.energy[position].detach(), single.energy[0].detach(), INVARIANT)
+        rows = together.rows[together.owner == position]
+        assert_close(errors.forces.detach()[together.owner == position], single.forces.detach(), INVARIANT)
+        assert rows.tolist() == alone.rows.tolist()
+
+
+def test_training_learns_and_reports(tmp_path):
+    split = new_split(molecules(60))
+    model = new_model()
+    report = fit(model, split, max_epochs=60, run_dir=tmp_path, **QUICK)
+    spread = float(np.std(split.dataset.forces))
+    assert report.test["forces_rmse"] < 0.2 * spread
+    assert report.train["energy_rmse_per_atom"] < 0.02
+    assert set(report.test) == {
+        "energy_rmse", "energy_mae", "energy_rmse_per_atom", "energy_mae_per_atom", "forces_rmse", "forces_mae",
+    }  # fmt: skip
+    assert len(report.history) == 60
+    assert "meV/atom" in str(report)
+    written = {"last.ckpt", "log.csv", "metrics.json", "model.atomcore", "split.json"}
+    assert {file.name for file in tmp_path.iterdir()} == written
+    info = atomcore.Potential.load(report.model_path).info
+    assert info["provenance"]["errors"]["test"] == report.test
+    assert info["provenance"]["data_sha256"] == split.dataset.sha256
+
+
+RESUME = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_training import QUICK, new_model, new_split
+from atomcore.train import fit
+fit(new_model(), new_split(), max_epochs=int(sys.argv[3]), schedule_epochs=10, run_dir=sys.argv[2],
+    resume=True, early_stopping=9, **QUICK)
+"""
+
+
+def run_epochs(folder, epochs, **kwargs):
+    command = [sys.executable, "-c", RESUME, str(Path(__file__).parent), str(folder), str(epochs)]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **kwargs)
+
+
+def test_five_epochs_and_five_in_a_new_process_are_ten_bit_for_bit(tmp_path):
+    for folder, stages in (("whole", (10,)), ("parts", (5, 10))):
+        for epochs in stages:
+            assert run_epochs(tmp_path / folder, epochs).wait() == 0
+    assert (tmp_path / "whole/log.csv").read_bytes() == (tmp_path / "parts/log.csv").read_bytes()
+    whole, parts = (CheckedCheckpointIO().load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
+    for key in ("state_dict", "optimizer_states", "lr_schedulers"):
+        assert_same_bits(whole[key], parts[key])
+    assert_same_bits(whole["callbacks"]["WeightAverage"], parts["callbacks"]["WeightAverage"])
+
+
+def assert_same_bits(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same_bits(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same_bits(x, y)
+    else:
+        assert a == b
+
+
+def kill_and_resume(folder, kills, generator):
+    """Kill a training process again and again: what is there must load and the run must end well."""
+    for _ in range(kills):
+        process = run_epochs(folder, 10_000, stderr=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 60
+        before = (folder / LAST).stat().st_mtime_ns if (folder / LAST).exists() else 0
+        while process.poll() is None and time.monotonic() < deadline:
+            if (folder / LAST).exists() and (folder / LAST).stat().st_mtime_ns > before:
+                break
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0.0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        epoch = CheckedCheckpointIO().load_checkpoint(folder / LAST)["epoch"]
+    assert run_epochs(folder, epoch + 3).wait() == 0
+    assert not list(folder.glob(".*"))
+    epochs = np.genfromtxt(folder / "log.csv", delimiter=",", names=True)["epoch"]
+    assert epochs.tolist() == list(range(len(epochs)))
+
+
+def test_a_killed_run_leaves_a_checkpoint_and_goes_on(tmp_path):
+    kill_and_resume(tmp_path, 2, np.random.default_rng(0))
+
+
+@pytest.mark.long
+def test_twenty_killed_runs(tmp_path):
+    kill_and_resume(tmp_path, 20, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("which", ["energy", "forces"])
+def test_a_label_that_is_not_a_number_ends_the_run_naming_the_structure(monkeypatch, which):
+    data, make = molecules(), FIT.Labels.make
+
+    def poisoned(*arguments):
+        labels = make(*arguments)
+        getattr(labels, which)[7 if which == "energy" else data.structure_ptr[7]] = float("nan")
+        return labels
+
+    monkeypatch.setattr(FIT.Labels, "make", poisoned)
+    with pytest.raises(TrainingError, match=r"epoch 0, batch \d+: the loss is nan, .* structure 7;"):
+        fit(new_model(), data.split(), max_epochs=3, **QUICK)
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    split = new_split()
+    fit(new_model(), split, max_epochs=2, run_dir=tmp_path, schedule_epochs=4, **QUICK)
+    good = (tmp_path / LAST).read_bytes()
+    # The schedule's state would bring the old learning rate back, so the divergence is made by the optimiser's step.
+    with pytest.raises(TrainingError, match=r"diverged in epoch 0, batch \d+: .* structure \d+"):
+        fit(new_model(), split, max_epochs=4, run_dir=tmp_path / "other", **{**QUICK, "learning_rate": 1e6})
+    assert (tmp_path / LAST).read_bytes() == good
+    assert not (tmp_path / "other" / LAST).exists()
+
+
+def test_infinite_weights_are_not_checkpointed(tmp_path, monkeypatch):
+    task = sys.modules["atomcore.train.task"].Task
+    original = task.on_train_epoch_start
+
+    def poison(self):
+        original(self)
+        if self.current_epoch == 2:
+            self.model.networks["O"].layers[0].weight.register_hook(lambda grad: grad * float("nan"))
+
+    monkeypatch.setattr(task, "on_train_epoch_start", poison)
+    with pytest.raises(TrainingError, match="epoch 2"):
+        fit(new_model(), new_split(), max_epochs=4, run_dir=tmp_path, **QUICK, gradient_clip=None)
+    checkpoint = CheckedCheckpointIO().load_checkpoint(tmp_path / LAST)
+    assert checkpoint["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in checkpoint["state_dict"].values())
+
+
+def test_validation_and_model_use_the_averaged_weights():
+    model, split = new_model(), new_split()
+    report = fit(model, split, max_epochs=3, ema_decay=0.9, **QUICK, energy_weight=1.0)
+    best = min(report.history, key=lambda row: row["valid_loss"])
+    assert report.best_epoch == best["epoch"]
+    loss = report.valid["energy_rmse_per_atom"] ** 2 + report.valid["forces_rmse"] ** 2
+    assert_close(loss, best["valid_loss"], FLOAT32)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_warm_up_and_fall(schedule):
+    options = {**QUICK, "schedule": schedule, "warmup_epochs": 2.0, "plateau_patience": 1, "learning_rate": 1e-2}
+    rates = [row["learning_rate"] for row in fit(new_model(), new_split(), max_epochs=12, **options).history]
+    if schedule != "plateau":
+        assert rates[0] < rates[1] < 1.001e-2
+    if schedule in ("cosine", "exponential"):
+        assert rates[-1] < 1.6e-4
+        assert all(a > b for a, b in pairwise(rates[2:]))
+    if schedule == "none":
+        assert set(rates[2:]) == {1e-2}
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves():
+    options = {**QUICK, "learning_rate": 1e-12, "early_stopping": 2, "ema_decay": 0.0}
+    assert len(fit(new_model(), new_split(), max_epochs=50, **options).history) < 10
+
+
+def test_large_total_energies_lose_nothing_in_single_precision():
+    plain, shifted = (
+        fit(new_model(), new_split(molecules(offset=offset)), max_epochs=3, **QUICK) for offset in (0.0, -3e4)
+    )
+    assert_close(shifted.test["energy_rmse_per_atom"], plain.test["energy_rmse_per_atom"], FLOAT32)
+
+
+def test_tiny_and_degenerate_sets_train(tmp_path):
+    single = fit(new_model(), molecules(2).subset([1]), max_epochs=2, **QUICK)
+    assert single.valid is None
+    assert np.isfinite(single.train["forces_rmse"])
+    data = molecules(6)
+    fields = {name: getattr(data, name) for name in ("numbers", "positions", "cells", "pbc", "structure_ptr")}
+    constant = fit(new_model(), Dataset(**fields, energy=np.full(6, -5.0)), max_epochs=2, **QUICK)
+    assert np.isfinite(constant.train["energy_rmse"])
+    assert "forces_rmse" not in constant.train
+
+
+def test_unsuitable_input_is_named(tmp_path):
+    split = new_split()
+    with pytest.raises(TypeError, match=r"no option 'learning_rat'; did you mean 'learning_rate'"):
+        fit(new_model(), split, learning_rat=1e-3)
+    for name, value in (
+        ("max_epochs", 0), ("batch_size", 2.5), ("learning_rate", -1.0), ("ema_decay", 1.0), ("schedule", "steps"),
+        ("precision", "half"), ("energy_weight", float("nan")), ("gradient_clip", 0.0), ("seed", -1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"{name} must be .*; got"):
+            fit(new_model(), split, **{name: value})
+    with pytest.raises(ValueError, match="resume needs run_dir"):
+        fit(new_model(), split, resume=True)
+    with pytest.raises(ValueError, match="features know C,"):
+        fit(BehlerParrinello(small_features(("H", "C", "O"))), split)
+    with pytest.raises(ValueError, match=r"atomic numbers \[8\]"):
+        fit(BehlerParrinello(small_features(("H",))), split)
+    fit(new_model(), split, max_epochs=1, run_dir=tmp_path, **QUICK)
+    with pytest.raises(ValueError, match="holds a run already"):
+        fit(new_model(), split, max_epochs=2, run_dir=tmp_path, **QUICK)
+    with pytest.raises(ValueError, match="belongs to another run: its batch_size is 5, here it is 4"):
+        fit(new_model(), split, max_epochs=2, run_dir=tmp_path, resume=True, **{**QUICK, "batch_size": 4})
+
+
+def test_damaged_checkpoints_are_refused_and_pickled_code_is_not_run(tmp_path):
+    path, store = tmp_path / LAST, CheckedCheckpointIO()
+    store.save_checkpoint({"state_dict": {"w": torch.arange(50.0)}}, path)
+    content = path.read_bytes()
+    assert torch.equal(store.load_checkpoint(path)["state_dict"]["w"], torch.arange(50.0))
+    generator = np.random.default_rng(0)
+    for position in generator.integers(0, len(content), 200):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(generator.integers(8))
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(ValueError, match=r"last\.ckpt is"):
+            store.load_checkpoint(path)
+    for length in np.linspace(0, len(content) - 1, 20).astype(int):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"last\.ckpt is"):
+            store.load_checkpoint(path)
+
+    class Malicious:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "marker",))
+
+    store.save_checkpoint({"state_dict": Malicious()}, path)
+    with pytest.raises(ValueError, match="more than tensors and plain values"):
+        store.load_checkpoint(path)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path, store = tmp_path / LAST, CheckedCheckpointIO()
+    store.save_checkpoint({"a": 1}, path)
+    content = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.save_checkpoint({"a": 2}, path)
+    assert path.read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_report_of_a_run_without_a_folder_has_no_path():
+    report = fit(new_model(), new_split(), max_epochs=1, **QUICK)
+    assert report.model_path is report.run_dir is None
+    assert_close(report.to_dict()["n_structures"]["train"], 16, EXACT)
