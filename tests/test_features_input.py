@@ -303,7 +303,7 @@ def test_wrong_functions_are_refused_by_key(given, words):
 
 
 def test_unknown_presets_and_variants_are_refused():
-    with pytest.raises(ValueError, match="ani3x.*ani2x"):
+    with pytest.raises(ValueError, match=r"ani3x.*ani2x"):
         preset("ani3x", ["H"])
-    with pytest.raises(ValueError, match="angular.*narrow"):
+    with pytest.raises(ValueError, match=r"angular.*narrow"):
         Gaussian(["H"], angular="G4")
