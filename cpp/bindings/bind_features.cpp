@@ -100,6 +100,8 @@ template <typename T>
 Array<T> jacobian_vjp(const Int32& table, const Array<double>& parameters, const Int64& row_ptr,
                       const Int32& edge_class, const Int64& row_offset, const Array<T>& values, const Int64& rows,
                       const Array<T>& g, int n_threads) {
+  check_stored(plan_of(table, parameters), {view(row_ptr), view(edge_class), view(row_offset)}, values.shape(0),
+               view(rows));
   py::ssize_t n_edges = 0;
   for (const std::int64_t row : view(rows)) n_edges += row_ptr.data()[row + 1] - row_ptr.data()[row];
   Array<T> g_D({n_edges, py::ssize_t{3}});
@@ -114,6 +116,8 @@ template <typename T>
 Array<T> jacobian_jvp(const Int32& table, const Array<double>& parameters, const Int64& row_ptr,
                       const Int32& edge_class, const Int64& row_offset, const Array<T>& values, const Int64& rows,
                       const Array<T>& v, int n_threads) {
+  check_stored(plan_of(table, parameters), {view(row_ptr), view(edge_class), view(row_offset)}, values.shape(0),
+               view(rows));
   Array<T> dG({rows.size(), static_cast<py::ssize_t>(table.data()[1])});
   const auto out = mutable_view(dG);
   py::gil_scoped_release release;
@@ -132,6 +136,8 @@ std::vector<Int32> class_columns(const Int32& table) {
 void check(const Int32& table, const Int32& species, const Int64& row_ptr, const Int64& neighbor) {
   check_graph(graph_of(species, row_ptr, neighbor), table.data()[0]);
 }
+
+void check_compiled(const Int32& table, const Array<double>& parameters) { check_plan(plan_of(table, parameters)); }
 
 template <typename Function, std::size_t... I>
 void define(py::module_& m, const char* name, Function* function, std::index_sequence<I...>) {
@@ -162,6 +168,7 @@ void bind_features(py::module_& m) {
   strict(m, "compile_features", &compile);
   strict(m, "class_columns", &class_columns);
   strict(m, "check_graph", &check);
+  strict(m, "check_plan", &check_compiled);
   bind_precision<float>(m);
   bind_precision<double>(m);
 }

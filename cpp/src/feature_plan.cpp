@@ -208,7 +208,7 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
   out.plan.parameters = groups.cutoffs;
   out.record({n_species, static_cast<std::int32_t>(rows.size()), levels - 1,
               static_cast<std::int32_t>(groups.radial.size()), static_cast<std::int32_t>(shell_sets.size()),
-              static_cast<std::int32_t>(groups.angular.size())});
+              static_cast<std::int32_t>(groups.angular.size()), 0, 0});
   for (const RadialGroup& g : groups.radial) {
     const std::int32_t parameters = out.reals(g.functions);
     out.record({g.species, g.cutoff, static_cast<std::int32_t>(g.columns.size()), parameters, out.ints(g.columns)});
@@ -218,7 +218,15 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
   for (std::size_t i = 0; i < groups.angular.size(); ++i) write_angular(out, groups.angular[i], shell_set_of[i]);
   for (std::int32_t species = 0; species < n_species; ++species)
     for (std::int32_t level = 0; level < levels; ++level) write_edge_class(out, groups, species, level);
+  out.plan.table[6] = static_cast<std::int32_t>(out.plan.table.size());
+  out.plan.table[7] = static_cast<std::int32_t>(out.plan.parameters.size());
   return std::move(out.plan);
+}
+
+void check_plan(const Plan& plan) {
+  const auto length = [&](std::size_t i) { return static_cast<std::size_t>(plan.table[i]); };
+  if (plan.table.size() < kHeader || length(6) != plan.table.size() || length(7) != plan.parameters.size())
+    throw Error(ErrorCode::invalid_value, "table and parameters must be those of one compiled feature set, complete");
 }
 
 void check_graph(const Graph& graph, int n_species) {
@@ -234,6 +242,33 @@ void check_graph(const Graph& graph, int n_species) {
     if (j < 0 || j >= n_atoms) refuse_graph("neighbor must hold indices of atoms that species describes");
   for (const std::int32_t s : graph.species)
     if (s < 0 || s >= n_species) refuse_graph("species must hold indices of elements that the features know");
+}
+
+void check_stored(const Plan& plan, const cpu::StoredJacobian& jacobian, std::int64_t n_values,
+                  span<const std::int64_t> rows) {
+  const auto refuse_stored = [](const char* text) { throw Error(ErrorCode::invalid_value, text); };
+  check_plan(plan);
+  const std::vector<EdgeClass> classes = edge_classes_of(plan.table);
+  const auto n_rows = static_cast<std::int64_t>(jacobian.row_ptr.size()) - 1;
+  const auto n_edges = static_cast<std::int64_t>(jacobian.edge_class.size());
+  if (jacobian.row_offset.size() != jacobian.row_ptr.size()) refuse_stored("row_offset must be as long as row_ptr");
+  for (const std::int64_t row : rows) {
+    if (row < 0 || row >= n_rows) refuse_stored("rows must hold rows of row_ptr");
+    const std::int64_t first = jacobian.row_ptr[row], last = jacobian.row_ptr[row + 1];
+    if (first < 0 || first > last || last > n_edges)
+      refuse_stored("row_ptr must rise from 0 to the length of edge_class");
+    const std::int64_t begin = jacobian.row_offset[row], end = jacobian.row_offset[row + 1];
+    if (begin < 0 || begin > end || end > n_values)
+      refuse_stored("row_offset must rise from 0 to the length of values");
+    std::int64_t size = 0;
+    for (std::int64_t e = first; e < last; ++e) {
+      const std::int32_t c = jacobian.edge_class[e];
+      if (c < 0 || static_cast<std::size_t>(c) >= classes.size())
+        refuse_stored("edge_class must hold classes of table");
+      size += classes[static_cast<std::size_t>(c)].n_columns;
+    }
+    if (size != end - begin) refuse_stored("row_offset must leave each row the blocks that edge_class says");
+  }
 }
 
 std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table) {

@@ -31,9 +31,15 @@ struct FeaturePlan {
 
 // Throws Error(invalid_value) naming the row and the parameter.
 FeaturePlan compile_features(span<const FeatureRow> rows, int n_species);
+// Throws Error(invalid_value) unless table and parameters were compiled together and are complete.
+void check_plan(const Plan& plan);
 
 // Throws Error(invalid_value) unless row_ptr, neighbor and species are a graph over n_species.
 void check_graph(const Graph& graph, int n_species);
+
+// Throws Error(invalid_value) unless the arrays of a stored Jacobian of n_values blocks fit together for these rows.
+void check_stored(const Plan& plan, const cpu::StoredJacobian& jacobian, std::int64_t n_values,
+                  span<const std::int64_t> rows);
 
 struct EdgeClass {
   int n_columns;
@@ -44,10 +50,11 @@ struct EdgeClass {
 std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table);
 
 // ---- how the kernels read a plan ---------------------------------------------------------------------------------
-// table: n_species, n_features, n_cutoffs, n_radial, n_shell_sets, n_angular, then the records and lists below, each
-// list at an offset that its record names. parameters: the cutoffs in ascending order, then what the records name.
+// table: n_species, n_features, n_cutoffs, n_radial, n_shell_sets, n_angular, the lengths of table and parameters, then
+// the records and lists below, each list at an offset that its record names. parameters: the cutoffs in ascending
+// order, then what the records name.
 namespace plan_layout {
-constexpr int kHeader = 6;
+constexpr int kHeader = 8;
 enum Radial { kRadialSpecies, kRadialCutoff, kRadialCount, kRadialParameters, kRadialColumns, kRadialSize };
 constexpr int kRadialStride = 3;  // prefactor, eta, shift
 enum ShellSet { kShellType, kShellCutoff, kShellCount, kShellParameters, kShellSize };

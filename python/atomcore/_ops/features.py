@@ -15,7 +15,8 @@ _N_FIXED = 6  # plan and graph, which carry no gradient
 def plan_arrays(table: torch.Tensor, parameters: torch.Tensor, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the plan's arrays after checking them against the number of features the caller counts on."""
     ints_, reals = array("table", table, (torch.int32,), None), array("parameters", parameters, (torch.float64,), None)
-    if len(ints_) < 2 or ints_[1] != n_features:
+    _core.check_plan(ints_, reals)
+    if ints_[1] != n_features:
         raise ValueError(f"n_features is {n_features}; accepted: the number of features of table")
     return ints_, reals
 

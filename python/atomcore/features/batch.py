@@ -34,6 +34,8 @@ class Batch(NamedTuple):
     def from_atoms(cls, structures: Sequence[Any], dtype: torch.dtype = torch.float64) -> "Batch":
         """Return the batch of a sequence of ASE Atoms (or look-alikes)."""
         parts = [as_structure(atoms) for atoms in structures]
+        if not parts:
+            raise ValueError("structures is empty; accepted: at least one structure, which may have no atoms")
         counts = [0, *(len(part.numbers) for part in parts)]
         return cls(
             torch.from_numpy(np.concatenate([part.positions for part in parts])).to(dtype),
