@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tolerances import INVARIANT, assert_close
-from training_sets import molecules
 
 from atomcore.evaluation import Predictions, evaluate, metrics_table
 from atomcore.md import energy_drift, simulate
+from tolerances import INVARIANT, assert_close
+from training_sets import molecules
 
 pytest.importorskip("ase")
 
