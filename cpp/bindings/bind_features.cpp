@@ -23,7 +23,8 @@ py::tuple compile(const Int32& rows, const Array<double>& parameters, int n_spec
     table.push_back({r[0], r[1], r[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6]});
   }
   FeaturePlan plan = compile_features(table, n_species);
-  const auto ints = static_cast<py::ssize_t>(plan.table.size()), reals = static_cast<py::ssize_t>(plan.parameters.size());
+  const auto ints = static_cast<py::ssize_t>(plan.table.size()),
+             reals = static_cast<py::ssize_t>(plan.parameters.size());
   return py::make_tuple(to_array(std::move(plan.table), {ints}), to_array(std::move(plan.parameters), {reals}));
 }
 
@@ -44,7 +45,8 @@ Array<T> features_vjp(const Int32& table, const Array<double>& parameters, const
   Array<T> g_D({neighbor.size(), py::ssize_t{3}});
   const auto out = mutable_view(g_D);
   py::gil_scoped_release release;
-  cpu::features_vjp<T>(plan_of(table, parameters), graph_of(species, row_ptr, neighbor), view(D), view(g), out, n_threads);
+  cpu::features_vjp<T>(plan_of(table, parameters), graph_of(species, row_ptr, neighbor), view(D), view(g), out,
+                       n_threads);
   return g_D;
 }
 
@@ -77,7 +79,8 @@ py::tuple edge_classes(const Int32& table, const Array<double>& parameters, cons
   Int64 row_offset(row_ptr.size());
   const auto classes = mutable_view(edge_class);
   const auto offsets = mutable_view(row_offset);
-  cpu::edge_classes<T>(plan_of(table, parameters), graph_of(species, row_ptr, neighbor), view(D), classes, offsets, n_threads);
+  cpu::edge_classes<T>(plan_of(table, parameters), graph_of(species, row_ptr, neighbor), view(D), classes, offsets,
+                       n_threads);
   return py::make_tuple(edge_class, row_offset);
 }
 

@@ -17,10 +17,17 @@ void register_errors(py::module_& m) {
       if (p) std::rethrow_exception(p);
     } catch (const atomcore::Error& e) {
       switch (e.code()) {
-        case atomcore::ErrorCode::invalid_value: raise(PyExc_ValueError, e); break;
-        case atomcore::ErrorCode::out_of_memory: raise(PyExc_MemoryError, e); break;
-        case atomcore::ErrorCode::io: raise(PyExc_OSError, e); break;
-        default: raise(base.ptr(), e);
+        case atomcore::ErrorCode::invalid_value:
+          raise(PyExc_ValueError, e);
+          break;
+        case atomcore::ErrorCode::out_of_memory:
+          raise(PyExc_MemoryError, e);
+          break;
+        case atomcore::ErrorCode::io:
+          raise(PyExc_OSError, e);
+          break;
+        default:
+          raise(base.ptr(), e);
       }
     }
   });

@@ -7,11 +7,11 @@
 namespace atomcore {
 
 enum class ErrorCode {
-  invalid_value,   // Python: ValueError
-  out_of_memory,   // Python: MemoryError
-  corrupt_file,    // Python: atomcore.AtomcoreError
-  unsupported,     // Python: atomcore.AtomcoreError
-  io,              // Python: OSError
+  invalid_value,  // Python: ValueError
+  out_of_memory,  // Python: MemoryError
+  corrupt_file,   // Python: atomcore.AtomcoreError
+  unsupported,    // Python: atomcore.AtomcoreError
+  io,             // Python: OSError
 };
 
 class Error : public std::runtime_error {

@@ -58,8 +58,8 @@ struct PlanView {
       radial.push_back({record[kRadialSpecies], record[kRadialCount], p[record[kRadialCutoff]],
                         p + record[kRadialParameters], t + record[kRadialColumns]});
     for (int i = 0; i < t[4]; ++i, record += kShellSize)
-      shell_sets.push_back({static_cast<FunctionType>(record[kShellType]), record[kShellCount],
-                            p[record[kShellCutoff]], p + record[kShellParameters]});
+      shell_sets.push_back({static_cast<FunctionType>(record[kShellType]), record[kShellCount], p[record[kShellCutoff]],
+                            p + record[kShellParameters]});
     for (int i = 0; i < t[5]; ++i, record += kAngularSize)
       angular.push_back({record[kAngularShells], record[kAngularA], record[kAngularB], record[kAngularAngles],
                          record[kAngularCount], p + record[kAngularParameters], t + record[kAngularColumns],
@@ -112,9 +112,9 @@ template <typename T>
 struct Triplet {
   const Neighbor<T>*j, *k;
   T cosine;
-  Vec3<T> q_unit;                     // (D_j - D_k) / q, narrow functions only
-  std::vector<T> S, S_a, S_b, S_q;    // shells and their derivatives in a, b, q
-  std::vector<T> A, A_c;              // angles and their derivative in the cosine
+  Vec3<T> q_unit;                   // (D_j - D_k) / q, narrow functions only
+  std::vector<T> S, S_a, S_b, S_q;  // shells and their derivatives in a, b, q
+  std::vector<T> A, A_c;            // angles and their derivative in the cosine
   bool has_q;
 };
 

@@ -32,7 +32,6 @@ struct FeaturePlan {
 // Throws Error(invalid_value) naming the row and the parameter.
 FeaturePlan compile_features(span<const FeatureRow> rows, int n_species);
 
-
 // Throws Error(invalid_value) unless row_ptr, neighbor and species are a graph over n_species.
 void check_graph(const Graph& graph, int n_species);
 
@@ -54,8 +53,16 @@ constexpr int kRadialStride = 3;  // prefactor, eta, shift
 enum ShellSet { kShellType, kShellCutoff, kShellCount, kShellParameters, kShellSize };
 constexpr int kShellStride = 2;  // eta, shift
 enum Angular {
-  kAngularShells, kAngularA, kAngularB, kAngularAngles, kAngularParameters, kAngularCount, kAngularColumns,
-  kAngularCells, kAngularPrefactors, kAngularSize
+  kAngularShells,
+  kAngularA,
+  kAngularB,
+  kAngularAngles,
+  kAngularParameters,
+  kAngularCount,
+  kAngularColumns,
+  kAngularCells,
+  kAngularPrefactors,
+  kAngularSize
 };
 constexpr int kAngleStride = 4;  // zeta, lambda or cos(theta_s), 0 or sin(theta_s), cos_scale
 // Edge classes: class = species * (n_cutoffs + 1) + number of cutoffs <= r. A class lists the columns that such an

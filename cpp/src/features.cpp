@@ -23,8 +23,7 @@ void forward_centre(const PlanView<plain_t<T>>& plan, Centre<T>& centre, std::ve
         G[group.columns[f]] += p[0] * (math::gaussian(r, p[1], p[2]).f * fc);
     }
   for_each_triplet<false>(
-      plan, centre,
-      [&](std::size_t) { cells.assign(centre.triplet.S.size() * centre.triplet.A.size(), T(0)); },
+      plan, centre, [&](std::size_t) { cells.assign(centre.triplet.S.size() * centre.triplet.A.size(), T(0)); },
       [&](const Triplet<T>& t) {
         T* cell = cells.data();
         for (const T& s : t.S)
@@ -153,9 +152,7 @@ template <typename T>
 void features_vjp(Plan plan, const Graph& graph, span<const T> D, span<const T> g, span<T> g_D, int n_threads) {
   vjp_rows<T>(
       plan, graph, g, n_threads, [&](std::int64_t e) { return plain_vector(D.data(), e); },
-      [&](std::int64_t e, const Vec3<T>& x) {
-        g_D[3 * e] = x.x, g_D[3 * e + 1] = x.y, g_D[3 * e + 2] = x.z;
-      });
+      [&](std::int64_t e, const Vec3<T>& x) { g_D[3 * e] = x.x, g_D[3 * e + 1] = x.y, g_D[3 * e + 2] = x.z; });
 }
 
 template <typename T>
@@ -163,15 +160,13 @@ void features_hvp(Plan plan, const Graph& graph, span<const T> D, span<const T> 
                   int n_threads) {
   vjp_rows<Dual<T>>(
       plan, graph, g, n_threads, [&](std::int64_t e) { return dual_vector(D.data(), v.data(), e); },
-      [&](std::int64_t e, const Vec3<Dual<T>>& x) {
-        h[3 * e] = x.x.d, h[3 * e + 1] = x.y.d, h[3 * e + 2] = x.z.d;
-      });
+      [&](std::int64_t e, const Vec3<Dual<T>>& x) { h[3 * e] = x.x.d, h[3 * e + 1] = x.y.d, h[3 * e + 2] = x.z.d; });
 }
 
-#define ATOMCORE_INSTANTIATE(T)                                                                                        \
-  template void features(Plan, const Graph&, span<const T>, span<T>, int);                                             \
-  template void features_jvp(Plan, const Graph&, span<const T>, span<const T>, span<T>, int);                          \
-  template void features_vjp(Plan, const Graph&, span<const T>, span<const T>, span<T>, int);                          \
+#define ATOMCORE_INSTANTIATE(T)                                                               \
+  template void features(Plan, const Graph&, span<const T>, span<T>, int);                    \
+  template void features_jvp(Plan, const Graph&, span<const T>, span<const T>, span<T>, int); \
+  template void features_vjp(Plan, const Graph&, span<const T>, span<const T>, span<T>, int); \
   template void features_hvp(Plan, const Graph&, span<const T>, span<const T>, span<const T>, span<T>, int);
 ATOMCORE_INSTANTIATE(float)
 ATOMCORE_INSTANTIATE(double)

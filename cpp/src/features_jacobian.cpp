@@ -148,9 +148,7 @@ void features_jacobian(Plan plan, const Graph& graph, span<const T> D, span<cons
     std::vector<T*> blocks;
     std::fill(values.data() + 3 * row_offset[begin], values.data() + 3 * row_offset[end], T(0));
     for (std::int64_t row = begin; row < end; ++row) {
-      centre.load(view, graph, row, [&](std::int64_t e) {
-        return Vec3<T>{D[3 * e], D[3 * e + 1], D[3 * e + 2]};
-      });
+      centre.load(view, graph, row, [&](std::int64_t e) { return Vec3<T>{D[3 * e], D[3 * e + 1], D[3 * e + 2]}; });
       blocks.assign(1, values.data() + 3 * row_offset[row]);
       for (std::int64_t e = graph.row_ptr[row]; e < graph.row_ptr[row + 1]; ++e)
         blocks.push_back(blocks.back() + 3 * view.classes[edge_class[e]].n_columns);
@@ -210,13 +208,13 @@ void jacobian_jvp(Plan plan, const StoredJacobian& jacobian, span<const T> value
   });
 }
 
-#define ATOMCORE_INSTANTIATE(T)                                                                                        \
-  template void edge_classes(Plan, const Graph&, span<const T>, span<std::int32_t>, span<std::int64_t>, int);          \
-  template void features_jacobian(Plan, const Graph&, span<const T>, span<const std::int32_t>,                         \
-                                  span<const std::int64_t>, span<T>, int);                                             \
-  template void jacobian_vjp(Plan, const StoredJacobian&, span<const T>, span<const std::int64_t>, span<const T>,      \
-                             span<T>, int);                                                                            \
-  template void jacobian_jvp(Plan, const StoredJacobian&, span<const T>, span<const std::int64_t>, span<const T>,      \
+#define ATOMCORE_INSTANTIATE(T)                                                                                   \
+  template void edge_classes(Plan, const Graph&, span<const T>, span<std::int32_t>, span<std::int64_t>, int);     \
+  template void features_jacobian(Plan, const Graph&, span<const T>, span<const std::int32_t>,                    \
+                                  span<const std::int64_t>, span<T>, int);                                        \
+  template void jacobian_vjp(Plan, const StoredJacobian&, span<const T>, span<const std::int64_t>, span<const T>, \
+                             span<T>, int);                                                                       \
+  template void jacobian_jvp(Plan, const StoredJacobian&, span<const T>, span<const std::int64_t>, span<const T>, \
                              span<T>, int);
 ATOMCORE_INSTANTIATE(float)
 ATOMCORE_INSTANTIATE(double)

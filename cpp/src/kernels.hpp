@@ -27,19 +27,22 @@ struct Plan {
 
 namespace cpu {
 
-// ---- neighbors.cpp ---------------------------------------------------------------------------------------------------
+// ---- neighbors.cpp
+// ---------------------------------------------------------------------------------------------------
 struct NeighborList {
   std::vector<std::int64_t> row_ptr;   // [N + 1]
   std::vector<std::int64_t> neighbor;  // [P], within a row sorted by (neighbor, shift)
   std::vector<std::int32_t> shift;     // [P, 3]
 };
 
-// Full list of all pairs with 0 < distance < cutoff (strict), images and own images included; coincident atoms are listed (r = 0).
+// Full list of all pairs with distance < cutoff (strict): images and own images included, coincident atoms too (r = 0).
 // positions [N,3]; cells [S,3,3] with lattice vectors as rows; pbc [S,3]; structure_ptr [S+1].
 NeighborList neighbor_list(span<const double> positions, span<const double> cells, span<const std::uint8_t> pbc,
                            span<const std::int64_t> structure_ptr, double cutoff, int n_threads);
 
-// D[e] = r_neighbor - r_centre + shift . cell
+// ---- edge_vectors.cpp
+// ------------------------------------------------------------------------------------------------ D[e] = r_neighbor -
+// r_centre + shift . cell
 template <typename T>
 void edge_vectors(span<const T> positions, span<const T> cells, span<const std::int64_t> structure_ptr,
                   span<const std::int64_t> row_ptr, span<const std::int64_t> neighbor, span<const std::int32_t> shift,
@@ -51,8 +54,9 @@ void edge_scatter(span<const T> g_D, span<const std::int64_t> structure_ptr, spa
                   span<const std::int64_t> neighbor, span<const std::int32_t> shift, span<T> g_positions,
                   span<T> g_cells, int n_threads);
 
-// ---- features.cpp ----------------------------------------------------------------------------------------------------
-// D, v [P,3]; G, g [n_rows,K].
+// ---- features.cpp
+// ---------------------------------------------------------------------------------------------------- D, v [P,3]; G, g
+// [n_rows,K].
 template <typename T>
 void features(Plan plan, const Graph& graph, span<const T> D, span<T> G, int n_threads);
 template <typename T>  // g_D[P,3] = J^T g
@@ -63,9 +67,10 @@ template <typename T>  // h[P,3] = d/dD (g^T J v)
 void features_hvp(Plan plan, const Graph& graph, span<const T> D, span<const T> g, span<const T> v, span<T> h,
                   int n_threads);
 
-// ---- features_jacobian.cpp -------------------------------------------------------------------------------------------
-// Edge-blocked sparse Jacobian: edge e holds d G[centre, c] / d D[e] for the columns c of its class (feature_plan.hpp).
-// edge_class [P]; row_offset [n_rows + 1] counts the blocks of 3 values ahead of each row.
+// ---- features_jacobian.cpp
+// ------------------------------------------------------------------------------------------- Edge-blocked sparse
+// Jacobian: edge e holds d G[centre, c] / d D[e] for the columns c of its class (feature_plan.hpp). edge_class [P];
+// row_offset [n_rows + 1] counts the blocks of 3 values ahead of each row.
 template <typename T>
 void edge_classes(Plan plan, const Graph& graph, span<const T> D, span<std::int32_t> edge_class,
                   span<std::int64_t> row_offset, int n_threads);

@@ -52,9 +52,9 @@ def as_geometry(atoms: Any) -> Geometry:
         An array has the wrong shape, or values that float64 cannot hold exactly.
     """
     return Geometry(
-        as_float64("positions", _attribute(atoms, "positions"), (None, 3)),
+        as_float64("positions", _attribute(atoms, "positions"), ("N", 3)),
         as_float64("cell", _attribute(atoms, "cell"), (3, 3)),
-        as_pbc(_attribute(atoms, "pbc")),
+        as_booleans("pbc", _attribute(atoms, "pbc"), (3,)),
     )
 
 
@@ -64,7 +64,7 @@ def as_structure(atoms: Any) -> Structure:
     The numbers are integers of any kind; whether they name elements is the business of ``check_numbers``.
     """
     geometry = as_geometry(atoms)
-    numbers = as_int32("numbers", _attribute(atoms, "numbers"), (len(geometry.positions),))
+    numbers = as_integers("numbers", _attribute(atoms, "numbers"), (len(geometry.positions),), np.int32)
     return Structure(*geometry, numbers)
 
 
@@ -93,10 +93,13 @@ def check_numbers(numbers: npt.NDArray[np.integer]) -> None:
         )
 
 
-def as_float64(name: str, value: Any, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
-    """Convert real numbers to a contiguous float64 array of ``shape`` (None: any length), exactly or not at all."""
+def as_float64(name: str, value: Any, shape: tuple[int | str, ...]) -> npt.NDArray[np.float64]:
+    """Convert real numbers to a contiguous float64 array of ``shape``, exactly or not at all.
+
+    A string in ``shape`` stands for any length and is its name in errors.
+    """
     array = _as_array(name, value, "fiu", "real numbers", shape)
-    converted = np.ascontiguousarray(array, dtype=np.float64)
+    converted = np.asarray(array, dtype=np.float64, order="C")
     if array.dtype.kind in "iu":
         exact = array.size == 0 or (array.min() >= -_EXACT_INTEGER and array.max() <= _EXACT_INTEGER)
     else:  # only a type wider than float64 can lose something
@@ -106,21 +109,21 @@ def as_float64(name: str, value: Any, shape: tuple[int | None, ...]) -> npt.NDAr
     return converted
 
 
-def as_int32(name: str, value: Any, shape: tuple[int | None, ...]) -> npt.NDArray[np.int32]:
-    """Convert integers to a contiguous int32 array of ``shape`` (None: any length), exactly or not at all."""
+def as_integers(name: str, value: Any, shape: tuple[int | str, ...], dtype: type = np.int64) -> npt.NDArray[Any]:
+    """Convert integers to a contiguous array of ``dtype`` and ``shape``, exactly or not at all."""
     array = _as_array(name, value, "iu", "integers", shape)
-    limits = np.iinfo(np.int32)
+    limits = np.iinfo(dtype)
     if array.size and not (array.min() >= limits.min and array.max() <= limits.max):
-        raise ValueError(f"{name} must fit into 32 bits, got values from {array.min()} to {array.max()}")
-    return np.ascontiguousarray(array, dtype=np.int32)
+        raise ValueError(f"{name} must fit into {limits.bits} bits, got values from {array.min()} to {array.max()}")
+    return np.asarray(array, dtype=dtype, order="C")
 
 
-def as_pbc(value: Any) -> npt.NDArray[np.bool_]:
-    """Convert periodicity flags, booleans or 0 and 1, to a contiguous boolean array [3]."""
-    array = _as_array("pbc", value, "biu", "booleans", (3,))
+def as_booleans(name: str, value: Any, shape: tuple[int | str, ...]) -> npt.NDArray[np.bool_]:
+    """Convert flags, booleans or 0 and 1, to a contiguous boolean array of ``shape``."""
+    array = _as_array(name, value, "biu", "booleans", shape)
     if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
-        raise ValueError(f"pbc must hold booleans or 0 and 1, got {array.tolist()}")
-    return np.ascontiguousarray(array, dtype=np.bool_)
+        raise ValueError(f"{name} must hold booleans or 0 and 1, got {array.ravel()[:10].tolist()}")
+    return np.asarray(array, dtype=np.bool_, order="C")
 
 
 def _attribute(atoms: Any, name: str) -> Any:
@@ -132,16 +135,16 @@ def _attribute(atoms: Any, name: str) -> Any:
         ) from None
 
 
-def _as_array(name: str, value: Any, kinds: str, accepted: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+def _as_array(name: str, value: Any, kinds: str, accepted: str, shape: tuple[int | str, ...]) -> npt.NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError as error:  # nested lists of different lengths
         raise ValueError(f"{name} must be a rectangular array of {accepted}: {error}") from None
     except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, or one that carries a gradient
         raise TypeError(f"{name} must be convertible to a numpy array of {accepted}: {error}") from None
-    if array.dtype.kind not in kinds:
+    if array.size and array.dtype.kind not in kinds:
         raise TypeError(f"{name} must hold {accepted}, got dtype {array.dtype}")
-    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
-        expected = str(tuple("N" if n is None else n for n in shape)).replace("'", "")
+    if array.ndim != len(shape) or any(n != m for n, m in zip(shape, array.shape, strict=True) if isinstance(n, int)):
+        expected = str(shape).replace("'", "")
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
     return array

@@ -103,7 +103,8 @@ std::vector<FeatureRow> all_functions() {
     for (int b = a; b < 2; ++b)
       for (double shift : {0.9, 1.6})
         for (double theta : {0.4, 2.1})
-          for (double scale : {0.95, 1.0}) rows.push_back({3, a, b, 1.0, 4.0, shift, scale < 1 ? 14.1 : 8.0, theta, scale, 3.5});
+          for (double scale : {0.95, 1.0})
+            rows.push_back({3, a, b, 1.0, 4.0, shift, scale < 1 ? 14.1 : 8.0, theta, scale, 3.5});
   return rows;
 }
 
@@ -145,7 +146,8 @@ std::vector<Edge<Second>> seeded(const Case& c, const std::vector<double>& v, st
   const auto at = [&](std::size_t i) {
     return Second{Dual<double>{c.D[i], v[i]}, Dual<double>{i == outer ? 1.0 : 0.0, 0.0}};
   };
-  for (std::size_t j = 0; j < c.species.size(); ++j) edges.push_back({at(3 * j), at(3 * j + 1), at(3 * j + 2), c.species[j]});
+  for (std::size_t j = 0; j < c.species.size(); ++j)
+    edges.push_back({at(3 * j), at(3 * j + 1), at(3 * j + 2), c.species[j]});
   return edges;
 }
 

@@ -1,58 +1,11 @@
-"""Checks of arrays that come from outside: exact conversion or an error that names the array."""
+"""Checks of the content of data sets: errors name the array, the structure and the atom."""
 
 import operator
 from typing import Any
 
 import numpy as np
 
-MAX_ATOMIC_NUMBER = 118
-
-
-def float_array(name: str, value: Any, shape: tuple[int | str, ...]) -> np.ndarray:
-    """Return a new float64 array with -0.0 turned into 0.0.
-
-    Parameters
-    ----------
-    name : str
-        What errors call the array.
-    value : array_like
-        Floats of at most 64 bits or integers, of any byte order and strides.
-    shape : tuple
-        Expected sizes; a string stands for any size and is its name in errors.
-
-    Raises
-    ------
-    TypeError
-        When the numbers cannot be converted exactly (objects, strings, complex or extended precision).
-    ValueError
-        When the shape is another one.
-    """
-    array = _array(name, value)
-    if array.dtype.kind not in "fiu" or not np.can_cast(array.dtype, np.float64, casting="safe"):
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: real floats of at most 64 bits and integers")
-    _check_shape(name, array, shape)
-    return array.astype(np.float64, order="C") + 0.0
-
-
-def int_array(name: str, value: Any, shape: tuple[int | str, ...], dtype: type = np.int64) -> np.ndarray:
-    """Return a new integer array, checked like :func:`float_array`; booleans and floats are refused."""
-    array = _array(name, value)
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: integers")
-    _check_shape(name, array, shape)
-    limits = np.iinfo(dtype)
-    if array.size and (int(array.min()) < limits.min or int(array.max()) > limits.max):
-        raise ValueError(f"{name} has values from {array.min()} to {array.max()}, which do not fit into {limits.dtype}")
-    return array.astype(dtype, order="C")
-
-
-def bool_array(name: str, value: Any, shape: tuple[int | str, ...]) -> np.ndarray:
-    """Return a new boolean array from booleans or from integers that are 0 or 1."""
-    array = _array(name, value)
-    if array.dtype.kind != "b" and not (array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()):
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted: booleans, or integers that are 0 or 1")
-    _check_shape(name, array, shape)
-    return array.astype(bool, order="C")
+from atomcore._arrays import LARGEST_NUMBER
 
 
 def whole_number(name: str, value: Any, minimum: int) -> int:
@@ -68,12 +21,12 @@ def whole_number(name: str, value: Any, minimum: int) -> int:
 
 def check_numbers(numbers: np.ndarray, structure_ptr: np.ndarray) -> None:
     """Raise unless every atomic number belongs to an element."""
-    wrong = np.flatnonzero((numbers < 1) | (numbers > MAX_ATOMIC_NUMBER))
+    wrong = np.flatnonzero((numbers < 1) | (numbers > LARGEST_NUMBER))
     if wrong.size:
         where = structure_of(wrong[0], structure_ptr)
         raise ValueError(
             f"Z is {numbers[wrong[0]]} for atom {wrong[0] - structure_ptr[where]} of structure {where}; "
-            f"accepted: atomic numbers from 1 to {MAX_ATOMIC_NUMBER} (0 only as padding at the end of a row)"
+            f"accepted: atomic numbers from 1 to {LARGEST_NUMBER} (0 only as padding at the end of a row)"
         )
 
 
@@ -109,19 +62,3 @@ def check_cells(cells: np.ndarray, pbc: np.ndarray) -> None:
 def structure_of(atom: int, structure_ptr: np.ndarray) -> int:
     """Return the index of the structure that owns the row ``atom`` of the flat arrays."""
     return int(np.searchsorted(structure_ptr, atom, side="right")) - 1
-
-
-def _array(name: str, value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is ragged: {error}") from None
-
-
-def _check_shape(name: str, array: np.ndarray, shape: tuple[int | str, ...]) -> None:
-    fits = array.ndim == len(shape) and all(
-        isinstance(want, str) or size == want for size, want in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
-        expected = ", ".join(str(want) for want in shape) + ("," if len(shape) == 1 else "")
-        raise ValueError(f"{name} has shape {array.shape}; expected ({expected})")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from atomcore._arrays import as_booleans, as_float64, as_integers
 from atomcore._files import replacing
-from atomcore.data._validate import bool_array, check_cells, check_finite, check_numbers, float_array, int_array
+from atomcore.data._validate import check_cells, check_finite, check_numbers
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -65,7 +66,7 @@ class Dataset:
     n_duplicates: int = 0
 
     def __post_init__(self) -> None:
-        ptr = int_array("structure_ptr", self.structure_ptr, ("n_structures + 1",))
+        ptr = as_integers("structure_ptr", self.structure_ptr, ("n_structures + 1",))
         if ptr.size == 0 or ptr[0] != 0:
             raise ValueError(f"structure_ptr must begin with 0, not with {ptr[:1].tolist()}")
         empty = np.flatnonzero(np.diff(ptr) < 1)
@@ -73,22 +74,23 @@ class Dataset:
             raise ValueError(f"structure {empty[0]} has no atoms")
         n_structures, n_atoms = len(ptr) - 1, int(ptr[-1])
         self._set("structure_ptr", ptr)
-        self._set("numbers", int_array("numbers", self.numbers, (n_atoms,), np.int32))
-        self._set("positions", float_array("positions", self.positions, (n_atoms, 3)))
-        self._set("cells", float_array("cells", self.cells, (n_structures, 3, 3)))
-        self._set("pbc", bool_array("pbc", self.pbc, (n_structures, 3)))
+        self._set("numbers", as_integers("numbers", self.numbers, (n_atoms,), np.int32))
+        self._set("positions", as_float64("positions", self.positions, (n_atoms, 3)))
+        self._set("cells", as_float64("cells", self.cells, (n_structures, 3, 3)))
+        self._set("pbc", as_booleans("pbc", self.pbc, (n_structures, 3)))
         check_numbers(self.numbers, ptr)
         check_finite("positions", self.positions, ptr)
         check_finite("cells", self.cells)
         check_cells(self.cells, self.pbc)
         if self.energy is not None:
-            self._set("energy", float_array("energy", self.energy, (n_structures,)))
+            self._set("energy", as_float64("energy", self.energy, (n_structures,)))
             check_finite("energy", self.energy)
         if self.forces is not None:
-            self._set("forces", float_array("forces", self.forces, (n_atoms, 3)))
+            self._set("forces", as_float64("forces", self.forces, (n_atoms, 3)))
             check_finite("forces", self.forces, ptr)
 
     def _set(self, name: str, array: np.ndarray) -> None:
+        array = array + 0.0 if array.dtype.kind == "f" else array.copy()  # a copy without -0.0
         array.flags.writeable = False
         object.__setattr__(self, name, array)
 
@@ -170,7 +172,7 @@ class Dataset:
         TypeError, IndexError
             When the indices are no integers or out of range.
         """
-        chosen = int_array("indices", indices, ("n",))
+        chosen = as_integers("indices", indices, ("n",))
         outside = np.flatnonzero((chosen < 0) | (chosen >= len(self)))
         if outside.size:
             raise IndexError(f"indices has {chosen[outside[0]]}; accepted: 0 to {len(self) - 1}")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from atomcore._arrays import as_booleans, as_float64, as_integers
 from atomcore._core import AtomcoreError
-from atomcore.data._validate import bool_array, float_array, int_array
 from atomcore.data.checks import check_consistency
 from atomcore.data.dataset import Dataset
 from atomcore.data.duplicates import drop_duplicates
@@ -179,7 +179,7 @@ def _labels(
             f"{label} is missing in structure {missing[0]} ({len(missing)} of {len(values)} have none; "
             f"{label}_key is {key!r}, looked for {key or label!r})"
         )
-    return [float_array(f"{label} of structure {i}", values[i], shapes[i]) for i in range(len(values))]
+    return [as_float64(f"{label} of structure {i}", values[i], shapes[i]) for i in range(len(values))]
 
 
 def _find(own: dict[str, Any], computed: dict[str, Any], key: str | None, default: str) -> Any:
@@ -221,7 +221,7 @@ def _read_npz(file: Path, units: str | None, energy_key: str | None, forces_key:
         if required and key not in arrays:
             raise ValueError(f"{file.name} has no array {key!r}")
     factors = _npz_units(file, arrays.pop("units", None), units)
-    positions = float_array("R", arrays["R"], ("n", "n_atoms", 3))
+    positions = as_float64("R", arrays["R"], ("n", "n_atoms", 3))
     n, width = positions.shape[:2]
     if n == 0:
         raise ValueError(f"{file.name} holds no structures: R has shape {positions.shape}")
@@ -234,8 +234,8 @@ def _read_npz(file: Path, units: str | None, energy_key: str | None, forces_key:
         cells=cells * factors.length,
         pbc=pbc,
         structure_ptr=np.concatenate([[0], np.cumsum(used.sum(axis=1))]),
-        energy=None if energy is None else float_array(energy_name, energy, (n,)) * factors.energy,
-        forces=None if forces is None else float_array(forces_name, forces, (n, width, 3))[used] * factors.force,
+        energy=None if energy is None else as_float64(energy_name, energy, (n,)) * factors.energy,
+        forces=None if forces is None else as_float64(forces_name, forces, (n, width, 3))[used] * factors.force,
         source=file.name,
     )
     chosen = np.arange(n)[index]
@@ -298,14 +298,14 @@ def _npz_units(file: Path, declared: np.ndarray | None, given: str | None) -> Un
 def _npz_numbers(z: np.ndarray, counts: np.ndarray | None, n: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return atomic numbers [n, width] and which of them are atoms and not padding."""
     if z.ndim == 1:
-        numbers = np.broadcast_to(int_array("Z", z, (width,)), (n, width))
+        numbers = np.broadcast_to(as_integers("Z", z, (width,)), (n, width))
         n_atoms = np.full(n, width)
     else:
-        numbers = int_array("Z", z, (n, width))
+        numbers = as_integers("Z", z, (n, width))
         # Padding stands at the end of a row; a zero before an atom stays an atom and is refused by Dataset.
         n_atoms = np.where(numbers.any(axis=1), width - np.argmax(numbers[:, ::-1] != 0, axis=1), 0)
     if counts is not None:
-        declared = int_array("N", counts, (n,))
+        declared = as_integers("N", counts, (n,))
         wrong = np.flatnonzero(declared != n_atoms)
         if wrong.size:
             i = wrong[0]
@@ -321,6 +321,6 @@ def _npz_cells(arrays: dict[str, np.ndarray], n: int) -> tuple[np.ndarray, np.nd
         if key not in arrays:
             raise ValueError(f"array {key!r} is missing, though {other!r} is there: periodicity needs both")
     cell, pbc = arrays["cell"], arrays["pbc"]
-    cells = float_array("cell", cell, (3, 3) if cell.ndim == 2 else (n, 3, 3))
-    flags = bool_array("pbc", pbc, (3,) if pbc.ndim == 1 else (n, 3))
+    cells = as_float64("cell", cell, (3, 3) if cell.ndim == 2 else (n, 3, 3))
+    flags = as_booleans("pbc", pbc, (3,) if pbc.ndim == 1 else (n, 3))
     return np.broadcast_to(cells, (n, 3, 3)), np.broadcast_to(flags, (n, 3))
