@@ -54,6 +54,10 @@ def run_command(command: str, body: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         print(f'atomcore {command}: {error}; pip install "atomcore[all]" brings everything', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        hint = "; run.resume=true continues the run" if command == "train" else ""
+        print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
+        return 130
     except (ValueError, TypeError, OSError, AtomcoreError) as error:
         print(f"atomcore {command}: {error}", file=sys.stderr)
         return 1 if isinstance(error, AtomcoreError) else 2

@@ -115,12 +115,14 @@ def run(config: Any) -> Any:
 
     if OmegaConf.is_missing(config.data, "path"):
         raise ValueError("data.path is missing: which file to train on, e.g. data.path=set.extxyz")
-    from atomcore import data, train
+    from atomcore import data
     from atomcore._progress import speaking
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
     with speaking(True):
         split = data.load(**plain["data"]).split(**plain["split"])
+        from atomcore import train  # after the data has been read: this takes seconds
+
         try:
             features = instantiate(config.features, elements=list(split.elements), _convert_="all")
             model = instantiate(config.model, features=features, _convert_="all")

@@ -130,9 +130,10 @@ def simulate(
 
 
 def _draw_velocities(atoms: Any, temperature: float, generator: np.random.Generator) -> None:
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+    from ase import units
 
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
+    deviation = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(generator.standard_normal((len(atoms), 3)) * deviation[:, None])
     _stop_as_a_whole(atoms)
 
 

@@ -201,7 +201,10 @@ def _run(task: Task, folder: Path | None, *, resume: bool, progress: bool) -> tu
             default_root_dir=folder or scratch,
         )
         valid = task.valid_loader if len(task.valid_loader) else None
-        trainer.fit(task, task.train_loader, valid, ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(task, task.train_loader, valid, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as ended:  # what Lightning makes of Ctrl-C; a library must not end its caller
+            raise KeyboardInterrupt from ended
     return average, history
 
 

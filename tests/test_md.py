@@ -1,0 +1,89 @@
+"""Molecular dynamics and the drift of its energy."""
+
+import numpy as np
+import pytest
+
+from atomcore.evaluation import Predictions, evaluate, metrics_table
+from atomcore.md import energy_drift, simulate
+from tolerances import INVARIANT, assert_close
+from training_sets import molecules
+
+pytest.importorskip("ase")
+
+
+class Spring:
+    """A calculator-like potential for evaluation: a constant energy and forces."""
+
+    def energy_forces(self, atoms):
+        return 1.0, np.zeros((len(atoms), 3))
+
+
+def springs(atoms):
+    """Give ``atoms`` ASE's own pair potential, so that no model is needed."""
+    from ase.calculators.morse import MorsePotential
+
+    atoms.calc = MorsePotential(r0=1.0, epsilon=0.5, rho0=4.0)
+    return atoms
+
+
+def test_the_drift_of_a_straight_line_is_its_slope_and_noise_is_within_its_error():
+    generator = np.random.default_rng(0)
+    time = np.linspace(0.0, 2.0, 2001)
+    drift = energy_drift(time, 3.0 + 0.25 * time)
+    assert_close(drift.slope, 0.25, INVARIANT)
+    assert drift.standard_error < 1e-12
+    errors = []
+    for _ in range(200):
+        noisy = energy_drift(time, 0.25 * time + np.sin(200 * np.pi * time) + generator.normal(0.0, 0.1, len(time)))
+        errors.append((noisy.slope - 0.25) / noisy.standard_error)
+    # Student's t with 18 degrees of freedom has a standard deviation of 1.06.
+    assert 0.85 < np.std(errors) < 1.3
+    with pytest.raises(ValueError, match="10 samples, 20 blocks"):
+        energy_drift(time[:10], time[:10])
+
+
+def test_nve_conserves_energy_and_momentum_and_is_repeatable(tmp_path):
+    choices = {"ps": 0.05, "dt": 0.1, "temperature": 50.0, "progress": False}
+    first, second = (simulate(springs(molecules(1)[0]), tmp_path, seed=3, **choices) for _ in range(2))
+    assert np.ptp(first.total_per_atom) < 0.05 * np.ptp(first.kinetic) * 1000
+    assert np.array_equal(first.potential, second.potential)
+    assert len(first.time) == 51
+
+
+def test_langevin_equilibration_sets_the_temperature(tmp_path):
+    atoms = springs(molecules(1)[0])
+    choices = {"dt": 0.5, "temperature": 200.0, "friction": 0.05, "progress": False}
+    run = simulate(atoms, tmp_path, ps=3.0, ensemble="langevin", equilibrate=0.5, **choices)
+    assert 120 < run.temperature.mean() < 280
+
+
+@pytest.mark.parametrize(("name", "value"), [("ps", 0.0), ("dt", float("nan")), ("temperature", -1.0)])
+def test_unsuitable_numbers_are_named(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number"):
+        simulate(springs(molecules(1)[0]), tmp_path, **{"ps": 1.0, "progress": False, name: value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_metrics_are_what_their_names_say():
+    predictions = Predictions(
+        energy=np.array([1.0, 2.0]),
+        energy_label=np.array([0.0, 4.0]),
+        n_atoms=np.array([1, 4]),
+        forces=np.array([[3.0, 0.0, 0.0]]),
+        forces_label=np.zeros((1, 3)),
+    )
+    metrics = predictions.metrics()
+    assert_close(metrics["energy_rmse"], np.sqrt(2.5), INVARIANT)
+    assert_close(metrics["energy_mae"], 1.5, INVARIANT)
+    assert_close(metrics["energy_rmse_per_atom"], np.sqrt((1 + 0.25) / 2), INVARIANT)
+    assert_close(metrics["energy_mae_per_atom"], 0.75, INVARIANT)
+    assert_close(metrics["forces_rmse"], np.sqrt(3.0), INVARIANT)
+    assert_close(metrics["forces_mae"], 1.0, INVARIANT)
+    assert "1732" in metrics_table({"test": metrics})
+
+
+def test_evaluation_needs_labels():
+    data = molecules(2)
+    assert evaluate(Spring(), data).forces.shape == data.forces.shape
+    with pytest.raises(ValueError, match="energies to compare with"):
+        evaluate(Spring(), data.subset([]))
