@@ -12,6 +12,7 @@ from atomcore._files import write_text
 from atomcore._progress import Progress
 
 ENSEMBLES = ("nve", "langevin")
+_SAMPLE = 1.0  # fs between rows of energies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,29 +105,48 @@ def simulate(
         _integrator(atoms, dt, "langevin", *thermostat).run(round(1000 * equilibrate / dt))
         _stop_as_a_whole(atoms)
     dynamics = _integrator(atoms, dt, ensemble, *thermostat)
-    steps, sample, frame = max(round(1000 * ps / dt), 1), max(round(1.0 / dt), 1), max(round(frame_interval / dt), 1)
-    rows: list[tuple[float, ...]] = []
-    bar = Progress(steps, "MD, step", enabled=progress)
+    steps = max(round(1000 * ps / dt), 1)
+    recorder = _Recorder(dynamics, dt, Progress(steps, "MD, step", enabled=progress))
+    with (folder / "trajectory.extxyz").open("w", encoding="utf-8") as file, contextlib.closing(recorder):
+        dynamics.attach(recorder.record, interval=max(round(_SAMPLE / dt), 1))
+        dynamics.attach(lambda: write_extxyz(file, [atoms]), interval=max(round(frame_interval / dt), 1))
+        dynamics.run(steps)
+    trajectory = recorder.trajectory()
+    _write_energies(trajectory, folder / "energies.csv")
+    return trajectory
 
-    def record() -> None:
-        step = dynamics.nsteps
+
+class _Recorder:
+    """Collects the energies of a running simulation."""
+
+    def __init__(self, dynamics: Any, dt: float, bar: Progress) -> None:
+        self._dynamics, self._atoms, self._dt, self._bar = dynamics, dynamics.atoms, dt, bar
+        self._rows: list[tuple[float, ...]] = []
+
+    def record(self) -> None:
+        step, atoms = self._dynamics.nsteps, self._atoms
+        time = step * self._dt / 1000
         potential, kinetic = atoms.get_potential_energy(), atoms.get_kinetic_energy()
         if not np.isfinite(potential + kinetic):
-            raise AtomcoreError(f"the energy is not finite at step {step} ({step * dt / 1000:g} ps); try a smaller dt")
-        rows.append((step * dt / 1000, potential, kinetic, atoms.get_temperature()))
-        bar.update(step, f"{rows[-1][3]:.0f} K")
+            raise AtomcoreError(f"the energy is not finite at step {step} ({time:g} ps); try a smaller dt")
+        self._rows.append((time, potential, kinetic, atoms.get_temperature()))
+        self._bar.update(step, f"{self._rows[-1][3]:.0f} K")
 
-    with (folder / "trajectory.extxyz").open("w", encoding="utf-8") as file, contextlib.ExitStack() as closing:
-        closing.callback(lambda: bar.close(dynamics.nsteps))
-        dynamics.attach(record, interval=sample)
-        dynamics.attach(lambda: write_extxyz(file, [atoms]), interval=frame)
-        dynamics.run(steps)
-    table = np.array(rows)
-    lines = [",".join(repr(float(x)) for x in (*row, row[1] + row[2])) for row in rows]
-    head = "time_ps,potential_eV,kinetic_eV,temperature_K,total_eV"
-    write_text(folder / "energies.csv", "\n".join([head, *lines]) + "\n")
-    time, potential, kinetic, kelvin = table.T
-    return Trajectory(time=time, potential=potential, kinetic=kinetic, temperature=kelvin, n_atoms=len(atoms))
+    def close(self) -> None:
+        self._bar.close(self._dynamics.nsteps)
+
+    def trajectory(self) -> Trajectory:
+        time, potential, kinetic, temperature = np.array(self._rows).T
+        return Trajectory(
+            time=time, potential=potential, kinetic=kinetic, temperature=temperature, n_atoms=len(self._atoms)
+        )
+
+
+def _write_energies(run: Trajectory, path: Path) -> None:
+    columns = (run.time, run.potential, run.kinetic, run.potential + run.kinetic, run.temperature)
+    lines = ["time_ps,potential_eV,kinetic_eV,total_eV,temperature_K"]
+    lines += [",".join(repr(float(x)) for x in row) for row in zip(*columns, strict=True)]
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _draw_velocities(atoms: Any, temperature: float, generator: np.random.Generator) -> None:
