@@ -1,8 +1,8 @@
 """Accuracy on the Claisen rearrangement (14 atoms, 2100 frames, B3LYP/6-31+G*), trained by `atomcore train`.
 
 Three tasks: total energies with a random fifth held out; total energies with every fifth window of 100 frames held out
-(the honest one: neighbouring frames are alike); and the published task, the difference to the semi-empirical level, with
-84 random frames held out, whose published errors over all frames are 1.28 kcal/mol and 1.80 kcal/mol/A.
+(the honest one: neighbouring frames are alike); and the published task, the difference to the semi-empirical level,
+with 84 random frames held out, whose published errors over all frames are 1.28 kcal/mol and 1.80 kcal/mol/A.
 """
 
 import json
