@@ -26,7 +26,7 @@ class Trajectory:
     potential, kinetic : ndarray [n]
         In eV.
     temperature : ndarray [n]
-        In K.
+        In K, of the degrees of freedom that move: an NVE run has no motion as a whole.
     n_atoms : int
     """
 
@@ -106,7 +106,8 @@ def simulate(
         _stop_as_a_whole(atoms)
     dynamics = _integrator(atoms, dt, ensemble, *thermostat)
     steps = max(round(1000 * ps / dt), 1)
-    recorder = _Recorder(dynamics, dt, Progress(steps, "MD, step", enabled=progress))
+    freedom = _degrees_of_freedom(atoms) if ensemble == "nve" else 3 * len(atoms)
+    recorder = _Recorder(dynamics, dt, freedom, Progress(steps, "MD, step", enabled=progress))
     with (folder / "trajectory.extxyz").open("w", encoding="utf-8") as file, contextlib.closing(recorder):
         dynamics.attach(recorder.record, interval=max(round(_SAMPLE / dt), 1))
         dynamics.attach(lambda: write_extxyz(file, [atoms]), interval=max(round(frame_interval / dt), 1))
@@ -119,8 +120,11 @@ def simulate(
 class _Recorder:
     """Collects the energies of a running simulation."""
 
-    def __init__(self, dynamics: Any, dt: float, bar: Progress) -> None:
+    def __init__(self, dynamics: Any, dt: float, freedom: int, bar: Progress) -> None:
+        from ase.units import kB
+
         self._dynamics, self._atoms, self._dt, self._bar = dynamics, dynamics.atoms, dt, bar
+        self._kelvin = 2.0 / (kB * freedom)
         self._rows: list[tuple[float, ...]] = []
 
     def record(self) -> None:
@@ -129,7 +133,7 @@ class _Recorder:
         potential, kinetic = atoms.get_potential_energy(), atoms.get_kinetic_energy()
         if not np.isfinite(potential + kinetic):
             raise AtomcoreError(f"the energy is not finite at step {step} ({time:g} ps); try a smaller dt")
-        self._rows.append((time, potential, kinetic, atoms.get_temperature()))
+        self._rows.append((time, potential, kinetic, self._kelvin * kinetic))
         self._bar.update(step, f"{self._rows[-1][3]:.0f} K")
 
     def close(self) -> None:
@@ -165,6 +169,15 @@ def _stop_as_a_whole(atoms: Any) -> None:
         Stationary(atoms)
         if not atoms.pbc.any():
             ZeroRotation(atoms)
+
+
+def _degrees_of_freedom(atoms: Any) -> int:
+    """Number of velocities that are free once the motion as a whole has been taken out."""
+    n = len(atoms)
+    if n == 1:
+        return 3
+    rotations = 0 if atoms.pbc.any() else (2 if n == 2 else 3)
+    return 3 * n - 3 - rotations
 
 
 def _integrator(
