@@ -11,7 +11,19 @@ from atomcore._core import AtomcoreError
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("calculators", "data", "export", "features", "models", "neighbors", "plot", "train", "units")
+_SUBMODULES = (
+    "calculators",
+    "data",
+    "evaluation",
+    "export",
+    "features",
+    "md",
+    "models",
+    "neighbors",
+    "plot",
+    "train",
+    "units",
+)
 _NAMES = {
     "Calculator": "atomcore.calculators",
     "NeighborList": "atomcore.neighbors",
@@ -26,8 +38,10 @@ __all__ = [
     "__version__",
     "calculators",
     "data",
+    "evaluation",
     "export",
     "features",
+    "md",
     "models",
     "neighbor_list",
     "neighbors",
@@ -37,7 +51,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from atomcore import calculators, data, export, features, models, neighbors, plot, train, units
+    from atomcore import calculators, data, evaluation, export, features, md, models, neighbors, plot, train, units
     from atomcore.calculators import Calculator
     from atomcore.neighbors import NeighborList, neighbor_list
     from atomcore.potential import Potential
