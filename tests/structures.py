@@ -1,18 +1,18 @@
-"""Small structures of H, C and O that between them have every kind of cell."""
+"""Small structures that several test files share; between them they have every kind of cell."""
 
-import ase
 import numpy as np
+from ase import Atoms
 from ase.build import bulk, molecule
 
 
-def molecule_rattled() -> ase.Atoms:
+def molecule_rattled() -> Atoms:
     """Ethanol out of equilibrium, without a cell."""
     atoms = molecule("CH3CH2OH")
     atoms.rattle(0.08, seed=3)
     return atoms
 
 
-def small_crystal() -> ase.Atoms:
+def small_crystal() -> Atoms:
     """Four atoms in a triclinic cell that is smaller than the cutoff: every atom sees its own images."""
     atoms = bulk("C", "diamond", a=3.9) * (2, 1, 1)
     atoms.numbers[:] = (6, 1, 8, 6)
@@ -21,14 +21,14 @@ def small_crystal() -> ase.Atoms:
     return atoms
 
 
-def slab() -> ase.Atoms:
+def slab() -> Atoms:
     """Periodic in two directions, with a tilted vector in the open one."""
     atoms = small_crystal()
     atoms.pbc = (True, True, False)
     return atoms
 
 
-def linear() -> ase.Atoms:
+def linear() -> Atoms:
     """CO2 and C2H2, exactly linear: angles of 0 and 180 degrees."""
     other = molecule("C2H2")
     other.translate((2.9, 0.4, 0.0))
@@ -36,3 +36,56 @@ def linear() -> ase.Atoms:
 
 
 STRUCTURES = {"molecule": molecule_rattled, "crystal": small_crystal, "slab": slab, "linear": linear}
+
+
+def water_cluster(seed: int = 11) -> Atoms:
+    """Return three distorted, turned water molecules without a cell."""
+    random = np.random.default_rng(seed)
+    atoms = Atoms()
+    for origin in ([0, 0, 0], [2.9, 0.3, -0.4], [0.8, 2.7, 1.1]):
+        water = molecule("H2O")
+        water.rotate(float(random.uniform(0, 360)), random.normal(size=3))
+        water.positions += origin + random.normal(scale=0.05, size=(3, 3))
+        atoms += water
+    return atoms
+
+
+def water_crystal(seed: int = 12) -> Atoms:
+    """Return two water molecules in a tilted cell smaller than the cutoffs."""
+    atoms = water_cluster(seed)[:6]
+    atoms.set_cell([[4.1, 0, 0], [1.3, 3.9, 0], [-0.8, 0.9, 4.3]])
+    atoms.pbc = True
+    return atoms
+
+
+def one_atom_cell() -> Atoms:
+    """Return one oxygen atom in a tilted cell of about a third of the cutoff."""
+    return Atoms("O", positions=[[0.2, -0.1, 7.0]], cell=[[1.6, 0, 0], [0.5, 1.7, 0], [-0.3, 0.4, 1.8]], pbc=True)
+
+
+def water_structures() -> dict[str, Atoms]:
+    """Return small structures of H and O that between them meet every periodicity and neighbour count."""
+    slab = water_crystal(13)
+    slab.pbc = (True, True, False)
+    wire = water_crystal(14)
+    wire.pbc = (False, False, True)
+    wire.cell[0] = 0
+    return {
+        "cluster": water_cluster(),
+        "crystal": water_crystal(),
+        "slab": slab,
+        "wire": wire,
+        "one-atom cell": one_atom_cell(),
+        "isolated atom": Atoms("O"),
+        "pair": Atoms("OH", [[0, 0, 0], [0, 0, 0.97]]),
+        "beyond the cutoff": Atoms("OH", [[0, 0, 0], [0, 0, 9.0]]),
+    }
+
+
+def water_box(n: int = 6, seed: int = 15) -> Atoms:
+    """Return n^3 atoms, a third of them oxygen, on a jittered periodic lattice."""
+    random = np.random.default_rng(seed)
+    grid = 1.9 * np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    symbols = ["OHH"[i % 3] for i in range(n**3)]
+    positions = grid + random.uniform(-0.3, 0.3, grid.shape)
+    return Atoms(symbols, positions, cell=1.9 * n * np.eye(3), pbc=True)

@@ -1,7 +1,5 @@
 """The ASE calculator: its cache, its copies, and that it needs nothing but numpy and ASE."""
 
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -11,6 +9,7 @@ from ase.calculators.fd import calculate_numerical_stress
 
 from atomcore import Calculator
 from atomcore.potential import Potential
+from helpers import run_python
 from model_builder import random_model
 from structures import small_crystal
 from tolerances import EXACT, FORCES_FD, assert_close
@@ -182,6 +181,4 @@ def test_engine_runs_where_torch_and_lightning_are_absent(model):
         print("done")
         """
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == "done"
+    assert run_python(script).strip() == "done"

@@ -3,13 +3,12 @@
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import REPOSITORY
+from helpers import REPOSITORY, run_command
 
 SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
 
@@ -26,14 +25,9 @@ def build(folder: Path, *options: str) -> Path:
         pytest.skip("the nlohmann-json headers are not installed in this environment")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     switches = ["-DATOMCORE_TESTS=ON", "-DATOMCORE_PYTHON=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
-    run([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
-    run([cmake, "--build", str(folder), "-j2"])
+    run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
+    run_command([cmake, "--build", str(folder), "-j2"])
     return folder
-
-
-def run(command: list[str], **environment: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
-    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,7 @@ def programs(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", [source.stem for source in SOURCES])
 def test_program(programs, name):
-    run([str(programs / name)])
+    run_command([str(programs / name)])
 
 
 @pytest.mark.long
@@ -51,4 +45,9 @@ def test_programs_under_sanitizers(tmp_path):
     flags = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
     build(tmp_path, "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_CXX_FLAGS={flags}")
     for source in SOURCES:
-        run([str(tmp_path / source.stem)], ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1")
+        run_command(
+            [str(tmp_path / source.stem)],
+            timeout=None,
+            ASAN_OPTIONS="detect_leaks=1",
+            UBSAN_OPTIONS="print_stacktrace=1",
+        )

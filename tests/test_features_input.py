@@ -8,7 +8,8 @@ from ase import Atoms
 from ase.build import molecule
 
 from atomcore.features import ANI, Gaussian, SymmetryFunctions, preset
-from feature_cases import every_function, water_cluster, water_crystal
+from feature_cases import every_function
+from structures import water_cluster, water_crystal
 from tolerances import EXACT, assert_close
 
 ROW = {
@@ -196,6 +197,7 @@ def test_products_with_a_jacobian_check_shapes(product, shape):
 # Wrong parameters
 
 
+NARROW = {"type": "narrow", "eta": 1.0, "zeta": 2.0}
 NUMBERS = [(kind, key) for kind in ROW for key in [*ROW[kind], "prefactor", "cutoff"]]
 
 
@@ -286,20 +288,36 @@ def test_wrong_cutoffs_are_refused(cutoff, normalized):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"radial": [{"eta": 1.0, "zeta": 2.0}]}, "zeta"),
-        ({"radial": [{"shift": 1.0}]}, "eta"),
-        ({"radial": [{"eta": "wide"}]}, "eta"),
-        ({"angular": [{"eta": 1.0, "zeta": 2.0}]}, "type"),
-        ({"angular": [{"type": "G4", "eta": 1.0, "zeta": 2.0}]}, "G4"),
-        ({"angular": [{"type": "narrow", "eta": 1.0}]}, "zeta"),
-        ({"angular": [{"type": "narrow", "eta": 1.0, "zeta": 2.0, "theta": 1.0}]}, "theta"),
-        ({"angular": [{"type": "ani", "eta": 1.0, "zeta": 2.0, "shift": 1.0}]}, "theta"),
-        ({"angular": [{"type": "ani", "eta": 1.0, "zeta": 2.0, "theta": 1.0, "shift": 1.0, "lambda": 1}]}, "lambda"),
+        ({"radial": [{"eta": 1.0, "zeta": 2.0}]}, r"radial\[0\] has unknown key 'zeta'.*accepted: cutoff, eta, shift$"),
+        ({"radial": [{"shift": 1.0}]}, r"radial\[0\] misses eta"),
+        ({"radial": [{"eta": 1.0}, {"eta": "wide"}]}, r"radial\[1\] eta is 'wide'"),
+        ({"radial": [{"eta": 1.0, "prefactor": 2.0}]}, r"radial\[0\] has unknown key 'prefactor'"),
+        ({"angular": [{"eta": 1.0, "zeta": 2.0}]}, r"angular\[0\] has type None; accepted: narrow, wide, ani"),
+        ({"angular": [{"type": "G4", "eta": 1.0, "zeta": 2.0}]}, r"angular\[0\] has type 'G4'"),
+        ({"angular": [{"type": "radial", "eta": 1.0}]}, r"angular\[0\] has type 'radial'"),
+        (
+            {"angular": [NARROW, {**NARROW, "lamda": 1.0}]},
+            r"angular\[1\] \(narrow\) .*'lamda' \(did you mean 'lambda'\?",
+        ),
+        ({"angular": [{**NARROW, "lambda_": 1.0}]}, r"'lambda_' \(did you mean 'lambda'\?"),
+        ({"angular": [{"type": "narrow", "eta": 1.0}]}, r"angular\[0\] \(narrow\) misses zeta"),
+        ({"angular": [{"type": "wide", "zeta": 1.0}]}, r"angular\[0\] \(wide\) misses eta"),
+        ({"angular": [{**NARROW, "theta": 1.0}]}, r"unknown key 'theta'"),
+        ({"angular": [{**NARROW, "prefactor": 1.0}]}, r"unknown key 'prefactor'"),
+        ({"angular": [{**NARROW, 3: 1.0}]}, r"unknown key 3"),
+        ({"angular": [{"type": "ani", "eta": 1.0, "zeta": 2.0}]}, r"angular\[0\] \(ani\) misses shift, theta"),
+        ({"angular": [{"type": "ani", "eta": 1.0, "zeta": 2.0, "theta": 1.0, "shift": 1.0, "lambda": 1}]}, "'lambda'"),
     ],
 )
-def test_wrong_functions_are_refused_by_key(given, words):
-    with pytest.raises((ValueError, TypeError), match=words):
+def test_wrong_functions_are_refused_by_place_and_key(given, words):
+    with pytest.raises(ValueError, match=words):
         SymmetryFunctions(["H", "O"], **given)
+
+
+@pytest.mark.parametrize("group", ["radial", "angular"])
+def test_functions_that_are_no_mappings_are_refused(group):
+    with pytest.raises(TypeError, match=rf"{group}\[0\] is 4.0; accepted: a mapping"):
+        SymmetryFunctions(["H", "O"], **{group: [4.0]})
 
 
 def test_unknown_presets_and_variants_are_refused():

@@ -6,8 +6,8 @@ from ase import Atoms
 from ase.build import molecule
 
 from atomcore.features import ANI, Gaussian, SymmetryFunctions
-from feature_cases import water_crystal
 from helpers import shared_data
+from structures import water_crystal
 from tolerances import PEER, REFERENCE, assert_close
 
 

@@ -1,21 +1,15 @@
 """What `import atomcore` costs, and what it leaves alone."""
 
-import subprocess
-import sys
+import tomllib
 
 import pytest
 
 import atomcore
-
-
-def run(code: str) -> str:
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
+from helpers import REPOSITORY, run_python
 
 
 def test_import_loads_nothing_heavy():
-    loaded = run("import atomcore, sys; print(*sys.modules)").split()
+    loaded = run_python("import atomcore, sys; print(*sys.modules)").split()
     for heavy in ("torch", "ase", "scipy", "matplotlib", "lightning", "hydra", "rich"):
         assert heavy not in loaded, f"import atomcore loads {heavy}"
 
@@ -26,7 +20,7 @@ def test_import_is_quick():
         "import numpy, time; start = time.process_time(); import atomcore; atomcore.Potential, atomcore.neighbor_list; "
         "print(time.process_time() - start)"
     )
-    assert min(float(run(code)) for _ in range(3)) < 0.5
+    assert min(float(run_python(code)) for _ in range(3)) < 0.5
 
 
 @pytest.mark.parametrize("name", [name for name in atomcore.__all__ if not name.startswith("__")])
@@ -37,3 +31,16 @@ def test_public_names_exist(name):
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         atomcore.nothing  # noqa: B018
+
+
+def test_features_hand_batch_on_without_loading_torch():
+    code = "import sys, atomcore.features as f; print('Batch' in dir(f), 'torch' in sys.modules)"
+    assert run_python(code).split() == ["True", "False"]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        atomcore.features.nothing  # noqa: B018
+
+
+def test_versions_agree():
+    """The package says the version that pyproject.toml builds."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert atomcore.__version__ == project["version"]

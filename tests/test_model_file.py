@@ -12,6 +12,7 @@ import pytest
 
 from atomcore import AtomcoreError, model_file
 from atomcore.potential import Potential
+from helpers import Payload
 from model_builder import random_model
 
 
@@ -86,16 +87,6 @@ def test_flipped_bits_are_refused(tmp_path, content):
 
 def test_appended_bytes_are_refused(tmp_path, content):
     refused(tmp_path / "long.atomcore", content + b"\0")
-
-
-class Payload:
-    """Unpickled, this leaves a marker behind."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.marker),)
 
 
 def test_foreign_files_are_refused_and_never_executed(tmp_path):

@@ -14,7 +14,9 @@ from atomcore.features import SymmetryFunctions  # noqa: E402
 from atomcore.features.batch import Batch, Edges, edges  # noqa: E402
 from atomcore.features.reference import reference_features  # noqa: E402
 from atomcore.features.table import species_index  # noqa: E402
-from feature_cases import every_function, water_box, water_cluster, water_crystal  # noqa: E402
+from feature_cases import every_function  # noqa: E402
+from helpers import slope  # noqa: E402
+from structures import water_box, water_cluster, water_crystal  # noqa: E402
 from tolerances import EXACT, FEATURES, FLOAT32, FORCES_FD, INVARIANT, assert_close  # noqa: E402
 
 OPS = torch.ops.atomcore
@@ -79,6 +81,8 @@ def calls(c: Case) -> dict[str, tuple[Any, tuple[Any, ...]]]:
 
 
 NAMES = list(calls(small()))
+WITHOUT_GRADIENTS = ("neighbor_list", "features_hvp", "features_jacobian")
+WITH_GRADIENTS = [name for name in NAMES if name not in WITHOUT_GRADIENTS]
 
 
 # Registration
@@ -125,7 +129,7 @@ def test_derivatives_equal_autograd_of_the_plain_formulas():
     (hvp,) = torch.autograd.grad(vjp, D, v)
     assert_close(OPS.features(*c.fixed, c.D), G.detach(), FEATURES)
     assert_close(OPS.features_vjp(*c.fixed, c.D, g), vjp.detach(), FEATURES)
-    assert_close(OPS.features_hvp(*c.fixed, c.D, g, v), hvp, FEATURES, scale=100)  # terms of size 100
+    assert_close(OPS.features_hvp(*c.fixed, c.D, g, v), hvp, FEATURES, scale=float(hvp.abs().max()))
     jvp = OPS.features_jvp(*c.fixed, c.D, v)
     assert_close((jvp * g).sum(), (vjp * v).sum().detach(), INVARIANT)
 
@@ -158,18 +162,16 @@ def test_hessian_is_symmetric_and_right(structure):
     n = 3 * len(structure)
     hessian = torch.autograd.functional.hessian(energy, batch.positions).reshape(n, n)
     assert_close(hessian, hessian.T, INVARIANT)
-    assert_close(hessian.reshape(n, -1, 3).sum(1), torch.zeros(n, 3), INVARIANT, scale=10)  # translations
+    size = float(hessian.abs().max())
+    assert_close(hessian.reshape(n, -1, 3).sum(1), torch.zeros(n, 3), INVARIANT, scale=size)  # translations
 
     def gradient(R: torch.Tensor) -> torch.Tensor:
         R = leaf(R)
         return torch.autograd.grad(energy(R), R)[0].ravel()
 
-    step = 1e-4
     for i in range(0, n, 5):
-        unit = torch.zeros(n, dtype=torch.float64).index_fill(0, torch.tensor([i]), step).reshape(-1, 3)
-        R = batch.positions
-        expected = 8 * (gradient(R + unit) - gradient(R - unit)) - (gradient(R + 2 * unit) - gradient(R - 2 * unit))
-        assert_close(hessian[i], expected / (12 * step), FORCES_FD)
+        unit = torch.zeros(n, dtype=torch.float64).index_fill(0, torch.tensor([i]), 1.0).reshape(-1, 3)
+        assert_close(hessian[i], slope(gradient, batch.positions, unit), FORCES_FD)
 
 
 def test_gradient_in_the_cell():
@@ -227,27 +229,43 @@ def test_weight_gradient_of_a_force_loss():
         assert_close(loss.detach(), plain().detach(), INVARIANT)
         for ours, theirs in zip(torch.autograd.grad(loss, weights), expected, strict=True):
             assert_close(ours, theirs, INVARIANT, scale=float(theirs.abs().max()))
-    for weight, slope in zip(weights, expected, strict=True):
-        direction, step = normal(*weight.shape, seed=87), 1e-5
-        values = []
-        for sign in (1, -1):
-            weight.data += sign * step * direction
-            values.append(as_trained().detach())
-            weight.data -= sign * step * direction
-        assert_close((values[0] - values[1]) / (2 * step), (slope * direction).sum(), FORCES_FD, scale=100)
+    for weight, gradient in zip(weights, expected, strict=True):
+        start, direction = weight.detach().clone(), normal(*weight.shape, seed=87)
+
+        def moved(way: float, weight=weight, start=start, direction=direction) -> torch.Tensor:
+            weight.data = start + way * direction
+            return as_trained().detach()
+
+        size = float(gradient.abs().max())
+        assert_close(slope(moved, 0.0, 1.0), (gradient * direction).sum(), FORCES_FD, scale=size)
+        weight.data = start
 
 
-def test_two_forwards_before_one_backward():
-    a, b = case([water_cluster()]), case([water_crystal(), molecule("H2O")])
+def differentiable(arguments: tuple[Any, ...]) -> list[torch.Tensor]:
+    return [value for value in arguments if isinstance(value, torch.Tensor) and value.requires_grad]
+
+
+def total(result: Any) -> torch.Tensor:
+    return sum((part * part).sum() for part in tuple_of(result))
+
+
+def tuple_of(result: Any) -> tuple[torch.Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+@pytest.mark.parametrize("name", WITH_GRADIENTS)
+def test_two_forwards_before_one_backward(name):
+    makers = [small, lambda: case([water_crystal(), molecule("H2O")])]
     alone = []
-    for c in (a, b):
-        D = leaf(c.D)
-        alone.append(torch.autograd.grad(OPS.features(*c.fixed, D).square().sum(), D)[0])
-    D, E = leaf(a.D), leaf(b.D)
-    first, second = OPS.features(*a.fixed, D), OPS.features(*b.fixed, E)
-    (first.square().sum() + second.square().sum()).backward()
-    assert_close(D.grad, alone[0], EXACT)
-    assert_close(E.grad, alone[1], EXACT)
+    for make in makers:
+        operator, arguments = calls(make())[name]
+        alone.append(torch.autograd.grad(total(operator(*arguments)), differentiable(arguments)))
+    both = [calls(make())[name][1] for make in makers]
+    first, second = (operator(*arguments) for arguments in both)
+    (total(first) + total(second)).backward()
+    for arguments, expected in zip(both, alone, strict=True):
+        for value, gradient in zip(differentiable(arguments), expected, strict=True):
+            assert_close(value.grad, gradient, EXACT)
 
 
 # Sizes, layouts, precision
@@ -318,34 +336,54 @@ def test_other_memory_layouts_give_the_same_bits(name):
         wide[..., 1::2] = value.detach()
         return wide[..., 1::2].requires_grad_(value.requires_grad)
 
-    def tuple_of(result: Any) -> tuple[torch.Tensor, ...]:
-        return result if isinstance(result, tuple) else (result,)
-
     changed = tuple(strided(value) for value in arguments)
     for one, same in zip(tuple_of(operator(*arguments)), tuple_of(operator(*changed)), strict=True):
         assert torch.equal(one, same)
         assert one.is_contiguous()
 
 
-def test_single_precision_follows_double():
-    structures = [water_cluster(), water_crystal()]
-    wide, narrow = case(structures), case(structures, dtype=torch.float32)
-    assert torch.equal(wide.edges.neighbor, narrow.edges.neighbor)
-    g, v = normal(len(wide.batch.numbers), F.n_features), normal(len(wide.D), 3)
-    J, j = stored(wide, torch.arange(len(g))), stored(narrow, torch.arange(len(g)))
-    pairs = {
-        "features": (OPS.features(*wide.fixed, wide.D), OPS.features(*narrow.fixed, narrow.D)),
-        "vjp": (OPS.features_vjp(*wide.fixed, wide.D, g), OPS.features_vjp(*narrow.fixed, narrow.D, g.float())),
-        "jvp": (OPS.features_jvp(*wide.fixed, wide.D, v), OPS.features_jvp(*narrow.fixed, narrow.D, v.float())),
-        "stored vjp": (OPS.jacobian_vjp(*J, g), OPS.jacobian_vjp(*j, g.float())),
-        "stored jvp": (OPS.jacobian_jvp(*J, v), OPS.jacobian_jvp(*j, v.float())),
-    }
-    for double, single in pairs.values():
-        assert single.dtype == torch.float32
-        assert_close(single.double(), double, FLOAT32, scale=float(double.abs().max()))
+@pytest.mark.parametrize("name", NAMES)
+def test_single_precision_follows_double(name):
+    c = case([water_cluster(), water_crystal()])
+    operator, arguments = calls(c)[name]
+
+    def single(at: int, value: Any) -> Any:
+        floating = isinstance(value, torch.Tensor) and value.dtype == torch.float64
+        return value.detach().float() if floating and at != parameters else value
+
+    parameters = -1 if name in ("neighbor_list", "edge_vectors", "edge_scatter") else 1  # always double
+    narrow = tuple(single(at, value) for at, value in enumerate(arguments))
+    for double, result in zip(tuple_of(operator(*arguments)), tuple_of(operator(*narrow)), strict=True):
+        if not double.is_floating_point():
+            assert torch.equal(result, double)
+            continue
+        assert result.dtype == torch.float32
+        double = double.detach()
+        assert_close(result.double(), double, FLOAT32, scale=float(double.abs().max()))
 
 
 # Compilation
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_operators_equal_eager_ones(name):
+    operator, arguments = calls(small())[name]
+
+    def doubled(*given: Any) -> tuple[torch.Tensor, ...]:
+        return tuple(2 * part for part in tuple_of(operator(*given)))
+
+    torch.compiler.reset()  # torch gives up on one function compiled too often
+    # lists and stored Jacobians have as many entries as the structure has pairs
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        compiled = torch.compile(doubled, fullgraph=True, backend="aot_eager")(*arguments)
+        eager = doubled(*arguments)
+        for one, same in zip(compiled, eager, strict=True):
+            assert torch.equal(one, same)
+        if name in WITH_GRADIENTS:
+            leaves = differentiable(arguments)
+            expected = torch.autograd.grad(total(eager), leaves)
+            for one, same in zip(torch.autograd.grad(total(compiled), leaves), expected, strict=True):
+                assert torch.equal(one, same)
 
 
 def test_compiled_energy_and_forces_equal_eager_ones():

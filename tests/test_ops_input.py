@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch", reason="torch operators need torch")
 from ase import Atoms  # noqa: E402
 from ase.build import molecule  # noqa: E402
 
-from atomcore.features.batch import Batch  # noqa: E402
-from feature_cases import water_crystal  # noqa: E402
+from atomcore.features import Batch  # noqa: E402
+from structures import water_crystal  # noqa: E402
 from test_ops import OPS, Case, F, calls, case, leaf, normal, small  # noqa: E402
 
 ARGUMENTS = {  # the names in the operators' order
@@ -175,7 +175,10 @@ def test_forward_mode_is_refused_and_torch_func_never_wrong():
         torch.func.grad(lambda D: OPS.features(*c.fixed, D).sum())(c.D)
 
 
-@pytest.mark.xfail(strict=True, reason="torch.func.jvp drops the tangents of every custom operator, torch 2.13")
+@pytest.mark.xfail(
+    strict=torch.__version__.startswith("2.13."),  # where it was seen; other versions may do either
+    reason="torch.func.jvp drops the tangents of every custom operator (seen with torch 2.13)",
+)
 def test_torch_func_jvp_is_not_silently_zero():
     c = small()
     v = normal(len(c.D), 3)

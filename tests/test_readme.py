@@ -1,13 +1,10 @@
 """The README's example runs as it stands, and comes early."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
-from helpers import REPOSITORY
+from helpers import REPOSITORY, run_python
 
 README = REPOSITORY / "README.md"
 
@@ -20,11 +17,7 @@ def test_example_comes_early():
 def test_example_runs(tmp_path):
     pytest.importorskip("lightning", reason="the README trains a network, which needs the extra atomcore[train]")
     code = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
+    run_python(code, cwd=tmp_path)
     assert (tmp_path / "glycol.atomcore").is_file()
 
 

@@ -24,6 +24,10 @@ FLOAT32_ENERGY = Tolerance(1e-6, 0.0)  # eV/atom, whatever the reference energie
 FEATURES = Tolerance(1e-12, 1e-11)  # kernels against the plain formulas in torch
 FEATURES_FD = Tolerance(1e-7, 1e-7)  # derivatives of features against central differences
 INVARIANT = Tolerance(1e-10, 1e-10)  # translation, rotation, wrapping
+ASE_SYMMETRY = Tolerance(1e-4, 1e-10)  # symmetry of a molecule as far as ASE's digits of its positions go
+CUTOFF_VALUE = Tolerance(2e-11, 0.0)  # what is left of a function 1e-6 A inside its cutoff
+CUTOFF_SLOPE = Tolerance(2e-5, 0.0)  # 1/A, what is left of its slope there
+NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
 
 
 def assert_close(actual, expected, tolerance: Tolerance, *, scale: float = 1.0) -> None:

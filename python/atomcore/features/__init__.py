@@ -13,10 +13,29 @@ type                  value
 ``ani``               2^(1-zeta) (1 + cos(theta' - theta_s))^zeta exp(-eta ((a + b)/2 - s)^2) fc(a) fc(b),
                       theta' = acos(cos_scale cos theta)
 ====================  ============================================================================================
+
+`Batch` holds structures as torch tensors for calls of a feature set; only its first use imports torch.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.presets import preset
 from atomcore.features.symmetry_functions import ANI, Gaussian, SymmetryFunctions
 
-__all__ = ["ANI", "Gaussian", "Jacobian", "SymmetryFunctions", "preset"]
+if TYPE_CHECKING:
+    from atomcore.features.batch import Batch
+
+__all__ = ["ANI", "Batch", "Gaussian", "Jacobian", "SymmetryFunctions", "preset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Batch":
+        raise AttributeError(f"module 'atomcore.features' has no attribute {name!r}")
+    from atomcore.features.batch import Batch
+
+    return Batch
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,12 +4,16 @@ from collections.abc import Callable, Sequence
 
 from atomcore.features.symmetry_functions import ANI, Gaussian, SymmetryFunctions
 
-# Amp and ML4Chem share one default set, in formulas, parameters and order.
+
+def _amp_default(elements: Sequence[str]) -> SymmetryFunctions:
+    return Gaussian(sorted(elements))
+
+
 _PRESETS: dict[str, Callable[[Sequence[str]], SymmetryFunctions]] = {
     "ani1x": ANI.ani1x,
     "ani2x": ANI.ani2x,
-    "amp_default": lambda elements: Gaussian(sorted(elements)),
-    "ml4chem_default": lambda elements: Gaussian(sorted(elements)),
+    "amp_default": _amp_default,
+    "ml4chem_default": _amp_default,  # the same set, in formulas, parameters and order
 }
 
 

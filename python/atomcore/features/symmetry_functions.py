@@ -1,6 +1,7 @@
 """Atom-centred symmetry functions: explicit tables, the usual default sets, and their evaluation."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,8 @@ from atomcore._arrays import as_structure, check_edge_vectors
 from atomcore._threads import resolve_threads
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.table import (
+    KEYS,
+    TYPES,
     Row,
     angular_row,
     ani_row,
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
     from atomcore.features.batch import Batch
 
+_DEFAULTED = {  # what a function given by its numbers may leave out
+    "radial": {"shift", "cutoff"},
+    "narrow": {"shift", "cutoff", "lambda"},
+    "wide": {"shift", "cutoff", "lambda"},
+    "ani": {"cos_scale", "cutoff"},
+}
 _ANI1X_RADIAL_SHIFTS = tuple(0.9 + 0.26875 * i for i in range(16))
 _ANI1X_ANGLES = tuple((2 * i + 1) * np.pi / 16 for i in range(8))
 
@@ -72,15 +81,18 @@ class SymmetryFunctions:
     ) -> None:
         names = _check_elements(elements)
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
-        table = [radial_row(e, **_plain(f, cutoff, normalized)) for f in radial for e in names]
-        for function in angular:
-            kind = function.get("type")
-            given = _plain({k: v for k, v in function.items() if k != "type"}, cutoff, normalized)
+        table = []
+        for number, function in enumerate(radial):
+            given = _plain(_checked(f"radial[{number}]", "radial", function), cutoff, normalized)
+            table += [radial_row(element, **given) for element in names]
+        for number, function in enumerate(angular):
+            kind, own = _split_type(f"angular[{number}]", function)
+            given = _plain(_checked(f"angular[{number}] ({kind})", kind, own), cutoff, normalized)
             if kind == "ani":
                 table += [ani_row(pair, prefactor=pair_factor, **given) for pair in pairs]
             else:
                 given["lambda_"] = given.pop("lambda", 1.0)
-                table += [angular_row(str(kind), pair, prefactor=pair_factor, **given) for pair in pairs]
+                table += [angular_row(kind, pair, prefactor=pair_factor, **given) for pair in pairs]
         self._set(names, table)
 
     def _set(self, elements: tuple[str, ...], table: list[Row]) -> None:
@@ -306,14 +318,42 @@ def _check_elements(elements: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _plain(function: Mapping[str, Any], cutoff: float, normalized: bool) -> dict[str, Any]:
+def _split_type(what: str, function: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the type of an angular function and its other entries."""
+    own = dict(_mapping(what, function))
+    kind = own.pop("type", None)
+    accepted = [name for name in TYPES if name != "radial"]
+    if kind not in accepted:
+        raise ValueError(f"features: {what} has type {kind!r}; accepted: {', '.join(accepted)}")
+    return kind, own
+
+
+def _mapping(what: str, function: Any) -> Mapping[str, Any]:
+    if not isinstance(function, Mapping):
+        raise TypeError(f"features: {what} is {function!r}; accepted: a mapping such as {{'eta': 4.0}}")
+    return function
+
+
+def _checked(what: str, kind: str, function: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a function after checking that it has the keys that its kind needs, and no others."""
+    accepted = KEYS[kind] - {"prefactor"} | {"cutoff"}
+    given = set(_mapping(what, function))
+    for key in sorted(given - accepted, key=str):
+        nearest = get_close_matches(str(key), accepted, n=1)
+        guess = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        raise ValueError(f"features: {what} has unknown key {key!r}{guess}; accepted: {', '.join(sorted(accepted))}")
+    missing = sorted(accepted - _DEFAULTED[kind] - given)
+    if missing:
+        raise ValueError(f"features: {what} misses {', '.join(missing)}; accepted: {', '.join(sorted(accepted))}")
+    return {key: as_number(f"{what} {key}", value) for key, value in function.items()}
+
+
+def _plain(function: dict[str, float], cutoff: float, normalized: bool) -> dict[str, Any]:
     """Return the function's own numbers: its cutoff, and eta in 1/A^2."""
     own = {"cutoff": cutoff, **function}
-    if "eta" not in own:
-        raise ValueError(f"features: function {dict(function)} names no eta")
     if not normalized:
         return own
     radius = as_number("cutoff", own["cutoff"])
     if not 0 < radius < np.inf:
         raise ValueError(f"features: cutoff is {radius}; accepted: a finite length > 0 in A")
-    return {**own, "eta": as_number("eta", own["eta"]) / radius**2}
+    return {**own, "eta": own["eta"] / radius**2}

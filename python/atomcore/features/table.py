@@ -19,13 +19,13 @@ Row = dict[str, Any]
 
 TYPES = ("radial", "narrow", "wide", "ani")
 CUTOFF_FUNCTIONS = ("cosine",)
-_ANGLE_KEY = {"narrow": "lambda", "wide": "lambda", "ani": "theta"}
-_KEYS = {
+KEYS = {  # the numbers of a row besides its cutoff
     "radial": {"prefactor", "eta", "shift"},
     "narrow": {"prefactor", "eta", "shift", "zeta", "lambda"},
     "wide": {"prefactor", "eta", "shift", "zeta", "lambda"},
     "ani": {"prefactor", "eta", "shift", "zeta", "theta", "cos_scale"},
 }
+_ANGLE_KEY = {"narrow": "lambda", "wide": "lambda", "ani": "theta"}
 
 
 def radial_row(element: str, *, eta: float, cutoff: float, shift: float = 0.0, prefactor: float = 1.0) -> Row:
@@ -126,7 +126,7 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
     if row.get("cutoff_function") not in CUTOFF_FUNCTIONS:
         given = row.get("cutoff_function")
         raise ValueError(f"features: row {number} has cutoff_function {given!r}; accepted: {CUTOFF_FUNCTIONS}")
-    expected = _KEYS[kind] | {"type", "elements", "cutoff", "cutoff_function"}
+    expected = KEYS[kind] | {"type", "elements", "cutoff", "cutoff_function"}
     if set(row) != expected:
         missing, unknown = sorted(expected - set(row)), sorted(set(row) - expected)
         raise ValueError(f"features: row {number} ({kind}) misses {missing} and has unknown {unknown}")
@@ -136,7 +136,7 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
         raise ValueError(
             f"features: row {number} ({kind}) has elements {elements!r}; accepted: {count} of {list(index)}"
         )
-    for key in (*_KEYS[kind], "cutoff"):
+    for key in (*KEYS[kind], "cutoff"):
         as_number(f"row {number} ({kind}) {key}", row[key])
     return kind
 
