@@ -1,7 +1,5 @@
 """Neighbour search against exhaustive enumeration and other codes (reliability rows 1 to 9, 13, 17, 18)."""
 
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +12,7 @@ from scipy.spatial import cKDTree
 
 import atomcore
 from atomcore import _core
+from helpers import run_python
 from tolerances import PEER, assert_close
 
 SKEW = np.array([[3.0, 0.0, 0.0], [25.0, 3.0, 0.0], [-19.0, 14.0, 3.5]])
@@ -316,9 +315,7 @@ for line in {lines!r}:
         print(type(error).__name__, error)
 """
     program = program.format(lines=[call for call, _, _ in BAD_CALLS])
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 0, run.stderr
-    for (call, error, text), line in zip(BAD_CALLS, run.stdout.splitlines(), strict=True):
+    for (call, error, text), line in zip(BAD_CALLS, run_python(program).splitlines(), strict=True):
         assert line.startswith(error), (call, line)
         assert text in line, (call, line)
 

@@ -21,6 +21,7 @@ from atomcore.train.cache import Recomputed, Stored, make_source
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
 from atomcore.train.losses import batch_errors, loss_of
 from atomcore.train.options import SCHEDULES
+from helpers import Payload
 from tolerances import EXACT, FLOAT32, INVARIANT, WEIGHTS_FD, assert_close
 from training_sets import molecules, small_features
 
@@ -326,11 +327,7 @@ def test_damaged_checkpoints_are_refused_and_pickled_code_is_not_run(tmp_path):
         with pytest.raises(ValueError, match=r"last\.ckpt is"):
             store.load_checkpoint(path)
 
-    class Malicious:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "marker",))
-
-    store.save_checkpoint({"state_dict": Malicious()}, path)
+    store.save_checkpoint({"state_dict": Payload(tmp_path / "marker")}, path)
     with pytest.raises(ValueError, match="more than tensors and plain values"):
         store.load_checkpoint(path)
     assert not (tmp_path / "marker").exists()

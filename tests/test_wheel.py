@@ -78,9 +78,10 @@ def dependencies(tmp_path) -> Path:
 
 def test_installed_alone_it_computes_what_the_source_tree_computes(wheel, dependencies, tmp_path):
     model = random_model().write(tmp_path / "model.atomcore")
-    run_command([sys.executable, "-m", "venv", str(tmp_path / "venv")])
+    run_command([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")])
     python = str(tmp_path / "venv" / "bin" / "python")
-    run_command([python, "-m", "pip", "install", "--no-deps", "--no-index", str(wheel)], cwd=tmp_path)
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    run_command([*pip, "install", "--no-deps", "--no-index", str(wheel)], cwd=tmp_path)
     outside = tmp_path / "elsewhere"
     outside.mkdir()
     output = run_command([python, "-c", USED_ALONE, str(model)], cwd=outside, PYTHONPATH=str(dependencies))
