@@ -7,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch operators need torch")
 
 import numpy as np  # noqa: E402
-import torch._inductor.config  # noqa: E402
 from ase import Atoms  # noqa: E402
 from ase.build import molecule  # noqa: E402
+from torch._inductor import config as inductor_config  # noqa: E402
 
 from atomcore.features import SymmetryFunctions  # noqa: E402
 from atomcore.features.batch import Batch, Edges, edges  # noqa: E402
@@ -376,7 +376,7 @@ def test_compiled_operators_equal_eager_ones(name):
 
     torch.compiler.reset()  # torch gives up on one function compiled too often
     with (
-        torch._inductor.config.patch(force_disable_caches=True),  # the one on disk does not see changed operators
+        inductor_config.patch(force_disable_caches=True),  # the one on disk does not see changed operators
         torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True),  # as many entries as there are pairs
     ):
         compiled, eager = torch.compile(run, fullgraph=True)(*arguments), run(*arguments)
