@@ -20,6 +20,8 @@ SETTINGS = (
     "data.units='eV, Angstrom'",
     "features=ani1x",
     "model.hidden=[160,96]",
+    "training.batch_size=16",
+    "training.max_epochs=400",
     "run.threads=1",
     "split.valid=0",
 )

@@ -21,10 +21,12 @@ def shared_data(name: str) -> Path:
     return path
 
 
-def run_command(command: list[str], *, cwd: Path | None = None, **environment: str) -> str:
+def run_command(command: list[str], *, cwd: Path | None = None, timeout: float = 300, **environment: str) -> str:
     """Run a command with additional environment variables; return what it printed, or fail with what it complained."""
     variables = {**os.environ, **environment}
-    result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=1800, check=False)
+    result = subprocess.run(
+        command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout, check=False
+    )
     assert result.returncode == 0, f"{command} ended with {result.returncode}\n{result.stdout}{result.stderr}"
     return result.stdout
 

@@ -10,6 +10,7 @@ import pytest
 
 from helpers import REPOSITORY, run_command
 
+LONGEST = 1800  # seconds that a build or a run under sanitizers may take
 SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
 
 
@@ -26,7 +27,7 @@ def build(folder: Path, *options: str) -> Path:
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     switches = ["-DATOMCORE_TESTS=ON", "-DATOMCORE_PYTHON=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
     run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
-    run_command([cmake, "--build", str(folder), "-j2"])
+    run_command([cmake, "--build", str(folder), "-j2"], timeout=LONGEST)
     return folder
 
 

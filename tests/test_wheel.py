@@ -39,7 +39,7 @@ def wheel(tmp_path_factory) -> Path:
             pytest.skip(f"{needed} is not installed in this environment, and the build is not isolated")
     folder = tmp_path_factory.mktemp("wheel")
     options = ["--no-deps", "--no-build-isolation", "--no-index", f"-Cbuild-dir={folder / 'build'}"]
-    run_command([sys.executable, "-m", "pip", "wheel", *options, "-w", str(folder), str(REPOSITORY)])
+    run_command([sys.executable, "-m", "pip", "wheel", *options, "-w", str(folder), str(REPOSITORY)], timeout=1800)
     (path,) = folder.glob("atomcore-*.whl")
     return path
 

@@ -6,10 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-# A column that varies much less than the others of its element must not be blown up to their size: a structure outside
-# the training set would turn its smallest change into a huge input.
-_DEVIATION_FLOOR = 1e-2
-
 
 class Statistics(NamedTuple):
     """Numbers a model takes from the training part of a data set.
@@ -46,7 +42,9 @@ class DoubleBuffers(torch.nn.Module):
 class InputScaling(DoubleBuffers):
     """Features of one element to the inputs of its network: ``(G[:, columns] - mean) * scale``.
 
-    Columns that never vary in training are left out.
+    Columns that never vary in training are left out. The scale is one over the geometric mean of the column's standard
+    deviation and the largest one of the element. Dividing by its own alone would blow up columns that hardly vary to
+    the size of the others, and networks then fit noise.
     """
 
     columns: torch.Tensor
@@ -68,8 +66,7 @@ class InputScaling(DoubleBuffers):
         """Take means, standard deviations and ranges [K] of one element."""
         size = np.maximum(np.abs(minimum), np.abs(maximum))
         columns = np.flatnonzero(maximum - minimum > 1e-12 * size)  # a range of rounding errors is no range
-        kept = deviation[columns]
-        kept = np.maximum(kept, _DEVIATION_FLOOR * kept.max(initial=0.0))
+        kept = np.sqrt(deviation[columns] * deviation[columns].max(initial=0.0))
         self.columns = torch.from_numpy(columns)
         self.mean = torch.from_numpy(mean[columns])
         self.scale = torch.from_numpy(1.0 / kept)
