@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("epoch", "engine", "claisen")
+NAMES = ("epoch", "claisen")
 
 
 def main(names: list[str]) -> None:

@@ -106,9 +106,17 @@ def test_atomic_numbers_outside_the_table(wrong):
 @pytest.mark.parametrize(("setting", "expected"), [("3", 3), (" 2 ", 2), ("0", None), ("many", None), ("", None)])
 def test_default_threads_follow_the_environment(monkeypatch, setting, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
-    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 2, 3, 4, 5, 6, 9}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
     assert default_threads() == (expected or 7)
     assert resolve_threads(None) == (expected or 7)
+
+
+def test_default_threads_where_a_process_has_no_set_of_processors(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert default_threads() == 64
 
 
 @pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (-2, ValueError), (1.5, TypeError), (True, TypeError)])

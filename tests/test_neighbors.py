@@ -301,6 +301,14 @@ BAD_CALLS = [
 ]
 
 
+def run_apart(program: str, *before: str) -> str:
+    """Run a program in a process of its own, behind the words ``before``, and return what it prints."""
+    command = [*before, sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def test_bad_input_is_refused_by_name_and_nothing_crashes():
     """In a process of its own, so that a crash shows."""
     program = """
@@ -315,12 +323,56 @@ for line in {lines!r}:
     except Exception as error:
         print(type(error).__name__, error)
 """
-    program = program.format(lines=[call for call, _, _ in BAD_CALLS])
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 0, run.stderr
-    for (call, error, text), line in zip(BAD_CALLS, run.stdout.splitlines(), strict=True):
+    printed = run_apart(program.format(lines=[call for call, _, _ in BAD_CALLS]))
+    for (call, error, text), line in zip(BAD_CALLS, printed.splitlines(), strict=True):
         assert line.startswith(error), (call, line)
         assert text in line, (call, line)
+
+
+def test_open_axes_of_almost_no_thickness():
+    """In a process of its own, so that a search without end is stopped."""
+    program = """
+import numpy as np
+from ase import Atoms
+import atomcore
+for thickness in (5e-324, 1e-309, 1e-300, 1e-13, 0.0):
+    for n in (2, 90):  # without bins and with
+        for axis in range(3):
+            line, flat = np.zeros((n, 3)), np.zeros((n, 3))
+            line[:, axis - 1] = flat[:, axis - 1] = np.arange(n)
+            line[1::2, axis] = thickness
+            for pbc in (False, np.arange(3) == (axis + 1) % 3):
+                both = [Atoms(f"H{n}", r, cell=np.diag([7.0] * 3), pbc=pbc) for r in (line, flat)]
+                found, expected = (atomcore.neighbor_list("ijS", atoms, 3.5) for atoms in both)
+                assert len(found[0]) >= 2, (thickness, n, axis)
+                assert all(np.array_equal(a, b) for a, b in zip(found, expected)), (thickness, n, axis)
+print("all found")
+"""
+    assert run_apart(program) == "all found\n"
+
+
+def test_threads_that_cannot_start_are_done_without():
+    """In a process of its own: threads get a stack larger than the address space that is left."""
+    program = """
+import resource, threading
+import numpy as np
+from ase import Atoms
+import atomcore
+atoms = Atoms("H2000", np.random.default_rng(0).random((2000, 3)) * 25)
+expected = atomcore.neighbor_list("ijSD", atoms, 3.0, threads=1)
+in_use = 4096 * int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (in_use + 400_000_000, resource.RLIM_INFINITY))
+try:
+    threading.Thread(target=print).start()
+    print("threads start")
+except RuntimeError:
+    found = atomcore.neighbor_list("ijSD", atoms, 3.0, threads=16)
+    print(all(np.array_equal(a, b) for a, b in zip(found, expected)))
+"""
+    printed = run_apart(program, "sh", "-c", 'ulimit -s 1000000 && exec "$@"', "sh")
+    if "threads start" in printed:
+        pytest.skip("this system does not limit the address space")
+    assert printed == "True\n"
 
 
 def test_structure_ptr_is_checked():

@@ -1,5 +1,10 @@
 """Torch operators given something wrong: a named error, never a crash, a dropped gradient or uninitialised memory."""
 
+import sys
+import threading
+import time
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch operators need torch")
@@ -7,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch operators need torch")
 from ase import Atoms  # noqa: E402
 from ase.build import molecule  # noqa: E402
 
+from atomcore import _core  # noqa: E402
 from atomcore.features.batch import Batch  # noqa: E402
 from feature_cases import water_crystal  # noqa: E402
 from test_ops import OPS, Case, F, calls, case, leaf, normal, small  # noqa: E402
@@ -61,6 +67,13 @@ def test_tensors_without_memory(op, name):
         call(small(), op, **{name: lambda t: t.to("meta")})
 
 
+def another_offset(table: torch.Tensor) -> torch.Tensor:
+    """Return a table whose first record names a list of columns that is not there."""
+    changed = table.clone()
+    changed[14] += 100_000_000
+    return changed
+
+
 @pytest.mark.parametrize("op", ["features_vjp", "features_jvp", "features_hvp", "jacobian_vjp", "jacobian_jvp"])
 def test_mixed_precision_is_refused(op):
     name = ARGUMENTS[op][-1]
@@ -85,6 +98,8 @@ def test_mixed_precision_is_refused(op):
         ({"table": lambda t: t[:2]}, "table"),
         ({"table": lambda t: t[:-1]}, "table"),
         ({"parameters": lambda p: p[:3]}, "parameters"),
+        ({"table": another_offset}, "table.*unchanged"),
+        ({"parameters": lambda p: p.flip(0)}, "parameters.*unchanged"),
         ({"D": lambda D: D * float("nan")}, "D must be finite"),
         ({"D": lambda D: D / 0}, "D must be finite"),
         ({"D": lambda D: D * 0}, "same place"),
@@ -111,6 +126,7 @@ def test_broken_graphs(op, change, words):
         ({"row_ptr": lambda p: p[:0], "row_offset": lambda o: o[:0]}, "row_ptr|rows"),
         ({"row_ptr": lambda p: p - 4}, "row_ptr|edge_class"),
         ({"table": lambda t: t[:2]}, "table"),
+        ({"table": another_offset}, "table.*unchanged"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -144,6 +160,36 @@ def test_broken_edges(op, change, words):
 def test_wrong_cutoffs(cutoff):
     with pytest.raises(ValueError, match="cutoff"):
         call(small(), "neighbor_list", cutoff=cutoff)
+
+
+# Other threads of Python
+
+
+@pytest.mark.parametrize("name", ["edge_classes", "check_graph"])
+def test_python_goes_on_during_long_calls(name):
+    n = 1_000_000
+    table, parameters = (tensor.numpy() for tensor in (small().fixed[0], small().fixed[1]))
+    graph = (np.zeros(1, np.int32), np.array([0, n]), np.zeros(n, np.int64))
+    last = (table, *graph) if name == "check_graph" else (table, parameters, *graph, np.ones((n, 3)), 1)
+    begun, ended, awake = [], [], []
+
+    def work():
+        begun.append(time.perf_counter())
+        for _ in range(20):
+            getattr(_core, name)(*last)
+        ended.append(time.perf_counter())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60.0)  # Python itself does not make `work` wait, so that only the calls can let others in
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        while thread.is_alive():
+            time.sleep(0.001)
+            awake.append(time.perf_counter())
+    finally:
+        sys.setswitchinterval(interval)
+    assert any(begun[0] < moment < ended[0] for moment in awake)
 
 
 # Gradients that nobody would get

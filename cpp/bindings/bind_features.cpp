@@ -22,7 +22,11 @@ py::tuple compile(const Int32& rows, const Array<double>& parameters, int n_spec
     const double* p = parameters.data(i, 0);
     table.push_back({r[0], r[1], r[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6]});
   }
-  FeaturePlan plan = compile_features(table, n_species);
+  FeaturePlan plan;
+  {
+    py::gil_scoped_release release;
+    plan = compile_features(table, n_species);
+  }
   const auto ints = static_cast<py::ssize_t>(plan.table.size()),
              reals = static_cast<py::ssize_t>(plan.parameters.size());
   return py::make_tuple(to_array(std::move(plan.table), {ints}), to_array(std::move(plan.parameters), {reals}));
@@ -79,8 +83,11 @@ py::tuple edge_classes(const Int32& table, const Array<double>& parameters, cons
   Int64 row_offset(row_ptr.size());
   const auto classes = mutable_view(edge_class);
   const auto offsets = mutable_view(row_offset);
-  cpu::edge_classes<T>(plan_of(table, parameters), graph_of(species, row_ptr, neighbor), view(D), classes, offsets,
-                       n_threads);
+  {
+    py::gil_scoped_release release;
+    cpu::edge_classes<T>(plan_of(table, parameters), graph_of(species, row_ptr, neighbor), view(D), classes, offsets,
+                         n_threads);
+  }
   return py::make_tuple(edge_class, row_offset);
 }
 
@@ -96,19 +103,26 @@ Array<T> features_jacobian(const Int32& table, const Array<double>& parameters, 
   return values;
 }
 
+// Checks a stored Jacobian and returns the number of edges that `rows` have.
+std::int64_t checked_edges(const Plan& plan, const cpu::StoredJacobian& stored, std::int64_t n_values,
+                           span<const std::int64_t> rows) {
+  py::gil_scoped_release release;
+  check_stored(plan, stored, n_values, rows);
+  std::int64_t n_edges = 0;
+  for (const std::int64_t row : rows) n_edges += stored.row_ptr[row + 1] - stored.row_ptr[row];
+  return n_edges;
+}
+
 template <typename T>
 Array<T> jacobian_vjp(const Int32& table, const Array<double>& parameters, const Int64& row_ptr,
                       const Int32& edge_class, const Int64& row_offset, const Array<T>& values, const Int64& rows,
                       const Array<T>& g, int n_threads) {
-  check_stored(plan_of(table, parameters), {view(row_ptr), view(edge_class), view(row_offset)}, values.shape(0),
-               view(rows));
-  py::ssize_t n_edges = 0;
-  for (const std::int64_t row : view(rows)) n_edges += row_ptr.data()[row + 1] - row_ptr.data()[row];
-  Array<T> g_D({n_edges, py::ssize_t{3}});
+  const Plan plan = plan_of(table, parameters);
+  const cpu::StoredJacobian stored{view(row_ptr), view(edge_class), view(row_offset)};
+  Array<T> g_D({static_cast<py::ssize_t>(checked_edges(plan, stored, values.shape(0), view(rows))), py::ssize_t{3}});
   const auto out = mutable_view(g_D);
   py::gil_scoped_release release;
-  cpu::jacobian_vjp<T>(plan_of(table, parameters), {view(row_ptr), view(edge_class), view(row_offset)}, view(values),
-                       view(rows), view(g), out, n_threads);
+  cpu::jacobian_vjp<T>(plan, stored, view(values), view(rows), view(g), out, n_threads);
   return g_D;
 }
 
@@ -116,13 +130,13 @@ template <typename T>
 Array<T> jacobian_jvp(const Int32& table, const Array<double>& parameters, const Int64& row_ptr,
                       const Int32& edge_class, const Int64& row_offset, const Array<T>& values, const Int64& rows,
                       const Array<T>& v, int n_threads) {
-  check_stored(plan_of(table, parameters), {view(row_ptr), view(edge_class), view(row_offset)}, values.shape(0),
-               view(rows));
+  const Plan plan = plan_of(table, parameters);
+  const cpu::StoredJacobian stored{view(row_ptr), view(edge_class), view(row_offset)};
+  checked_edges(plan, stored, values.shape(0), view(rows));
   Array<T> dG({rows.size(), static_cast<py::ssize_t>(table.data()[1])});
   const auto out = mutable_view(dG);
   py::gil_scoped_release release;
-  cpu::jacobian_jvp<T>(plan_of(table, parameters), {view(row_ptr), view(edge_class), view(row_offset)}, view(values),
-                       view(rows), view(v), out, n_threads);
+  cpu::jacobian_jvp<T>(plan, stored, view(values), view(rows), view(v), out, n_threads);
   return dG;
 }
 
@@ -134,10 +148,14 @@ std::vector<Int32> class_columns(const Int32& table) {
 
 // Layer-2 check of what Python hands to the feature kernels, once a call: O(edges), small beside the kernels.
 void check(const Int32& table, const Int32& species, const Int64& row_ptr, const Int64& neighbor) {
+  py::gil_scoped_release release;
   check_graph(graph_of(species, row_ptr, neighbor), table.data()[0]);
 }
 
-void check_compiled(const Int32& table, const Array<double>& parameters) { check_plan(plan_of(table, parameters)); }
+void check_compiled(const Int32& table, const Array<double>& parameters) {
+  py::gil_scoped_release release;
+  check_plan(plan_of(table, parameters));
+}
 
 template <typename Function, std::size_t... I>
 void define(py::module_& m, const char* name, Function* function, std::index_sequence<I...>) {

@@ -38,8 +38,11 @@ Array<T> edge_vectors(const Array<T>& positions, const Array<T>& cells, const Of
 template <typename T>
 py::tuple edge_scatter(const Array<T>& g_D, const Offsets& structure_ptr, const Offsets& row_ptr,
                        const Offsets& neighbor, const Shifts& shift, int n_threads) {
-  atomcore::check_edges(view(structure_ptr), view(row_ptr), view(neighbor), view(shift));
-  atomcore::check_size("g_D", view(g_D).size(), 3 * view(neighbor).size());
+  {
+    py::gil_scoped_release release;
+    atomcore::check_edges(view(structure_ptr), view(row_ptr), view(neighbor), view(shift));
+    atomcore::check_size("g_D", view(g_D).size(), 3 * view(neighbor).size());
+  }
   Array<T> g_positions({row_ptr.size() - 1, py::ssize_t{3}});
   Array<T> g_cells({structure_ptr.size() - 1, py::ssize_t{3}, py::ssize_t{3}});
   const auto out_positions = mutable_view(g_positions), out_cells = mutable_view(g_cells);

@@ -16,9 +16,9 @@ py::tuple compute(const Potential& potential, const Array<double>& positions, co
     result = potential.compute(structure, derivatives, n_threads);
   }
   const auto rows = static_cast<py::ssize_t>(result.gradient.size() / 3);
-  const std::vector<double> strain(result.strain_gradient.begin(), result.strain_gradient.end());
+  std::vector<double> strain(result.strain_gradient.begin(), result.strain_gradient.end());
   return py::make_tuple(result.energy, to_array(std::move(result.energies), {numbers.size()}),
-                        to_array(std::move(result.gradient), {rows, 3}), to_array(std::vector<double>(strain), {3, 3}));
+                        to_array(std::move(result.gradient), {rows, 3}), to_array(std::move(strain), {3, 3}));
 }
 
 }  // namespace

@@ -35,8 +35,7 @@ AC_HD inline T determinant(const T* cell) {
   return dot(load(cell), cross(load(cell + 3), load(cell + 6)));
 }
 
-// Columns of the inverse, stored as rows: dot(r, dual + 3 * k) is the fractional coordinate of r along lattice vector
-// k.
+// Columns of the inverse, stored as rows: dot(r, dual + 3 * k) is the fractional coordinate of r along vector k.
 template <typename T>
 AC_HD inline void dual_vectors(const T* cell, T* dual) {
   const T scale = T(1) / determinant(cell);

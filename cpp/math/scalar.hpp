@@ -50,8 +50,10 @@ template <typename T>
 AC_HD T power(T x, T p) {
   if (p == T(0)) return T(1);
   if (!(x > T(0))) return x != x ? x : T(0);
-  const int n = static_cast<int>(p);
-  if (n > 0 && n <= 64 && static_cast<T>(n) == p) return integer_power(x, n);
+  if (p >= T(1) && p <= T(64)) {
+    const int n = static_cast<int>(p);
+    if (static_cast<T>(n) == p) return integer_power(x, n);
+  }
   return std::pow(x, p);
 }
 

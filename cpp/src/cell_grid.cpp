@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kBruteForce = 48;  // up to here bins cost more than they save: one bin, all pairs
 constexpr double kBinsPerCutoff = 2.0;    // finer bins enclose the sphere more tightly, but there are more of them
 constexpr double kAtomsPerBin = 2.0;      // no more bins than this: keeps memory linear in a sparse gas
+constexpr double kFlat = 1e-12;           // an open axis no longer than this many cutoffs is not divided
 constexpr double kRounding = 64.0;        // roundings of one unit in the last place that a distance may suffer
 
 // How far a distance computed from wrapped positions can be from the one computed from the original positions.
@@ -88,9 +89,11 @@ void choose_bins(CellGrid& grid) {
   }
   for (int k = 0; k < 3; ++k) {
     grid.n_bins[k] = static_cast<std::int64_t>(bins[k]);
-    const double length = grid.lattice.periodic[k] ? 1.0 : extent[k];  // in units of the coordinate
-    grid.per_unit[k] = length > 0.0 ? bins[k] / length : 0.0;
-    grid.reach[k] = extent[k] > 0.0 ? grid.candidate_cutoff * (bins[k] / extent[k]) : 0.0;
+    grid.per_unit[k] = grid.reach[k] = 0.0;
+    const bool periodic = grid.lattice.periodic[k];
+    if (!periodic && !(extent[k] > kFlat * grid.candidate_cutoff)) continue;  // bins per length could overflow
+    grid.per_unit[k] = bins[k] / (periodic ? 1.0 : extent[k]);                // of the coordinate
+    grid.reach[k] = grid.candidate_cutoff * (bins[k] / extent[k]);
   }
 }
 

@@ -11,6 +11,7 @@ enum class ErrorCode {
   out_of_memory,  // Python: MemoryError
   corrupt_file,   // Python: atomcore.AtomcoreError
   unsupported,    // Python: atomcore.AtomcoreError
+  overflow,       // Python: atomcore.AtomcoreError
   io,             // Python: OSError
 };
 

@@ -38,15 +38,10 @@ struct AngularGroup {
   const U* prefactors;
 };
 
-struct EdgeClass {
-  int n_columns;
-  const std::int32_t *columns, *first;  // first: radial groups, then angular groups
-};
-
 // A plan with its parameters in precision U. Made once a kernel call; the lists stay in the plan's table.
 template <typename U>
 struct PlanView {
-  explicit PlanView(Plan plan) : parameters(plan.parameters.size()) {
+  explicit PlanView(Plan plan) : parameters(plan.parameters.size()), classes(edge_classes_of(plan.table)) {
     using namespace plan_layout;
     std::transform(plan.parameters.begin(), plan.parameters.end(), parameters.begin(),
                    [](double x) { return static_cast<U>(x); });
@@ -64,8 +59,6 @@ struct PlanView {
       angular.push_back({record[kAngularShells], record[kAngularA], record[kAngularB], record[kAngularAngles],
                          record[kAngularCount], p + record[kAngularParameters], t + record[kAngularColumns],
                          t + record[kAngularCells], p + record[kAngularPrefactors]});
-    for (int i = 0; i < n_species * (n_cutoffs + 1); ++i, record += kClassSize)
-      classes.push_back({record[kClassCount], t + record[kClassColumns], t + record[kClassFirst]});
   }
   const U* cutoffs() const { return parameters.data(); }  // ascending
   int edge_class(int species, U r) const {

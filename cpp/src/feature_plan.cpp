@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <map>
+#include <cstring>
+#include <limits>
 #include <set>
 #include <sstream>
 #include <tuple>
@@ -128,19 +129,29 @@ Groups group_rows(span<const FeatureRow> rows, int n_species) {
   return groups;
 }
 
+// A size or an offset as plans hold it, in 32 bits.
+std::int32_t int32(std::size_t size) {
+  if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+    throw Error(ErrorCode::invalid_value, "features: the table is too large: its compiled form would have a list of " +
+                                              std::to_string(size) + " numbers; accepted: at most 2147483647");
+  return static_cast<std::int32_t>(size);
+}
+
 // Writes the lists of a plan behind one another and hands out their offsets.
 class Writer {
  public:
-  explicit Writer(std::size_t record_ints) { plan.table.assign(record_ints, 0); }
+  explicit Writer(std::size_t record_ints) {
+    plan.table.assign(static_cast<std::size_t>(int32(record_ints)), 0);  // refused before memory is asked for
+  }
   template <typename List>
   std::int32_t ints(const List& list) {
-    const auto offset = static_cast<std::int32_t>(plan.table.size());
+    const std::int32_t offset = int32(plan.table.size());
     plan.table.insert(plan.table.end(), list.begin(), list.end());
     return offset;
   }
   template <typename List>
   std::int32_t reals(const List& list) {
-    const auto offset = static_cast<std::int32_t>(plan.parameters.size());
+    const std::int32_t offset = int32(plan.parameters.size());
     for (const auto& item : list) plan.parameters.insert(plan.parameters.end(), item.begin(), item.end());
     return offset;
   }
@@ -165,21 +176,21 @@ void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set
   std::vector<std::array<double, 1>> prefactors;
   for (const Cell& cell : group.cells) {
     columns.push_back(cell.column);
-    cells.push_back(static_cast<std::int32_t>(cell.shell * group.angles.size() + cell.angle));
+    cells.push_back(int32(cell.shell * group.angles.size() + cell.angle));
     prefactors.push_back({cell.prefactor});
   }
   const std::int32_t angles = out.reals(group.angles);
   const std::int32_t column_list = out.ints(columns);
   const std::int32_t cell_list = out.ints(cells);
-  out.record({static_cast<std::int32_t>(shell_set), group.a, group.b, static_cast<std::int32_t>(group.angles.size()),
-              angles, static_cast<std::int32_t>(cells.size()), column_list, cell_list, out.reals(prefactors)});
+  out.record({int32(shell_set), group.a, group.b, int32(group.angles.size()), angles, int32(cells.size()), column_list,
+              cell_list, out.reals(prefactors)});
 }
 
 // The columns that an edge to `species` inside the cutoffs `level` and larger can change.
 void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, std::int32_t level) {
   std::vector<std::int32_t> columns, first;
   const auto add = [&](bool active, const auto& list, auto column_of) {
-    first.push_back(active ? static_cast<std::int32_t>(columns.size()) : -1);
+    first.push_back(active ? int32(columns.size()) : -1);
     if (active)
       for (const auto& item : list) columns.push_back(column_of(item));
   };
@@ -188,7 +199,27 @@ void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, s
   for (const AngularGroup& g : groups.angular)
     add((g.a == species || g.b == species) && g.cutoff >= level, g.cells, [](const Cell& c) { return c.column; });
   const std::int32_t column_list = out.ints(columns);
-  out.record({static_cast<std::int32_t>(columns.size()), column_list, out.ints(first)});
+  out.record({int32(columns.size()), column_list, out.ints(first)});
+}
+
+// FNV-1a over whole words of a plan, but for the two that hold it. One changed word always changes it.
+std::uint64_t hash_of(const Plan& plan) {
+  std::uint64_t hash = 14695981039346656037u;
+  const auto add = [&](std::uint64_t word) { hash = (hash ^ word) * 1099511628211u; };
+  for (std::size_t i = 0; i < plan.table.size(); ++i)
+    if (i < kHash || i >= kHeader) add(static_cast<std::uint32_t>(plan.table[i]));
+  for (const double x : plan.parameters) {
+    std::uint64_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    add(bits);
+  }
+  return hash;
+}
+
+// The length of the header and the records behind it.
+std::size_t record_ints(const Groups& groups, std::size_t n_shell_sets, std::size_t n_classes) {
+  return kHeader + groups.radial.size() * kRadialSize + n_shell_sets * kShellSize +
+         groups.angular.size() * kAngularSize + n_classes * kClassSize;
 }
 
 }  // namespace
@@ -196,37 +227,45 @@ void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, s
 FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
   if (n_species < 1) throw Error(ErrorCode::invalid_value, "features: elements is empty; accepted: at least one");
   if (rows.empty()) throw Error(ErrorCode::invalid_value, "features: the table is empty; accepted: at least one row");
+  const std::int32_t n_features = int32(rows.size());
   const Groups groups = group_rows(rows, n_species);
   std::vector<ShellKey> shell_sets;
   std::vector<std::size_t> shell_set_of;
   for (const AngularGroup& g : groups.angular)
     shell_set_of.push_back(position(shell_sets, ShellKey{g.type, g.cutoff, g.shells}));
 
-  const auto levels = static_cast<std::int32_t>(groups.cutoffs.size()) + 1;
-  Writer out(kHeader + groups.radial.size() * kRadialSize + shell_sets.size() * kShellSize +
-             groups.angular.size() * kAngularSize + static_cast<std::size_t>(n_species * levels) * kClassSize);
+  const std::int32_t levels = int32(groups.cutoffs.size() + 1);
+  Writer out(
+      record_ints(groups, shell_sets.size(), static_cast<std::size_t>(n_species) * static_cast<std::size_t>(levels)));
   out.plan.parameters = groups.cutoffs;
-  out.record({n_species, static_cast<std::int32_t>(rows.size()), levels - 1,
-              static_cast<std::int32_t>(groups.radial.size()), static_cast<std::int32_t>(shell_sets.size()),
-              static_cast<std::int32_t>(groups.angular.size()), 0, 0});
+  out.record({n_species, n_features, levels - 1, int32(groups.radial.size()), int32(shell_sets.size()),
+              int32(groups.angular.size()), 0, 0, 0, 0});
   for (const RadialGroup& g : groups.radial) {
     const std::int32_t parameters = out.reals(g.functions);
-    out.record({g.species, g.cutoff, static_cast<std::int32_t>(g.columns.size()), parameters, out.ints(g.columns)});
+    out.record({g.species, g.cutoff, int32(g.columns.size()), parameters, out.ints(g.columns)});
   }
-  for (const ShellKey& s : shell_sets)
-    out.record({s.type, s.cutoff, static_cast<std::int32_t>(s.shells.size()), out.reals(s.shells)});
+  for (const ShellKey& s : shell_sets) out.record({s.type, s.cutoff, int32(s.shells.size()), out.reals(s.shells)});
   for (std::size_t i = 0; i < groups.angular.size(); ++i) write_angular(out, groups.angular[i], shell_set_of[i]);
   for (std::int32_t species = 0; species < n_species; ++species)
     for (std::int32_t level = 0; level < levels; ++level) write_edge_class(out, groups, species, level);
-  out.plan.table[6] = static_cast<std::int32_t>(out.plan.table.size());
-  out.plan.table[7] = static_cast<std::int32_t>(out.plan.parameters.size());
+  out.plan.table[6] = int32(out.plan.table.size());
+  out.plan.table[7] = int32(out.plan.parameters.size());
+  const std::uint64_t hash = hash_of(out.plan.view());
+  std::memcpy(&out.plan.table[kHash], &hash, sizeof hash);
   return std::move(out.plan);
 }
 
 void check_plan(const Plan& plan) {
   const auto length = [&](std::size_t i) { return static_cast<std::size_t>(plan.table[i]); };
+  const auto refuse_plan = [] {
+    throw Error(ErrorCode::invalid_value,
+                "table and parameters must be those of one compiled feature set, complete and unchanged");
+  };
   if (plan.table.size() < kHeader || length(6) != plan.table.size() || length(7) != plan.parameters.size())
-    throw Error(ErrorCode::invalid_value, "table and parameters must be those of one compiled feature set, complete");
+    refuse_plan();
+  std::uint64_t hash;
+  std::memcpy(&hash, &plan.table[kHash], sizeof hash);
+  if (hash != hash_of(plan)) refuse_plan();
 }
 
 void check_graph(const Graph& graph, int n_species) {

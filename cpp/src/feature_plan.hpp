@@ -31,7 +31,8 @@ struct FeaturePlan {
 
 // Throws Error(invalid_value) naming the row and the parameter.
 FeaturePlan compile_features(span<const FeatureRow> rows, int n_species);
-// Throws Error(invalid_value) unless table and parameters were compiled together and are complete.
+// Throws Error(invalid_value) unless table and parameters are, to the last bit, what compile_features gave: the kernels
+// follow their offsets without looking.
 void check_plan(const Plan& plan);
 
 // Throws Error(invalid_value) unless row_ptr, neighbor and species are a graph over n_species.
@@ -41,6 +42,7 @@ void check_graph(const Graph& graph, int n_species);
 void check_stored(const Plan& plan, const cpu::StoredJacobian& jacobian, std::int64_t n_values,
                   span<const std::int64_t> rows);
 
+// What the edges of one class can change (plan_layout).
 struct EdgeClass {
   int n_columns;
   const std::int32_t *columns, *first;  // first: radial groups, then angular groups
@@ -49,12 +51,13 @@ struct EdgeClass {
 // The edge classes of a plan's table, which must outlive them.
 std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table);
 
-// ---- how the kernels read a plan ---------------------------------------------------------------------------------
-// table: n_species, n_features, n_cutoffs, n_radial, n_shell_sets, n_angular, the lengths of table and parameters, then
-// the records and lists below, each list at an offset that its record names. parameters: the cutoffs in ascending
-// order, then what the records name.
+// ---- how the kernels read a plan
+//
+// table: n_species, n_features, n_cutoffs, n_radial, n_shell_sets, n_angular, the lengths of table and parameters, a
+// hash of both in two entries, then the records and lists below, each list at an offset that its record names.
+// parameters: the cutoffs in ascending order, then what the records name.
 namespace plan_layout {
-constexpr int kHeader = 8;
+constexpr int kHash = 8, kHeader = 10;
 enum Radial { kRadialSpecies, kRadialCutoff, kRadialCount, kRadialParameters, kRadialColumns, kRadialSize };
 constexpr int kRadialStride = 3;  // prefactor, eta, shift
 enum ShellSet { kShellType, kShellCutoff, kShellCount, kShellParameters, kShellSize };

@@ -1,4 +1,5 @@
-
+// Symmetry functions and their products with vectors: one forward and one adjoint pass over the triplets of a centre.
+// On plain numbers they give features and vjp, on dual numbers jvp and hvp.
 #include "src/feature_loops.hpp"
 #include "src/parallel.hpp"
 

@@ -1,3 +1,5 @@
+// The Jacobian of the features kept as one block for each edge, and its products with vectors: training on geometries
+// that stay the same need not evaluate the functions again.
 #include "src/feature_loops.hpp"
 #include "src/parallel.hpp"
 

@@ -9,8 +9,7 @@
 #define AC_X86_DISPATCH 0
 #endif
 
-namespace atomcore {
-namespace cpu {
+namespace atomcore::cpu {
 
 template <typename T>
 PackedMatrix<T>::PackedMatrix(const T* source, std::int64_t rows, std::int64_t columns, std::int64_t row_stride,
@@ -112,5 +111,4 @@ template void gemm(const double*, std::int64_t, const PackedMatrix<double>&, con
 template std::vector<Gemm<float>> gemm_variants();
 template std::vector<Gemm<double>> gemm_variants();
 
-}  // namespace cpu
-}  // namespace atomcore
+}  // namespace atomcore::cpu

@@ -5,8 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace atomcore {
-namespace cpu {
+namespace atomcore::cpu {
 
 // B [rows, columns] in panels of one cache line of columns: panel p holds B[k, p*width .. p*width + width) for every k,
 // one line after the other, padded with zeros. Multiplying then streams through memory in order.
@@ -44,5 +43,4 @@ using Gemm = void (*)(const T* X, std::int64_t m, const PackedMatrix<T>& B, cons
 template <typename T>
 std::vector<Gemm<T>> gemm_variants();
 
-}  // namespace cpu
-}  // namespace atomcore
+}  // namespace atomcore::cpu

@@ -25,10 +25,12 @@ struct Plan {
   span<const double> parameters;
 };
 
-namespace cpu {
+}  // namespace atomcore
+
+namespace atomcore::cpu {
 
 // ---- neighbors.cpp
-// ---------------------------------------------------------------------------------------------------
+
 struct NeighborList {
   std::vector<std::int64_t> row_ptr;   // [N + 1]
   std::vector<std::int64_t> neighbor;  // [P], within a row sorted by (neighbor, shift)
@@ -41,8 +43,8 @@ NeighborList neighbor_list(span<const double> positions, span<const double> cell
                            span<const std::int64_t> structure_ptr, double cutoff, int n_threads);
 
 // ---- edge_vectors.cpp
-// ------------------------------------------------------------------------------------------------ D[e] = r_neighbor -
-// r_centre + shift . cell
+
+// D[e] = r_neighbor - r_centre + shift . cell
 template <typename T>
 void edge_vectors(span<const T> positions, span<const T> cells, span<const std::int64_t> structure_ptr,
                   span<const std::int64_t> row_ptr, span<const std::int64_t> neighbor, span<const std::int32_t> shift,
@@ -54,9 +56,8 @@ void edge_scatter(span<const T> g_D, span<const std::int64_t> structure_ptr, spa
                   span<const std::int64_t> neighbor, span<const std::int32_t> shift, span<T> g_positions,
                   span<T> g_cells, int n_threads);
 
-// ---- features.cpp
-// ---------------------------------------------------------------------------------------------------- D, v [P,3]; G, g
-// [n_rows,K].
+// ---- features.cpp: D, v [P,3]; G, g [n_rows,K]
+
 template <typename T>
 void features(Plan plan, const Graph& graph, span<const T> D, span<T> G, int n_threads);
 template <typename T>  // g_D[P,3] = J^T g
@@ -68,9 +69,9 @@ void features_hvp(Plan plan, const Graph& graph, span<const T> D, span<const T> 
                   int n_threads);
 
 // ---- features_jacobian.cpp
-// ------------------------------------------------------------------------------------------- Edge-blocked sparse
-// Jacobian: edge e holds d G[centre, c] / d D[e] for the columns c of its class (feature_plan.hpp). edge_class [P];
-// row_offset [n_rows + 1] counts the blocks of 3 values ahead of each row.
+
+// Edge-blocked sparse Jacobian: edge e holds d G[centre, c] / d D[e] for the columns c of its class (feature_plan.hpp).
+// edge_class [P]; row_offset [n_rows + 1] counts the blocks of 3 values ahead of each row.
 template <typename T>
 void edge_classes(Plan plan, const Graph& graph, span<const T> D, span<std::int32_t> edge_class,
                   span<std::int64_t> row_offset, int n_threads);
@@ -91,5 +92,4 @@ template <typename T>
 void jacobian_jvp(Plan plan, const StoredJacobian& jacobian, span<const T> values, span<const std::int64_t> rows,
                   span<const T> v, span<T> dG, int n_threads);
 
-}  // namespace cpu
-}  // namespace atomcore
+}  // namespace atomcore::cpu

@@ -5,8 +5,7 @@
 
 #include "math/activations.hpp"
 
-namespace atomcore {
-namespace cpu {
+namespace atomcore::cpu {
 namespace {
 
 // z becomes f(z), slope becomes f'(z)
@@ -78,5 +77,4 @@ void Mlp<T>::backward(std::int64_t rows, const std::vector<std::vector<T>>& slop
 template class Mlp<float>;
 template class Mlp<double>;
 
-}  // namespace cpu
-}  // namespace atomcore
+}  // namespace atomcore::cpu

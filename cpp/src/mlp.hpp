@@ -11,7 +11,9 @@ namespace atomcore {
 
 enum class Activation { silu, tanh, relu, celu };
 
-namespace cpu {
+}  // namespace atomcore
+
+namespace atomcore::cpu {
 
 template <typename T>
 class Mlp {
@@ -37,5 +39,4 @@ class Mlp {
   std::vector<Layer> layers_;
 };
 
-}  // namespace cpu
-}  // namespace atomcore
+}  // namespace atomcore::cpu

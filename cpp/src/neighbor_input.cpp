@@ -8,6 +8,7 @@
 #include "math/cell.hpp"
 #include "src/error.hpp"
 #include "src/lattice.hpp"
+#include "src/memory.hpp"
 #include "src/neighbor_size.hpp"
 
 namespace atomcore {
@@ -16,6 +17,7 @@ namespace {
 constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay far from overflow
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
 constexpr double kLargestShift = 2147483000.0;
+constexpr double kAlwaysThere = 1e8;  // bytes; asking what there is takes longer than making a smaller list
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(ErrorCode::invalid_value, text); }
 
@@ -119,7 +121,7 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
     check_shifts(mine, completed, &pbc[3 * s], cutoff, where);
     pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
-  check_pair_count(pairs, physical_memory());
+  if (!(pairs * kBytesPerPair <= kAlwaysThere)) check_pair_count(pairs, usable_memory());
 }
 
 void check_edges(span<const std::int64_t> structure_ptr, span<const std::int64_t> row_ptr,

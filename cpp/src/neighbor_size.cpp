@@ -1,7 +1,5 @@
 #include "src/neighbor_size.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <limits>
@@ -25,8 +23,8 @@ double extent_along(span<const double> positions, const double* unit) {
 }  // namespace
 
 double estimate_pairs(span<const double> positions, const Lattice& lattice, double cutoff) {
-  constexpr double kBall[4] = {1.0, 2.0, 1.772453850905516,
-                               1.611991954016470};  // edge of a cube as large as the unit ball
+  // edge of a cube as large as the unit ball
+  constexpr double kBall[4] = {1.0, 2.0, 1.772453850905516, 1.611991954016470};
   const auto n = static_cast<double>(positions.size() / 3);
   const double* const edge = kBall + (lattice.periodic[0] + lattice.periodic[1] + lattice.periodic[2]);
   double own = 1.0, all = n;  // what an atom sees: its own images; all atoms, spread evenly
@@ -38,16 +36,12 @@ double estimate_pairs(span<const double> positions, const Lattice& lattice, doub
   return n * std::max(own, all);
 }
 
-double physical_memory() {
-  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-}
-
 void check_pair_count(double pairs, double memory) {
   if (pairs <= kMaximumPairs && pairs * kBytesPerPair <= memory) return;
   char text[320];
   std::snprintf(text, sizeof text,
                 "cutoff and cell give a neighbor list of about %.3g pairs (%.3g GB); at most %.0f pairs are supported "
-                "and this machine has %.3g GB: use a smaller cutoff or fewer atoms at a time",
+                "and %.3g GB of memory can be had here: use a smaller cutoff or fewer atoms at a time",
                 pairs, pairs * kBytesPerPair * 1e-9, kMaximumPairs, memory * 1e-9);
   throw Error(ErrorCode::out_of_memory, text);
 }

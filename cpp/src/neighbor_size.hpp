@@ -12,8 +12,6 @@ constexpr double kBytesPerPair = 36.0;          // neighbour and shift, and one 
 // How many pairs to expect from atoms [n,3] spread evenly over the cell and, along open axes, over the box around them.
 double estimate_pairs(span<const double> positions, const Lattice& lattice, double cutoff);
 
-double physical_memory();  // bytes
-
 // Throws Error(out_of_memory), with the size in the text, for more pairs than kMaximumPairs or than fit into `memory`.
 void check_pair_count(double pairs, double memory);
 

@@ -11,7 +11,8 @@
 namespace atomcore {
 
 // Calls body(begin, end) on disjoint ranges that cover [0, n). `grain` is the smallest range worth a thread.
-// Threads are started per call, not kept: nothing is left behind for fork() to lose.
+// Threads are started per call, not kept: nothing is left behind for fork() to lose. The calling thread does the work
+// of those that cannot be started.
 template <typename Body>
 void parallel_for(std::int64_t n, int n_threads, std::int64_t grain, const Body& body) {
   const std::int64_t useful = std::max<std::int64_t>(1, n / std::max<std::int64_t>(1, grain));
@@ -30,8 +31,13 @@ void parallel_for(std::int64_t n, int n_threads, std::int64_t grain, const Body&
       failures[static_cast<std::size_t>(t)] = std::current_exception();
     }
   };
-  for (std::int64_t t = 1; t < count; ++t) threads.emplace_back(run, t);
+  std::int64_t started = 1;
+  try {
+    for (; started < count; ++started) threads.emplace_back(run, started);
+  } catch (...) {  // no more threads, or no memory for one: going on is slower, leaving would end the process
+  }
   run(0);
+  for (std::int64_t t = started; t < count; ++t) run(t);
   for (auto& thread : threads) thread.join();
   for (auto& failure : failures)
     if (failure) std::rethrow_exception(failure);

@@ -44,7 +44,7 @@ void check_coincident(const cpu::NeighborList& list, const std::vector<double>& 
 void check_finite(const Evaluation& result) {
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!finite(result.energy) || !std::all_of(result.gradient.begin(), result.gradient.end(), finite))
-    throw Error(ErrorCode::unsupported, "the model's energy or forces are not finite for this structure");
+    throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
 }
 
 // The same numbers in another precision; moved where it is the same one.

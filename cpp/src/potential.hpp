@@ -38,8 +38,8 @@ class Potential {
   Potential(const ModelRecord& model, Precision precision);
 
   // Throws Error(invalid_value) naming what is wrong: an element the model does not know, positions or cell that are
-  // not finite, two atoms at one place; Error(unsupported) where the model overflows. Bitwise the same for any number
-  // of threads.
+  // not finite, two atoms at one place; Error(overflow) where the model's result is not finite. Bitwise the same for
+  // any number of threads.
   Evaluation compute(const Structure& structure, bool derivatives, int n_threads) const;
 
   const std::string& metadata() const { return metadata_; }

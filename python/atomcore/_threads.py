@@ -5,10 +5,15 @@ import os
 
 
 def default_threads() -> int:
-    """Return ``OMP_NUM_THREADS`` where it holds a positive integer, otherwise the number of processors."""
+    """Return ``OMP_NUM_THREADS`` where it holds a positive integer, otherwise the number of processors.
+
+    Only processors that this process may run on count: a batch job or a container may own few of the machine's.
+    """
     setting = os.environ.get("OMP_NUM_THREADS", "").strip()
     if setting.isascii() and setting.isdigit() and int(setting) > 0:
         return int(setting)
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 inline int& failures() {
@@ -16,11 +17,11 @@ inline int& checks() {
   return count;
 }
 
-inline void check(bool passed, const char* what) {
+inline void check(bool passed, const std::string& what) {
   ++checks();
   if (passed) return;
   ++failures();
-  std::printf("FAILED: %s\n", what);
+  std::printf("FAILED: %s\n", what.c_str());
 }
 
 // |a - b| <= tolerance * max(1, max |b|) for every element; a NaN fails.

@@ -1,11 +1,14 @@
 // Features and their first and second derivatives against textbook formulas, written once more here in the plainest way
 // and differentiated by (nested) dual numbers.
 #include <cmath>
+#include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "check.hpp"
 #include "math/dual.hpp"
+#include "src/error.hpp"
 #include "src/feature_plan.hpp"
 
 using namespace atomcore;
@@ -207,10 +210,85 @@ void collinear() {
     }
 }
 
+// A distance is rounded as the source says, without multiply-adds, wherever it is compared with a cutoff: the classes
+// of edges then fit the functions that write into their blocks.
+void distances_at_the_cutoff() {
+  std::mt19937 random(11);
+  std::uniform_real_distribution<double> u(-2, 2);
+  int wrong = 0;
+  for (int i = 0; i < 200; ++i) {
+    const Case c{"at the cutoff", {u(random), u(random), u(random)}, {0}};
+    const volatile double xx = c.D[0] * c.D[0], yy = c.D[1] * c.D[1], zz = c.D[2] * c.D[2], xy = xx + yy;
+    const double r = std::sqrt(xy + zz);
+    for (const bool inside : {false, true}) {
+      const Kernel k({{0, 0, -1, 1.0, 0.5, 0.0, 0, 0, 1, inside ? std::nextafter(r, 9.0) : r}}, c);
+      std::int32_t edge_class = -1;
+      std::vector<std::int64_t> row_offset(2);
+      cpu::edge_classes<double>(k.plan.view(), k.graph(), k.D, {&edge_class, 1}, row_offset, 1);
+      wrong += edge_class != (inside ? 0 : 1);
+    }
+  }
+  check(wrong == 0, "distances are rounded twice where the source rounds twice");
+}
+
+bool accepted(const FeaturePlan& plan) {
+  try {
+    check_plan(plan.view());
+  } catch (const Error& error) {
+    return error.code() != ErrorCode::invalid_value;
+  }
+  return true;
+}
+
+void changed_plans_are_refused() {
+  FeaturePlan plan = compile_features(all_functions(), 2);
+  check(accepted(plan), "a plan as compiled");
+  int passed = 0;
+  for (std::int32_t& x : plan.table) {
+    ++x;
+    passed += accepted(plan);
+    --x;
+  }
+  for (double& x : plan.parameters) {
+    const double good = x;
+    x = std::nextafter(x, 99.0);
+    passed += accepted(plan);
+    x = good;
+  }
+  check(passed == 0, "a plan with one changed number is refused");
+  check(accepted(plan), "and the unchanged one is not");
+}
+
+void sizes_beyond_32_bits_are_refused() {
+  const std::vector<FeatureRow> rows{{0, 0, -1, 1.0, 0.5, 0.0, 0, 0, 1, 5.0}};
+  for (const int n_species : {1 << 30, std::numeric_limits<int>::max()}) {
+    bool refused = false;
+    try {
+      compile_features(rows, n_species);
+    } catch (const Error& error) {
+      refused = error.code() == ErrorCode::invalid_value;
+    }
+    check(refused, "a plan for " + std::to_string(n_species) + " species");
+  }
+}
+
+void exponents_beyond_integers() {
+  for (const double p : {65.0, 2147483648.0, 1e300}) {
+    check(math::power(1.0, p) == 1.0, "1 to the power of " + std::to_string(p));
+    check(math::power(0.5, p) == std::pow(0.5, p), "1/2 to the power of " + std::to_string(p));
+  }
+  check(math::power(0.5, 64.0) == std::pow(0.5, 64.0) && math::power(0.5, 1.0) == 0.5, "integer powers");
+  check(math::power(0.25, 0.5) == 0.5, "powers below 1");
+}
+
 }  // namespace
 
 int main() {
   for (const Case& c : cases()) compare(c, all_functions());
   collinear();
+  distances_at_the_cutoff();
+  changed_plans_are_refused();
+  sizes_beyond_32_bits_are_refused();
+  exponents_beyond_integers();
   return report();
 }

@@ -1,13 +1,13 @@
 // The neighbour search without Python, for sanitizers: random cells against all images, sizes that must be refused.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "check.hpp"
 #include "math/cell.hpp"
 #include "src/error.hpp"
 #include "src/kernels.hpp"
@@ -15,12 +15,6 @@
 #include "src/neighbor_size.hpp"
 
 namespace {
-
-void require(bool holds, const std::string& what) {
-  if (holds) return;
-  std::fprintf(stderr, "failed: %s\n", what.c_str());
-  std::exit(1);
-}
 
 struct System {
   std::vector<double> positions, cells;
@@ -78,16 +72,16 @@ void test_search() {
   for (unsigned seed = 0; seed < 12; ++seed) {
     const System system = random_system(seed, seed % 4 == 0 ? 60 : static_cast<std::int64_t>(seed));
     const auto list = search(system, 2.5, 1);
-    for (std::int32_t x : list.shift) require(std::abs(x) < 9, "the enumeration reaches far enough");
-    require(as_pairs(list) == all_images(system, 2.5, 9), "all images, seed " + std::to_string(seed));
+    for (std::int32_t x : list.shift) check(std::abs(x) < 9, "the enumeration reaches far enough");
+    check(as_pairs(list) == all_images(system, 2.5, 9), "all images, seed " + std::to_string(seed));
   }
 }
 
 void test_threads_and_adjoint() {
   const System system = random_system(5, 900);
   const auto list = search(system, 2.5, 1), threaded = search(system, 2.5, 3);
-  require(list.row_ptr == threaded.row_ptr && list.neighbor == threaded.neighbor && list.shift == threaded.shift,
-          "the same list with three threads");
+  check(list.row_ptr == threaded.row_ptr && list.neighbor == threaded.neighbor && list.shift == threaded.shift,
+        "the same list with three threads");
   std::vector<double> D(list.shift.size()), g_positions(system.positions.size()), g_cells(9);
   atomcore::cpu::edge_vectors<double>(system.positions, system.cells, system.structure_ptr, list.row_ptr, list.neighbor,
                                       list.shift, D, 3);
@@ -97,25 +91,25 @@ void test_threads_and_adjoint() {
   for (double x : D) forward += x * x;
   for (std::size_t x = 0; x < g_positions.size(); ++x) backward += g_positions[x] * system.positions[x];
   for (std::size_t x = 0; x < 9; ++x) backward += g_cells[x] * system.cells[x];
-  require(std::abs(forward - backward) <= 1e-10 * forward, "edge_scatter is the adjoint of edge_vectors");
+  check(std::abs(forward - backward) <= 1e-10 * forward, "edge_scatter is the adjoint of edge_vectors");
 }
 
-void require_out_of_memory(double pairs, double memory, const std::string& text) {
+void check_out_of_memory(double pairs, double memory, const std::string& text) {
   try {
     atomcore::check_pair_count(pairs, memory);
   } catch (const atomcore::Error& error) {
-    require(error.code() == atomcore::ErrorCode::out_of_memory, "the code says out of memory");
-    require(std::string(error.what()).find(text) != std::string::npos, "the size is named: " + text);
+    check(error.code() == atomcore::ErrorCode::out_of_memory, "the code says out of memory");
+    check(std::string(error.what()).find(text) != std::string::npos, "the size is named: " + text);
     return;
   }
-  require(false, "a list of " + text + " is refused");
+  check(false, "a list of " + text + " is refused");
 }
 
 void test_sizes() {
   atomcore::check_pair_count(2147483647.0, 1e12);
-  require_out_of_memory(2147483648.0, 1e12, "2.15e+09 pairs");
-  require_out_of_memory(1e9, 1e10, "36 GB");
-  require_out_of_memory(std::nan(""), 1e12, "nan pairs");
+  check_out_of_memory(2147483648.0, 1e12, "2.15e+09 pairs");
+  check_out_of_memory(1e9, 1e10, "36 GB");
+  check_out_of_memory(std::nan(""), 1e12, "nan pairs");
 }
 
 }  // namespace
@@ -124,5 +118,5 @@ int main() {
   test_search();
   test_threads_and_adjoint();
   test_sizes();
-  std::puts("neighbors: all passed");
+  return report();
 }
