@@ -1,14 +1,21 @@
 """The command line as a user meets it: exit codes, messages, files."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import atomcore
+from atomcore.cli import demo
+from atomcore.cli.main import main, run_command
+from helpers import REPOSITORY
 from tolerances import ENGINE, assert_close
 from training_sets import molecules, small_features
 
@@ -33,6 +40,19 @@ def run(*arguments, cwd, code=0, without_torch=False):
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     return result.stdout if code == 0 else result.stderr
+
+
+def run_here(*arguments, cwd, code=0):
+    """Run a command in this process, where torch has been imported already; return what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            ended = main(arguments)
+        except SystemExit as exit:
+            ended = exit.code
+    assert ended == code, err.getvalue()
+    assert "Traceback" not in err.getvalue()
+    return out.getvalue() if code == 0 else err.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +141,7 @@ def test_help_fits_a_screen(command, tmp_path):
 )  # fmt: skip
 def test_bad_input_is_named_without_a_traceback_and_nothing_is_written(trained, arguments, message):
     before = sorted(trained.rglob("*"))
-    assert message in run(*arguments, cwd=trained, code=2)
+    assert message in run_here(*arguments, cwd=trained, code=2)
     new = set(trained.rglob("*")) - set(before)
     assert not {path for path in new if path.is_file()}
 
@@ -136,16 +156,102 @@ def test_a_damaged_model_is_refused(trained, tmp_path):
 def test_a_second_run_in_a_folder_asks_and_a_resumed_one_goes_on(trained, tmp_path):
     molecules(12).save(tmp_path / "set.extxyz")
     start = ("train", "data.path=set.extxyz", "run.dir=run", "schedule.schedule_epochs=4", *_SMALL)
-    run(*start, cwd=tmp_path)
-    assert "holds a run already" in run(*start, cwd=tmp_path, code=2)
-    run(*start, "run.resume=true", "training.max_epochs=4", cwd=tmp_path)
+    run_here(*start, cwd=tmp_path)
+    assert "holds a run already" in run_here(*start, cwd=tmp_path, code=2)
+    run_here(*start, "run.resume=true", "training.max_epochs=4", cwd=tmp_path)
     assert len((tmp_path / "run/log.csv").read_text().splitlines()) == 5
 
 
-def test_a_diverging_run_ends_with_an_exit_code(tmp_path):
+def test_a_diverging_run_ends_with_an_exit_code_and_says_what_it_was(tmp_path):
     molecules(12).save(tmp_path / "set.extxyz")
-    message = run("train", "data.path=set.extxyz", "optimizer.learning_rate=1e6", *_SMALL, cwd=tmp_path, code=1)
+    message = run_here("train", "data.path=set.extxyz", "optimizer.learning_rate=1e6", *_SMALL, cwd=tmp_path, code=1)
     assert "diverged in epoch 0" in message
+    assert "learning_rate: 1000000.0" in (tmp_path / "run/config.yaml").read_text()
+
+
+def test_a_value_each_run_and_blocks_held_out(tmp_path):
+    molecules(30).save(tmp_path / "set.extxyz")
+    blocks = ("split=block", "split.block=3", "split.test_every=5")
+    arguments = ("train", "-m", "schedule=plateau,exponential,none", "data.path=set.extxyz", *blocks, *_SMALL)
+    run_here(*arguments, cwd=tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"run", "set.extxyz"}
+    ends = []
+    for number in range(3):
+        folder = tmp_path / "run" / str(number)
+        ends.append(np.genfromtxt(folder / "log.csv", delimiter=",", names=True)["learning_rate"][-1])
+        indices = json.loads((folder / "split.json").read_text())["indices"]
+        assert indices["test"] == [12, 13, 14, 27, 28, 29]
+    assert ends[0] == ends[2] > 2 * ends[1]
+
+
+CONF = Path(atomcore.__file__).parent / "conf"
+CHOICES = [f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml"))]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_of_the_configuration_can_be_used(choice):
+    from hydra import compose, initialize_config_module
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from atomcore.cli import train
+
+    train.register_resolvers()
+    data = [] if choice == "data=glycol" else ["data.path=set.extxyz"]
+    with initialize_config_module("atomcore.conf", version_base="1.3"):
+        config = compose("train", [choice, *data])
+    features = instantiate(config.features, elements=["H", "C", "O"], _convert_="all")
+    model = instantiate(config.model, features=features, _convert_="all")
+    assert model.features.n_features > 0
+    plain = OmegaConf.to_container(config, resolve=True)
+    options = train._options(plain)
+    chosen = atomcore.train.Options.from_keywords(
+        {name: value for name, value in options.items() if name not in ("resume", "overwrite", "threads")}
+    )
+    assert chosen.schedule == (choice.removeprefix("schedule=") if choice.startswith("schedule") else "cosine")
+    glycol = atomcore.data.load(atomcore.data.sample("glycol"), units="eV, Angstrom")
+    if not data:
+        assert atomcore.data.load(**plain["data"]).sha256 == glycol.sha256
+    split = glycol.split(**plain["split"])
+    assert len(split.test) == (200 if choice == "split=block" else 100)
+
+
+def test_an_error_can_be_traced_and_a_full_memory_is_a_failed_run(monkeypatch, capsys):
+    def fail(error):
+        raise error
+
+    assert run_command("md", lambda: fail(TypeError("inner"))) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setenv("ATOMCORE_TRACEBACK", "1")
+    assert run_command("md", lambda: fail(TypeError("inner"))) == 2
+    captured = capsys.readouterr().err
+    assert "in fail" in captured
+    assert captured.endswith("atomcore md: inner\n")
+    monkeypatch.delenv("ATOMCORE_TRACEBACK")
+    for error, text in ((MemoryError("too many pairs"), "too many pairs"), (MemoryError(), "out of memory")):
+        assert run_command("train", lambda error=error: fail(error)) == 1
+        assert capsys.readouterr().err == f"atomcore train: {text}\n"
+
+
+@pytest.mark.parametrize(("drift", "code"), [(0.0099, 0), (-0.0099, 0), (0.01, 1), (-0.5, 1), (float("nan"), 1)])
+def test_a_demo_that_does_not_conserve_energy_fails(drift, code, capsys):
+    assert demo._judge(drift) == code
+    assert ("meV/atom/ps; below 0.01 was expected" in capsys.readouterr().err) == bool(code)
+
+
+@pytest.mark.long
+def test_the_demo(tmp_path):
+    text = run("demo", cwd=tmp_path)
+    assert "energy drift" in text
+    metrics = json.loads((tmp_path / "demo/metrics.json").read_text())
+    assert abs(metrics["md"]["drift_meV_per_atom_per_ps"]) < 0.01
+    files = {file.name for file in (tmp_path / "demo").iterdir()}
+    assert files >= {"model.atomcore", "parity.png", "learning_curve.png", "md_energy.png", "trajectory.extxyz"}
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert atomcore.__version__ == project["version"]
 
 
 def test_a_calculator_takes_a_model_that_was_never_saved():

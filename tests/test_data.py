@@ -65,12 +65,12 @@ def test_other_keys_for_the_labels(tmp_path):
 
 def test_units_must_be_declared(tmp_path):
     file = saved(tmp_path, water_and_ammonia())
-    with pytest.raises(ValueError, match=r"data\.units is missing: data\.npz.*accepted"):
+    with pytest.raises(ValueError, match=r"data\.units \(units=.*, --units .*\) is missing: data\.npz.*accepted"):
         load(file)
     declared = saved(tmp_path, water_and_ammonia() | {"units": "kcal/mol, Angstrom"}, "declared.npz")
     assert_same(load(declared), load(file, units="kcal/mol, Angstrom"))
     assert_same(load(declared, units="kcal/mol,angstrom"), load(declared))
-    with pytest.raises(ValueError, match=r"data\.units is 'eV, Angstrom', but declared\.npz declares 'kcal/mol"):
+    with pytest.raises(ValueError, match=r"data\.units .* is 'eV, Angstrom', but declared\.npz declares 'kcal/mol"):
         load(declared, units="eV, Angstrom")
 
 
@@ -254,7 +254,7 @@ def test_labels_in_only_some_frames(tmp_path, caplog):
     for atoms in images:
         del atoms.calc.results["forces"]
     write(tmp_path / "w.extxyz", images)
-    with caplog.at_level(logging.INFO, logger="atomcore.data"):
+    with caplog.at_level(logging.INFO, logger="atomcore"):
         assert load(tmp_path / "w.extxyz").forces is None
     assert "read 4 structures" in caplog.text
     with pytest.raises(ValueError, match=r"forces is missing in structure 0 .*forces_key is 'dft_forces'"):

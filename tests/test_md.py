@@ -8,8 +8,6 @@ from atomcore.md import energy_drift, simulate
 from tolerances import INVARIANT, assert_close
 from training_sets import molecules
 
-pytest.importorskip("ase")
-
 
 class Spring:
     """A calculator-like potential for evaluation: a constant energy and forces."""

@@ -117,7 +117,7 @@ def test_bad_choices_are_named():
     model = BehlerParrinello(small_features())
     atoms = molecules(1)[0]
     atoms.numbers[0] = 6
-    with pytest.raises(ValueError, match=r"atomic numbers \[6\]; the model knows H, O"):
+    with pytest.raises(ValueError, match=r"Z = \[6\]; accepted: Z = \[1, 8\]"):
         model.energy_forces(atoms)
 
 

@@ -108,6 +108,18 @@ def test_file_brings_the_same_split_back(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["split.json"]
 
 
+def test_numpy_numbers_are_as_good_as_plain_ones(tmp_path):
+    dataset = atoms_of_hydrogen(50)
+    choices = {"valid": np.int64(4), "test": np.float32(0.5), "seed": np.int32(2)}
+    split = dataset.split(**choices)
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json", dataset).settings == split.settings
+    assert (len(split.valid), len(split.test)) == (4, 25)
+    blocks = dataset.split(mode="block", block=np.int64(10), test_every=np.int16(5))
+    blocks.save(tmp_path / "split.json")
+    assert len(blocks.test) == 10
+
+
 def test_file_belongs_to_its_data(tmp_path):
     dataset = atoms_of_hydrogen(50)
     dataset.split(test=5).save(tmp_path / "split.json")

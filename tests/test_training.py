@@ -17,7 +17,7 @@ from atomcore.data import Dataset
 from atomcore.models import BehlerParrinello
 from atomcore.train import Options, TrainingError, fit
 from atomcore.train.batches import Graph
-from atomcore.train.cache import Recomputed, Stored, make_source
+from atomcore.train.cache import Recomputed, Stored, free_memory, make_source
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
 from atomcore.train.losses import batch_errors, loss_of
 from atomcore.train.options import SCHEDULES
@@ -39,7 +39,7 @@ def new_split(data=None, **choices):
 
 
 def task_of(data, **options):
-    return FIT._make_task(new_model(), data.split(), Options(**options))
+    return FIT._make_task(new_model(), data.split(), Options(**options), identity={})
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -94,6 +94,31 @@ def test_the_cache_is_announced_and_given_up_when_memory_is_short(monkeypatch, c
         assert isinstance(make_source(*arguments, cache=None, with_jacobian=True), Recomputed)
     assert "Keeping features and their Jacobian between epochs: about" in caplog.text
     assert "of 10 kB free memory" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, 8_000_000 * 1024),
+        ({"box/job": ("max", 5000, 0), "box": ("max", 5000, 0)}, 8_000_000 * 1024),
+        ({"box/job": (9000, 5000, 1000), "box": ("max", 8000, 0)}, 5000),
+        ({"box/job": ("max", 5000, 0), "box": (9000, 8000, 0)}, 1000),
+        ({"box/job": (4000, 5000, 0)}, 0),
+    ],
+    ids=["none", "unlimited", "own", "enclosing", "exceeded"],
+)
+def test_free_memory_is_that_of_the_container(tmp_path, limits, expected):
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("4:memory:/old\n0::/box/job\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n")
+    for group, (limit, used, files) in limits.items():
+        folder = tmp_path / "cgroups" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"anon 7\ninactive_file {files}\n")
+    assert free_memory(tmp_path, tmp_path / "cgroups") == expected
+    assert 0 < free_memory() < 2**60
 
 
 def test_a_batch_is_its_structures_one_by_one():
@@ -269,6 +294,27 @@ def test_early_stopping_ends_a_run_that_no_longer_improves():
     assert len(fit(new_model(), new_split(), max_epochs=50, **options).history) < 10
 
 
+def test_an_early_stopping_that_is_changed_on_resuming_counts(tmp_path):
+    options = {**QUICK, "learning_rate": 1e-12, "ema_decay": 0.0, "run_dir": tmp_path, "schedule": "none"}
+    fit(new_model(), new_split(), max_epochs=2, early_stopping=50, **options)
+    assert len(fit(new_model(), new_split(), max_epochs=20, early_stopping=2, resume=True, **options).history) < 10
+
+
+def test_the_gradient_is_clipped():
+    # Gradients far below the optimiser's epsilon hardly move the weights.
+    options = {**QUICK, "max_epochs": 3, "weight_decay": 0.0, "schedule": "none", "warmup_epochs": 0.0}
+    moved = []
+    for clip in (None, 1e-14):
+        model = new_model()
+        fit(model, new_split(), gradient_clip=clip, **options)
+        trained = torch.cat([weight.detach().ravel() for weight in model.networks["H"].layers[1].parameters()])
+        model._build_networks()
+        start = torch.cat([weight.detach().ravel() for weight in model.networks["H"].layers[1].parameters()])
+        moved.append(float((trained - start).abs().max()))
+    assert moved[0] > 1e-3
+    assert moved[1] < 1e-6
+
+
 def test_large_total_energies_lose_nothing_in_single_precision():
     plain, shifted = (
         fit(new_model(), new_split(molecules(offset=offset)), max_epochs=3, **QUICK) for offset in (0.0, -3e4)
@@ -301,13 +347,69 @@ def test_unsuitable_input_is_named(tmp_path):
         fit(new_model(), split, resume=True)
     with pytest.raises(ValueError, match="features know C,"):
         fit(BehlerParrinello(small_features(("H", "C", "O"))), split)
-    with pytest.raises(ValueError, match=r"atomic numbers \[8\]"):
+    with pytest.raises(ValueError, match=r"Z = \[8\]; accepted: Z = \[1\]"):
         fit(BehlerParrinello(small_features(("H",))), split)
-    fit(new_model(), split, max_epochs=1, run_dir=tmp_path, **QUICK)
+    with pytest.raises(ValueError, match="features know C,"):
+        fit(BehlerParrinello(small_features(("H", "C", "O"))), split, run_dir=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run of an epoch; refused runs must leave it as it is."""
+    folder = tmp_path_factory.mktemp("run")
+    fit(new_model(), new_split(), max_epochs=1, run_dir=folder, config="seed: 0\n", **QUICK)
+    return folder
+
+
+CHANGED = {
+    "batch_size": 4, "energy_weight": 2.0, "forces_weight": 0.0, "learning_rate": 1e-3, "weight_decay": 0.1,
+    "schedule": "plateau", "schedule_epochs": 3, "final_learning_rate": 0.5, "plateau_patience": 3,
+    "warmup_epochs": 0.0, "gradient_clip": None, "ema_decay": 0.5, "validate_every": 2, "precision": "float64",
+    "seed": 7, "reference_energies": {"H": -1.0, "O": -2.0},
+}  # fmt: skip
+
+
+def test_a_run_that_is_not_the_same_is_refused_and_changes_nothing(finished):
+    before = {file.name: file.read_bytes() for file in finished.iterdir()}
+    again = {"max_epochs": 1, "run_dir": finished, "config": "seed: 1\n", **QUICK}
     with pytest.raises(ValueError, match="holds a run already"):
-        fit(new_model(), split, max_epochs=2, run_dir=tmp_path, **QUICK)
-    with pytest.raises(ValueError, match="belongs to another run: its batch_size is 5, here it is 4"):
-        fit(new_model(), split, max_epochs=2, run_dir=tmp_path, resume=True, **{**QUICK, "batch_size": 4})
+        fit(new_model(), new_split(), **again)
+    with pytest.raises(ValueError, match="features know C,"):
+        fit(BehlerParrinello(small_features(("H", "C", "O"))), new_split(), overwrite=True, **again)
+    fixed = {"max_epochs", "early_stopping", "cache"}
+    assert CHANGED.keys() | fixed == Options().to_dict().keys(), "is a new option part of what a run is?"
+    for name, value in CHANGED.items():
+        with pytest.raises(ValueError, match=f"belongs to another run: its {name} is .*, here it is"):
+            fit(new_model(), new_split(), resume=True, **{**again, name: value})
+    for model, split, name in (
+        (new_model(), new_split(seed=2), "split"), (new_model(), new_split(molecules(seed=1)), "data"),
+        (new_model(seed=1), new_split(), "networks"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"belongs to another run: its {name} is"):
+            fit(model, split, resume=True, **again)
+    with pytest.raises(ValueError, match="its schedule_epochs is 1, here it is 2"):
+        fit(new_model(), new_split(), resume=True, **{**again, "max_epochs": 2})
+    assert {file.name: file.read_bytes() for file in finished.iterdir()} == before
+
+
+def test_only_our_own_leftovers_are_deleted(tmp_path):
+    ours = [".last.123.tmp.ckpt", ".metrics.7.tmp.json", ".config.7.tmp.yaml"]
+    theirs = [".notes.tmp", ".metrics.old.tmp.json", ".mine.7.tmp.json", ".metrics.7.tmp.json.bak"]
+    for name in ours + theirs:
+        (tmp_path / name).touch()
+    (tmp_path / ".split.1.tmp.json").mkdir()
+    (tmp_path / ".log.1.tmp.csv").symlink_to(tmp_path / ".notes.tmp")
+    fit(new_model(), new_split(), max_epochs=1, run_dir=tmp_path, **QUICK)
+    left = {file.name for file in tmp_path.glob(".*")}
+    assert left == {*theirs, ".split.1.tmp.json", ".log.1.tmp.csv"}
+
+
+def test_numpy_numbers_can_be_resumed_from(tmp_path):
+    choices = {**QUICK, "learning_rate": np.float64(5e-3), "batch_size": np.int64(5), "run_dir": tmp_path}
+    for epochs in (1, 2):
+        fit(new_model(), new_split(), max_epochs=np.int64(epochs), schedule_epochs=2, resume=True, **choices)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
 
 
 def test_damaged_checkpoints_are_refused_and_pickled_code_is_not_run(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     was at ``path`` is untouched. The suffix is kept, since some writers choose the format by it.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    temporary = target.with_name(_temporary_name(target, str(os.getpid())))
     try:
         yield temporary
         _sync(temporary)
@@ -24,6 +25,19 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(target: Path, process: str) -> str:
+    return f".{target.stem}.{process}.tmp{target.suffix}"
+
+
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Delete the temporary files of processes that were killed while they wrote ``path``, and nothing else."""
+    target = Path(path)
+    name = re.compile(re.escape(_temporary_name(target, "\0")).replace(re.escape("\0"), r"\d+"))
+    for file in target.parent.glob(".*"):
+        if name.fullmatch(file.name) and file.is_file() and not file.is_symlink():
+            file.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,5 +1,6 @@
 """How wrong a potential is: predictions of the C++ engine against labels. Nothing here needs torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,7 @@ def evaluate(potential: Any, data: Any) -> Predictions:
     )
 
 
-def metrics_table(metrics: dict[str, dict[str, float] | None]) -> str:
+def metrics_table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
     """Lay out errors as text, a line for each set of structures; energies in meV/atom and meV, forces in meV/A."""
     head = f"{'':8}{'energy, meV/atom':>20}{'energy, meV':>20}{'forces, meV/A':>20}\n"
     lines = [head + f"{'':8}" + f"{'RMSE':>11}{'MAE':>9}" * 3]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _OVERRIDES = (
     "run.overwrite=true",
     "run.threads=1",
 )
+_DRIFT = 0.01  # meV/atom/ps
 _MD = {"ps": 2.0, "dt": 0.25, "temperature": 300.0, "ensemble": "nve", "equilibrate": 1.0, "seed": 0}
 
 
@@ -45,4 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     metrics["md"] = md.run(start, Calculator(folder / "model.atomcore"), folder, **_MD)
     write_json(folder / "metrics.json", metrics)
     print(f"everything is in {folder}/: model.atomcore, metrics.json, parity.png, learning_curve.png, md_energy.png")
-    return 0
+    return _judge(metrics["md"]["drift_meV_per_atom_per_ps"])
+
+
+def _judge(drift: float) -> int:
+    """Return the exit code: a potential that conserves energy this badly shows that something is broken."""
+    if abs(drift) < _DRIFT:
+        return 0
+    print(
+        f"atomcore demo: the energy drifts by {drift:.3g} meV/atom/ps; below {_DRIFT:g} was expected", file=sys.stderr
+    )
+    return 1

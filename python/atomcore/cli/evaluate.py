@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     predictions = {"test": evaluate(potential, structures)}
     metrics = {name: errors.metrics() for name, errors in predictions.items()}
-    print(f"{len(structures)} structures of {structures.source}\n{metrics_table(dict(metrics))}")
+    print(f"{len(structures)} structures of {structures.source}\n{metrics_table(metrics)}")
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", {**metrics, "n_structures": {"test": len(structures)}})

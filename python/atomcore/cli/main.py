@@ -4,6 +4,7 @@ import difflib
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from atomcore._core import AtomcoreError
@@ -20,7 +21,7 @@ commands:
   info      versions, model files  atomcore info run/model.atomcore
   demo      all on a shipped set   atomcore demo
 
-'atomcore COMMAND --help' says more.
+'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
 _COMMANDS = ("train", "evaluate", "md", "info", "demo")
 
@@ -58,6 +59,8 @@ def run_command(command: str, body: Callable[[], int]) -> int:
         hint = "; run.resume=true continues the run" if command == "train" else ""
         print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError, AtomcoreError) as error:
-        print(f"atomcore {command}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, AtomcoreError) else 2
+    except (ValueError, TypeError, OSError, MemoryError, AtomcoreError) as error:
+        if os.environ.get("ATOMCORE_TRACEBACK") == "1":
+            traceback.print_exc()
+        print(f"atomcore {command}: {str(error) or 'out of memory'}", file=sys.stderr)
+        return 1 if isinstance(error, AtomcoreError | MemoryError) else 2

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atomcore._files import write_text
+from atomcore._files import remove_leftovers
 
+_log = logging.getLogger("atomcore")
 _HELP = """\
 usage: atomcore train data.path=FILE [key=value ...]
 
@@ -129,8 +130,9 @@ def run(config: Any) -> Any:
         except InstantiationException as error:
             raise ValueError(str(error.__cause__ or error)) from error
         folder = Path(config.run.dir)
-        report = train.fit(model, split, run_dir=folder, **_options(plain))
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        report = train.fit(
+            model, split, run_dir=folder, config=OmegaConf.to_yaml(config, resolve=True), **_options(plain)
+        )
         draw(report, folder)
     return report
 
@@ -139,11 +141,14 @@ def draw(report: Any, folder: Path) -> None:
     """Write the pictures of a training run, or say why there are none."""
     from atomcore import plot
 
+    pictures = folder / "parity.png", folder / "learning_curve.png"
+    for picture in pictures:
+        remove_leftovers(picture)
     try:
-        plot.parity(report.predictions, folder / "parity.png")
-        plot.learning_curve(report.history, folder / "learning_curve.png")
+        plot.parity(report.predictions, pictures[0])
+        plot.learning_curve(report.history, pictures[1])
     except ModuleNotFoundError as error:
-        logging.getLogger("atomcore").warning('No pictures: %s; pip install "atomcore[plot]"', error)
+        _log.warning('No pictures: %s; pip install "atomcore[plot]"', error)
 
 
 def _options(config: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,11 @@ def whole_number(name: str, value: Any, minimum: int) -> int:
     return number
 
 
+def as_plain(value: Any) -> Any:
+    """Return a NumPy scalar as the Python number it stands for, which JSON and checkpoints can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_numbers(numbers: np.ndarray, structure_ptr: np.ndarray) -> None:
     """Raise unless every atomic number belongs to an element."""
     wrong = np.flatnonzero((numbers < 1) | (numbers > LARGEST_NUMBER))

@@ -8,7 +8,7 @@ import numpy as np
 
 from atomcore.data.dataset import Dataset
 
-_LOGGER = logging.getLogger("atomcore.data")
+_log = logging.getLogger("atomcore")
 # Two labels of one structure that differ by more than this (eV) are a contradiction and not rounding.
 _SAME_ENERGY = 1e-6
 
@@ -26,14 +26,14 @@ def drop_duplicates(dataset: Dataset) -> Dataset:
     n_duplicates = len(dataset) - len(kept)
     if n_duplicates == 0:
         return dataset
-    _LOGGER.warning(
+    _log.warning(
         "%s: %d of %d structures repeat an earlier one and were dropped", dataset.source, n_duplicates, len(dataset)
     )
     if dataset.energy is not None:
         difference = np.abs(dataset.energy - dataset.energy[original])
         worst = int(np.argmax(difference))
         if difference[worst] > _SAME_ENERGY:
-            _LOGGER.warning(
+            _log.warning(
                 "%s: %d of the repeated structures have another energy than the one kept; structures %d and %d are "
                 "equal but differ by %.3g eV: the labels contradict each other",
                 dataset.source,

@@ -21,7 +21,8 @@ from atomcore.units import ACCEPTED, Units, parse_units
 if TYPE_CHECKING:
     from ase import Atoms
 
-_LOGGER = logging.getLogger("atomcore.data")
+_log = logging.getLogger("atomcore")
+_UNITS = "data.units (units=... in Python, --units of atomcore evaluate)"
 _SAMPLES = Path(__file__).parent / "samples"
 _PLAIN_VECTORS = ("positions", "momenta", "velocities", "initial_magmoms")
 
@@ -75,11 +76,11 @@ def load(
         raise ValueError(f"duplicates is {duplicates!r}; accepted: 'drop', 'keep'")
     read = _read_npz if file.suffix == ".npz" else _read_with_ase
     dataset = read(file, units, energy_key, forces_key, _parse_index(index))
-    _LOGGER.info("%s: read %d structures with %d atoms", file.name, len(dataset), len(dataset.numbers))
+    _log.info("%s: read %d structures with %d atoms", file.name, len(dataset), len(dataset.numbers))
     if duplicates == "drop":
         dataset = drop_duplicates(dataset)
     for warning in check_consistency(dataset):
-        _LOGGER.warning("%s: %s", file.name, warning)
+        _log.warning("%s: %s", file.name, warning)
     return dataset
 
 
@@ -122,7 +123,7 @@ def from_atoms(
         candidates = _candidates(images[0], label)
         if values is None and candidates:
             there = ", ".join(candidates)
-            _LOGGER.warning("%s: no %s found; is it one of %s? Then name it by %s", source, label, there, key)
+            _log.warning("%s: no %s found; is it one of %s? Then name it by %s", source, label, there, key)
     return Dataset(
         numbers=np.concatenate([atoms.numbers for atoms in images]),
         positions=np.concatenate([atoms.positions for atoms in images]),
@@ -288,10 +289,10 @@ def _npz_units(file: Path, declared: np.ndarray | None, given: str | None) -> Un
     if declared is not None:
         text = str(declared)
         if given is not None and parse_units(given) != parse_units(text):
-            raise ValueError(f"data.units is {given!r}, but {file.name} declares {text!r}")
+            raise ValueError(f"{_UNITS} is {given!r}, but {file.name} declares {text!r}")
         return parse_units(text)
     if given is None:
-        raise ValueError(f"data.units is missing: {file.name} does not say its units; accepted: {ACCEPTED}")
+        raise ValueError(f"{_UNITS} is missing: {file.name} does not say its units; accepted: {ACCEPTED}")
     return parse_units(given)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
-from atomcore.data._validate import whole_number
+from atomcore.data._validate import as_plain, whole_number
 from atomcore.data.dataset import Dataset
 
 NAMES = ("train", "valid", "test")
@@ -74,8 +74,9 @@ class Split:
         ValueError
             When sizes do not fit together or into the dataset; the message says which numbers would.
         """
-        sizes = {"train": train, "valid": valid, "test": test}
-        every = {"valid": valid_every, "test": test_every}
+        sizes = {"train": as_plain(train), "valid": as_plain(valid), "test": as_plain(test)}
+        every = {"valid": as_plain(valid_every), "test": as_plain(test_every)}
+        seed, block = as_plain(seed), as_plain(block)
         unit = _unit(mode, block, every, len(dataset))
         rng = np.random.default_rng(whole_number("seed", seed, 0))
         left, indices = np.arange(len(dataset) // unit), {}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import atomcore._ops  # noqa: F401  registers torch.ops.atomcore
+from atomcore.features.batch import Batch
+from atomcore.features.table import species_index
 from atomcore.models.networks import ACTIVATIONS, Network
 from atomcore.models.scaling import EnergyScaling, InputScaling, Statistics
 
@@ -118,24 +119,11 @@ class BehlerParrinello(torch.nn.Module):
 
         The slow twin of `atomcore.Potential`, for checks; `save` the model to run it.
         """
-        ops = torch.ops.atomcore
-        numbers = np.asarray(atoms.numbers)
-        unknown = sorted(set(numbers.tolist()) - set(self.features.numbers))
-        if unknown:
-            raise ValueError(f"atoms has atomic numbers {unknown}; the model knows {', '.join(self.elements)}")
-        index = {number: i for i, number in enumerate(self.features.numbers)}
-        species = torch.tensor([index[int(z)] for z in numbers], dtype=torch.int32)
-        positions = torch.tensor(np.asarray(atoms.positions, dtype=float))
-        cell = torch.tensor(np.asarray(atoms.cell, dtype=float).reshape(1, 3, 3))
-        pbc = torch.tensor(np.asarray(atoms.pbc, dtype=bool).reshape(1, 3))
-        pointer = torch.tensor([0, len(numbers)])
-        pairs = ops.neighbor_list(positions, cell, pbc, pointer, self.features.cutoff)
-        D = ops.edge_vectors(positions, cell, pointer, *pairs).requires_grad_()
-        table, parameters = (torch.as_tensor(array) for array in self.features.plan)
-        G = ops.features(table, parameters, self.features.n_features, species, *pairs[:2], D)
-        energy = self(G, species.long()).sum()
-        (gD,) = torch.autograd.grad(energy, D)
-        gradient, _ = ops.edge_scatter(gD, pointer, *pairs)
+        batch = Batch.from_atoms([atoms])
+        species = torch.from_numpy(species_index(batch.numbers.numpy(), self.features.numbers)).long()
+        positions = batch.positions.requires_grad_()
+        energy = self(self.features(batch), species).sum()
+        (gradient,) = torch.autograd.grad(energy, positions)
         return float(energy.detach()), -gradient.numpy()
 
     def save(self, path: str | os.PathLike) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import atomcore._ops  # noqa: F401  registers torch.ops.atomcore
+from atomcore.features.batch import Batch, edges
+from atomcore.features.table import species_index
 
 
 class Graph:
@@ -14,7 +15,7 @@ class Graph:
     Parameters
     ----------
     data : Dataset
-    numbers : sequence of int
+    numbers : ndarray of int
         Atomic numbers in the order of the model's elements.
     cutoff : float
         In Angstrom.
@@ -26,25 +27,17 @@ class Graph:
     """
 
     def __init__(self, data: Any, numbers: Any, cutoff: float) -> None:
-        index = np.full(max(int(data.numbers.max()), *numbers) + 1, -1, dtype=np.int32)
-        index[list(numbers)] = np.arange(len(numbers))
-        self.species = index[data.numbers]
-        if (self.species < 0).any():
-            unknown = sorted(set(data.numbers[self.species < 0].tolist()))
-            raise ValueError(f"data has atomic numbers {unknown}, which the model's features do not know")
+        self.species = species_index(data.numbers, numbers)
         self.n_elements = len(numbers)
         self.n_atoms = np.diff(data.structure_ptr)
         self.structure_ptr = data.structure_ptr
-        pointer = torch.tensor(data.structure_ptr)
-        positions, cells = torch.tensor(data.positions), torch.tensor(data.cells)
-        pbc = torch.tensor(data.pbc)
-        pairs = torch.ops.atomcore.neighbor_list(positions, cells, pbc, pointer, cutoff)
-        self.D = torch.ops.atomcore.edge_vectors(positions, cells, pointer, *pairs)
+        arrays = (data.positions, data.numbers, data.cells, data.pbc, data.structure_ptr)
+        *pairs, self.D = edges(Batch(*map(torch.tensor, arrays)), cutoff)
         self.row_ptr, self.neighbor, self.shift = (tensor.numpy() for tensor in pairs)
         self.degree = np.diff(self.row_ptr)
         self._local = np.empty(len(self.species), dtype=np.int64)
 
-    def batch(self, structures: np.ndarray) -> "Batch":
+    def batch(self, structures: np.ndarray) -> "MiniBatch":
         """Join structures, given by index, to one graph whose atoms are grouped by element."""
         counts = self.n_atoms[structures]
         atoms = _ranges(self.structure_ptr[structures], counts)
@@ -52,7 +45,7 @@ class Graph:
         rows = atoms[order]
         self._local[rows] = np.arange(len(rows))
         edges = _ranges(self.row_ptr[rows], self.degree[rows])
-        batch = Batch()
+        batch = MiniBatch()
         batch.structures = torch.from_numpy(structures)
         batch.rows = torch.from_numpy(rows)
         batch.edges = torch.from_numpy(edges)
@@ -66,7 +59,7 @@ class Graph:
         return batch
 
 
-class Batch:
+class MiniBatch:
     """Some structures as one graph; the rows are atoms grouped by element.
 
     A plain class, since Lightning takes dataclasses and tuples apart to move them to a device.

@@ -7,13 +7,14 @@ automatic derivatives, and the only thing needed of the features is their (const
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from atomcore.train.batches import Batch, Graph, chunks
+from atomcore.train.batches import Graph, MiniBatch, chunks
 
 _log = logging.getLogger("atomcore")
 _CHUNK = 256  # structures a pass over the data set takes at once
@@ -23,10 +24,10 @@ _SAMPLE = 32  # structures that the size of the Jacobian is judged by
 class Source(Protocol):
     """Where a training step gets network inputs and the features' Jacobian from."""
 
-    def inputs(self, batch: Batch) -> list[torch.Tensor]:
+    def inputs(self, batch: MiniBatch) -> list[torch.Tensor]:
         """Scaled network inputs of the batch [M_X, n_columns_X], one tensor an element."""
 
-    def vjp(self, batch: Batch, g: torch.Tensor) -> torch.Tensor:
+    def vjp(self, batch: MiniBatch, g: torch.Tensor) -> torch.Tensor:
         """Edge gradients [P, 3] from feature gradients ``g`` [M, K], differentiable in ``g``."""
 
 
@@ -37,7 +38,7 @@ class FeaturePlan:
         self.table, self.parameters = (torch.as_tensor(array) for array in features.plan)
         self.n_features: int = features.n_features
 
-    def features(self, batch: Batch, D: torch.Tensor) -> torch.Tensor:
+    def features(self, batch: MiniBatch, D: torch.Tensor) -> torch.Tensor:
         """G [M, K] of a batch."""
         return torch.ops.atomcore.features(
             self.table, self.parameters, self.n_features, batch.species, batch.row_ptr, batch.neighbor, D
@@ -51,13 +52,13 @@ class Recomputed:
         self._model, self._plan = model, FeaturePlan(model.features)
         self._graph, self._dtype = graph, dtype
 
-    def inputs(self, batch: Batch) -> list[torch.Tensor]:
+    def inputs(self, batch: MiniBatch) -> list[torch.Tensor]:
         """See `Source`. Scaled in double: features that vary little beside their mean keep their digits."""
         G = self._plan.features(batch, self._graph.D[batch.edges])
         groups = zip(self._model.elements, G.split(batch.counts), strict=True)
         return [self._model.scaling[x](group).to(self._dtype) for x, group in groups]
 
-    def vjp(self, batch: Batch, g: torch.Tensor) -> torch.Tensor:
+    def vjp(self, batch: MiniBatch, g: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
         D = self._graph.D[batch.edges].to(self._dtype)
         plan = self._plan
@@ -92,12 +93,12 @@ class Stored:
         )
         self._jacobian = (row_ptr, edge_class, row_offset, values)
 
-    def inputs(self, batch: Batch) -> list[torch.Tensor]:
+    def inputs(self, batch: MiniBatch) -> list[torch.Tensor]:
         """See `Source`."""
         slots = self._slot[batch.rows].split(batch.counts)
         return [kept.index_select(0, slot) for kept, slot in zip(self._inputs, slots, strict=True)]
 
-    def vjp(self, batch: Batch, g: torch.Tensor) -> torch.Tensor:
+    def vjp(self, batch: MiniBatch, g: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
         n_edges = len(batch.neighbor)
         return torch.ops.atomcore.jacobian_vjp(*self._plan, n_edges, *self._jacobian, batch.rows, g)
@@ -149,15 +150,36 @@ def _stored_bytes(model: Any, graph: Graph, dtype: torch.dtype, *, with_jacobian
     return n_values * dtype.itemsize
 
 
-def free_memory() -> float:
-    """Bytes that this process can take without swapping."""
+def free_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes that this process can take without swapping, nor being killed for them in a container."""
+    available = _number(proc / "meminfo", r"^MemAvailable:\s+(\d+) kB")
+    machine = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if available is None else 1024 * available
+    return float(min([machine, *_free_in_groups(proc, cgroups)]))
+
+
+def _free_in_groups(proc: Path, cgroups: Path) -> Iterator[int]:
+    """Yield what is left of each limit (cgroup v2) on this process, those of the enclosing groups included."""
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        if found:
-            return 1024.0 * int(found[1])
+        own = re.search(r"^0::/(.*)$", (proc / "self/cgroup").read_text(), re.MULTILINE)
     except OSError:
-        pass
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return
+    group = cgroups / (own[1] if own else "")
+    for folder in (group, *group.parents):
+        if not folder.is_relative_to(cgroups):
+            return
+        limit = _number(folder / "memory.max", r"^(\d+)$")  # no number but "max" where there is no limit
+        used = _number(folder / "memory.current", r"^(\d+)$")
+        if limit is not None and used is not None:
+            # File contents kept in memory count as used, but make room for whoever needs it.
+            yield max(limit - used + (_number(folder / "memory.stat", r"^inactive_file (\d+)$") or 0), 0)
+
+
+def _number(file: Path, pattern: str) -> int | None:
+    try:
+        found = re.search(pattern, file.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) if found else None
 
 
 def _words(size: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 from atomcore._files import write_text
 from atomcore._progress import Progress
@@ -82,6 +83,14 @@ class WeightAverage(lightning.Callback):
             kept = weight.clone()
             weight.copy_(average)
             average.copy_(kept)
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a resumed run may wait longer with, or less long, than its checkpoint did."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of a checkpoint, but not its patience."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
 
 class History(lightning.Callback):

@@ -13,9 +13,9 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from atomcore._files import write_json
+from atomcore._files import remove_leftovers, write_json, write_text
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
 from atomcore.data import reference_energies
@@ -23,15 +23,17 @@ from atomcore.evaluation import evaluate
 from atomcore.potential import Potential
 from atomcore.train.batches import Graph
 from atomcore.train.cache import make_source
-from atomcore.train.callbacks import History, ShowProgress, WeightAverage
+from atomcore.train.callbacks import History, Patience, ShowProgress, WeightAverage
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
 from atomcore.train.losses import Labels
 from atomcore.train.options import Options
 from atomcore.train.report import Report
 from atomcore.train.statistics import output_scale, statistics
-from atomcore.train.task import Task
+from atomcore.train.task import Task, check_identity
 
 _log = logging.getLogger("atomcore")
+_FILES = (LAST, "config.yaml", "log.csv", "metrics.json", "model.atomcore", "split.json")
+_FREE = ("max_epochs", "early_stopping", "cache")  # options that may change when a run is continued
 _PARTS = ("train", "valid", "test")
 
 
@@ -44,6 +46,7 @@ def fit(
     overwrite: bool = False,
     threads: int | None = None,
     progress: bool = True,
+    config: str | None = None,
     **options: Any,
 ) -> Report:
     """Train ``model`` on energies and, where there are, forces.
@@ -59,13 +62,16 @@ def fit(
         Nothing is written without it.
     resume : bool
         Continue the run in `run_dir`, bit for bit as if it had never stopped; start one if there is none. The order of
-        the batches and the log go on; `max_epochs` may be larger than before.
+        the batches and the log go on. `max_epochs`, `early_stopping` and `cache` may differ from before, nothing else;
+        give `schedule_epochs` to a run whose `max_epochs` may grow.
     overwrite : bool
         Start anew in a `run_dir` that holds a run already.
     threads : int, optional
         Default ``OMP_NUM_THREADS``, or all cores.
     progress : bool
         Show what goes on.
+    config : str, optional
+        Written to ``config.yaml`` in `run_dir` when training starts: the choices of the calling program.
     **options
         See `Options`, for instance ``max_epochs=200, batch_size=32, learning_rate=5e-3, forces_weight=1.0``.
 
@@ -81,34 +87,46 @@ def fit(
         When the loss diverges or is not a number; the last good checkpoint stays.
     """
     choices = Options.from_keywords(options)
-    folder = _prepare_folder(run_dir, resume=resume, overwrite=overwrite)
+    folder = _check_folder(run_dir, resume=resume, overwrite=overwrite)
     with speaking(progress), _torch_threads(resolve_threads(threads)):
         split = _as_split(data)
-        if folder is not None:
-            split.save(folder / "split.json")
-        task = _make_task(model, split, choices)
-        average, history = _run(task, folder, resume=resume, progress=progress)
+        identity = _identity(model, split, choices)
+        checkpoint = folder / LAST if folder is not None and resume and (folder / LAST).exists() else None
+        if checkpoint is not None:
+            check_identity(CheckedCheckpointIO().load_checkpoint(checkpoint), identity)
+        task = _make_task(model, split, choices, identity)
+        if folder is not None:  # from here on nothing in the input can be wrong
+            _start_folder(folder, split, config, keep=checkpoint)
+        average, history = _run(task, folder, checkpoint, progress=progress)
         average.load_best(task)
         return _finish(model, split, average, history, folder, threads)
 
 
-def _prepare_folder(run_dir: str | os.PathLike | None, *, resume: bool, overwrite: bool) -> Path | None:
+def _check_folder(run_dir: str | os.PathLike | None, *, resume: bool, overwrite: bool) -> Path | None:
+    """Raise when the run may not go where it is told to; change nothing there."""
     if run_dir is None:
         if resume:
             raise ValueError("resume needs run_dir, the folder of the run to continue")
         return None
     folder = Path(run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.tmp*"):  # of a process that was killed while it wrote
-        leftover.unlink(missing_ok=True)
-    if (folder / LAST).exists() and not resume:
-        if not overwrite:
-            raise ValueError(
-                f"run_dir {folder.name!r} holds a run already: continue it with resume, replace it with overwrite, or "
-                "take another folder"
-            )
-        (folder / LAST).unlink()
+    if (folder / LAST).exists() and not resume and not overwrite:
+        raise ValueError(
+            f"run_dir {folder.name!r} holds a run already: continue it with resume, replace it with overwrite, or "
+            "take another folder"
+        )
     return folder
+
+
+def _start_folder(folder: Path, split: Any, config: str | None, *, keep: Path | None) -> None:
+    """Make the folder ready for a new run, or for the one whose checkpoint is ``keep``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        remove_leftovers(folder / name)
+    if keep is None:
+        (folder / LAST).unlink(missing_ok=True)
+    split.save(folder / "split.json")
+    if config is not None:
+        write_text(folder / "config.yaml", config)
 
 
 def _as_split(data: Any) -> Any:
@@ -121,7 +139,7 @@ def _as_split(data: Any) -> Any:
     return split
 
 
-def _make_task(model: Any, split: Any, options: Options) -> Task:
+def _make_task(model: Any, split: Any, options: Options, identity: dict[str, Any]) -> Task:
     """Set the model's scaling and gather what the training steps need."""
     data, train = split.dataset, split.indices["train"]
     if data.energy is None:
@@ -138,7 +156,6 @@ def _make_task(model: Any, split: Any, options: Options) -> Task:
     model.examples = [split.train[int(i)] for i in spread]
     source = make_source(model, graph, dtype, cache=options.cache, with_jacobian=forces is not None)
     labels = Labels.make(residual, forces, graph.n_atoms, dtype)
-    identity = _identity(model, split, options)
     return Task(model, source, labels, graph, train, split.indices["valid"], options, identity)
 
 
@@ -150,17 +167,20 @@ def _references(model: Any, train: Any, options: Options) -> np.ndarray:
 
 def _identity(model: Any, split: Any, options: Options) -> dict[str, Any]:
     """What must be the same when a run is continued."""
-    same = ("batch_size", "seed", "precision", "energy_weight", "forces_weight", "schedule", "ema_decay")
+    choices = {name: value for name, value in options.to_dict().items() if name not in _FREE}
+    if options.schedule in ("cosine", "exponential"):  # the others have no length
+        choices["schedule_epochs"] = options.schedule_epochs or options.max_epochs
     return {
         "data": split.dataset.sha256,
         "split": json.dumps({name: indices.tolist() for name, indices in split.indices.items()}),
         "features": json.dumps([list(model.elements), model.features.table]),
         "networks": f"{model.hidden} {model.activation} seed {model.seed}",
-        **{name: getattr(options, name) for name in same},
+        **choices,
+        "reference_energies": json.dumps(options.reference_energies, sort_keys=True, default=float),
     }
 
 
-def _run(task: Task, folder: Path | None, *, resume: bool, progress: bool) -> tuple[WeightAverage, History]:
+def _run(task: Task, folder: Path | None, checkpoint: Path | None, *, progress: bool) -> tuple[WeightAverage, History]:
     options = task.options
     average = WeightAverage(options.ema_decay)
     history = History(None if folder is None else folder / "log.csv")
@@ -168,8 +188,7 @@ def _run(task: Task, folder: Path | None, *, resume: bool, progress: bool) -> tu
     if options.early_stopping is not None:
         monitor = "valid_loss" if len(task.valid_loader) else "train_loss"
         patience = max(options.early_stopping // options.validate_every, 1)
-        callbacks.append(EarlyStopping(monitor, patience=patience, check_finite=False))
-    checkpoint = None
+        callbacks.append(Patience(monitor, patience=patience, check_finite=False))
     if folder is not None:
         callbacks.append(
             ModelCheckpoint(
@@ -180,8 +199,6 @@ def _run(task: Task, folder: Path | None, *, resume: bool, progress: bool) -> tu
                 enable_version_counter=False,
             )
         )
-        if resume and (folder / LAST).exists():
-            checkpoint = folder / LAST
     with _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
         trainer = lightning.Trainer(
             accelerator="cpu",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from atomcore.train.batches import Batch
+from atomcore.train.batches import MiniBatch
 from atomcore.train.cache import Source
 
 
@@ -36,7 +36,7 @@ class Labels(NamedTuple):
 
 
 def predict_batch(
-    model: Any, source: Source, batch: Batch, *, forces: bool, differentiable: bool
+    model: Any, source: Source, batch: MiniBatch, *, forces: bool, differentiable: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Energies [B] in eV, without reference energies, and forces [M, 3] in eV/A, in the batch's order of atoms.
 
@@ -67,7 +67,7 @@ class Errors(NamedTuple):
     forces: torch.Tensor | None
 
 
-def batch_errors(model: Any, source: Source, labels: Labels, batch: Batch, *, differentiable: bool) -> Errors:
+def batch_errors(model: Any, source: Source, labels: Labels, batch: MiniBatch, *, differentiable: bool) -> Errors:
     """Prediction minus label."""
     energy, forces = predict_batch(
         model, source, batch, forces=labels.forces is not None, differentiable=differentiable

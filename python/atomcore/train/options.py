@@ -5,6 +5,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from atomcore.data._validate import as_plain
+
 SCHEDULES = ("cosine", "exponential", "plateau", "none")
 PRECISIONS = ("float32", "float64")
 
@@ -79,6 +81,8 @@ class Options:
     reference_energies: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # what a checkpoint notes must be plain
+            object.__setattr__(self, field.name, as_plain(getattr(self, field.name)))
         for name in ("max_epochs", "batch_size", "validate_every", "plateau_patience"):
             self._check(name, _whole(getattr(self, name), 1), "a whole number of at least 1")
         for name in ("schedule_epochs", "early_stopping"):

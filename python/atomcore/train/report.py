@@ -57,5 +57,5 @@ class Report:
     def __str__(self) -> str:
         sizes = ", ".join(f"{len(p.energy)} {name}" for name, p in self.predictions.items())
         best = "" if self.best_epoch is None else f", best after epoch {self.best_epoch + 1}"
-        text = f"{len(self.history)} epochs{best}; structures: {sizes}\n{metrics_table(dict(self.metrics))}"
+        text = f"{len(self.history)} epochs{best}; structures: {sizes}\n{metrics_table(self.metrics)}"
         return text if self.model_path is None else f"{text}\nmodel: {self.model_path}"

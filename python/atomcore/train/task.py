@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from atomcore._core import AtomcoreError
-from atomcore.train.batches import Batch, Graph, chunks
+from atomcore.train.batches import Graph, MiniBatch, chunks
 from atomcore.train.cache import Source
 from atomcore.train.losses import Errors, Labels, batch_errors, loss_of
 from atomcore.train.options import Options
@@ -173,7 +173,7 @@ class Task(lightning.LightningModule):
                     f"{len(self._batches) - 1}; {_ADVICE}."
                 )
 
-    def _check(self, loss: float, errors: Errors, batch: Batch, index: int) -> None:
+    def _check(self, loss: float, errors: Errors, batch: MiniBatch, index: int) -> None:
         """Raise when the loss is not finite or has blown up, and name the structure that is to blame."""
         if self._first_loss is None and math.isfinite(loss):
             self._first_loss = loss
@@ -191,18 +191,23 @@ class Task(lightning.LightningModule):
         checkpoint["atomcore"] = {"identity": self.identity, "first_loss": self._first_loss}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the checkpoint of another run."""
-        kept = checkpoint["atomcore"]
-        for name, value in self.identity.items():
-            if kept["identity"].get(name) != value:
-                raise ValueError(
-                    f"the checkpoint belongs to another run: its {name} is {kept['identity'].get(name)}, here it is "
-                    f"{value}; resume with the same choices or take another run_dir"
-                )
-        self._first_loss = kept["first_loss"]
+        """Take up what the run knew of itself."""
+        self._first_loss = checkpoint["atomcore"]["first_loss"]
 
 
-def _culprit(errors: Errors, batch: Batch) -> int:
+def check_identity(checkpoint: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Raise ValueError unless the checkpoint comes from the run that ``identity`` describes."""
+    kept = checkpoint["atomcore"]["identity"]
+    for name, value in identity.items():
+        if kept.get(name) != value:
+            values = f"{name} is {kept.get(name)}, here it is {value}"
+            raise ValueError(
+                f"the checkpoint belongs to another run: its {values if len(values) < 100 else f'{name} is different'}"
+                "; resume with the same choices or take another run_dir"
+            )
+
+
+def _culprit(errors: Errors, batch: MiniBatch) -> int:
     """Index into the data set of the structure with the largest error, or with one that is not a number."""
     size = errors.energy.detach().abs()
     if errors.forces is not None:
