@@ -25,7 +25,7 @@ def prepared_model(data, dtype=torch.float64, **choices):
     return model
 
 
-def test_scaled_inputs_have_zero_mean_and_unit_deviation_and_constant_columns_are_left_out():
+def test_scaled_inputs_have_zero_mean_and_moderate_deviation_and_constant_columns_are_left_out():
     G = np.random.default_rng(0).normal(5.0, [2.0, 1e-3, 0.5], (4000, 3))
     G = np.insert(G, 1, 7.25, axis=1)
     scaling = InputScaling(4)
@@ -33,8 +33,8 @@ def test_scaled_inputs_have_zero_mean_and_unit_deviation_and_constant_columns_ar
     assert scaling.columns.tolist() == [0, 2, 3]
     inputs = scaling(torch.from_numpy(G)).numpy()
     assert_close(inputs.mean(axis=0), np.zeros(3), INVARIANT)
-    assert_close(inputs.std(axis=0)[[0, 2]], np.ones(2), INVARIANT)
-    assert inputs.std(axis=0)[1] < 0.5, "a column that hardly varies must not be blown up to the size of the others"
+    deviation = G.std(axis=0)[[0, 2, 3]]  # a column that hardly varies is not blown up to the size of the others
+    assert_close(inputs.std(axis=0), np.sqrt(deviation / deviation.max()), INVARIANT)
 
 
 def test_the_gradient_in_features_is_the_chain_rule_of_the_scaling():

@@ -31,6 +31,8 @@ the keys that matter most ('atomcore train --cfg job' prints all)
   -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
 
+_TEXTS = ("data.path", "data.units", "data.energy_key", "data.forces_key", "data.index", "run.dir")
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     import hydra
 
     register_resolvers()
+    if not {"-m", "--multirun"} & set(arguments):  # in a sweep a comma means several values
+        arguments = [_literal(argument) for argument in arguments]
     _check_keys([argument for argument in arguments if "=" in argument and not argument.startswith("-")])
     before = sys.argv
     sys.argv = ["atomcore train", *arguments]
@@ -48,6 +52,15 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def _literal(argument: str) -> str:
+    """Quote the value of a key that holds text: what a shell leaves of data.units="eV, Angstrom" is a list to Hydra."""
+    key, equals, value = argument.partition("=")
+    if not equals or key not in _TEXTS or value in ("", "null") or value[0] in "'\"" or value.startswith("${"):
+        return argument
+    escaped = value.replace("\\'", "\\\\'").replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def register_resolvers() -> None:
