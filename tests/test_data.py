@@ -261,7 +261,7 @@ def test_labels_in_only_some_frames(tmp_path, caplog):
         load(tmp_path / "w.extxyz", forces_key="dft_forces")
 
 
-def test_labels_under_other_keys(tmp_path, caplog):
+def test_labels_under_other_keys(tmp_path):
     images = frames()
     for i, atoms in enumerate(images):
         atoms.info["dft_energy"] = 10.0 * i + 0.5
@@ -279,12 +279,30 @@ def test_labels_under_other_keys(tmp_path, caplog):
         atoms.calc = None
         del atoms.info["energy"]
     write(tmp_path / "w.extxyz", images)
-    caplog.clear()
-    dataset = load(tmp_path / "w.extxyz")
-    assert dataset.energy is None
+    with pytest.raises(ValueError, match=r"w\.extxyz: no energy found, but 'dft_energy': name it by energy_key"):
+        load(tmp_path / "w.extxyz")
+    for atoms in images[:3]:
+        del atoms.arrays["dft_forces"]
+    write(tmp_path / "w.extxyz", images)
+    with pytest.raises(ValueError, match=r"no forces found, but 'dft_forces': .* without forces by forces_key='none'"):
+        load(tmp_path / "w.extxyz", energy_key="dft_energy")
+    dataset = load(tmp_path / "w.extxyz", energy_key="dft_energy", forces_key="none")
+    assert dataset.energy.tolist() == [0.5, 10.5, 20.5, 30.5]
     assert dataset.forces is None
-    assert "no energies found; is it one of dft_energy? Then name it by energy_key" in caplog.text
-    assert "no forces found; is it one of dft_forces? Then name it by forces_key" in caplog.text
+
+
+def test_labels_under_other_keys_of_npz(tmp_path):
+    arrays = {"Z": [8], "R": np.zeros((1, 1, 3)), "E": [1.0], "forces": np.zeros((1, 1, 3))}
+    np.savez(tmp_path / "w.npz", **arrays)
+    (tmp_path / "w.npz").rename(tmp_path / "w.NPZ")
+    with pytest.raises(ValueError, match=r"w\.NPZ: no forces found, but 'forces': name it by forces_key"):
+        load(tmp_path / "w.NPZ", units="eV, Angstrom")
+    assert load(tmp_path / "w.NPZ", units="eV, Angstrom", forces_key="none").forces is None
+    assert load(tmp_path / "w.NPZ", units="eV, Angstrom", forces_key="forces").forces.shape == (1, 3)
+    del arrays["Z"]
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(ValueError, match=r"w\.npz has no array 'Z'; it has 'R', 'E', 'forces'"):
+        load(tmp_path / "w.npz", units="eV, Angstrom", forces_key="none")
 
 
 def test_labels_that_are_no_numbers():

@@ -5,7 +5,7 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ _log = logging.getLogger("atomcore")
 _UNITS = "data.units (units=... in Python, --units of atomcore evaluate)"
 _SAMPLES = Path(__file__).parent / "samples"
 _PLAIN_VECTORS = ("positions", "momenta", "velocities", "initial_magmoms")
+_WITHOUT = "none"  # as a key: do without this label
 
 
 def load(
@@ -49,7 +50,7 @@ def load(
         own under the key ``units``.
     energy_key, forces_key : str, optional
         Where the labels are: keys of the npz file in place of ``E`` and ``F``; for ASE keys of ``atoms.info`` and
-        ``atoms.arrays`` in place of the attached calculator's results.
+        ``atoms.arrays`` in place of the attached calculator's results. ``"none"`` does without the label.
     index : str or int
         Which structures to read: ``":"``, ``"-100:"``, ``"::10"``, ``0``.
     duplicates : {"drop", "keep"}
@@ -67,14 +68,15 @@ def load(
     AtomcoreError
         When the file is damaged or in no known format.
     TypeError, ValueError
-        When units, labels or shapes are missing or wrong; the message names the key and the structure.
+        When units, labels or shapes are missing or wrong, or no key was given and labels seem to be there under another
+        name; the message names the key and the structure.
     """
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"path is {str(path)!r}: there is no such file")
     if duplicates not in ("drop", "keep"):
         raise ValueError(f"duplicates is {duplicates!r}; accepted: 'drop', 'keep'")
-    read = _read_npz if file.suffix == ".npz" else _read_with_ase
+    read = _read_npz if file.suffix.lower() == ".npz" else _read_with_ase
     dataset = read(file, units, energy_key, forces_key, _parse_index(index))
     _log.info("%s: read %d structures with %d atoms", file.name, len(dataset), len(dataset.numbers))
     if duplicates == "drop":
@@ -103,14 +105,15 @@ def from_atoms(
         At least one.
     energy_key, forces_key : str, optional
         Keys of ``atoms.info`` and ``atoms.arrays``; without them the labels come from the attached calculators, as
-        they were computed: constraints do not touch them.
+        they were computed: constraints do not touch them. ``"none"`` does without the label.
     source : str
         Name that messages use.
 
     Raises
     ------
     TypeError, ValueError
-        When there are no structures, or when only some of them have a label, or none has one whose key was given.
+        When there are no structures, or when only some of them have a label, or none has one whose key was given, or
+        when no key was given and labels seem to be there under another name.
     """
     if len(images) == 0:
         raise ValueError(f"{source or 'images'} holds no structures")
@@ -119,11 +122,11 @@ def from_atoms(
     found_forces = [_find(atoms.arrays, computed, forces_key, "forces") for atoms, computed in pairs]
     energies = _labels("energy", energy_key, found_energies, [()] * len(images))
     forces = _labels("forces", forces_key, found_forces, [(len(atoms), 3) for atoms in images])
-    for label, key, values in (("energies", "energy_key", energies), ("forces", "forces_key", forces)):
-        candidates = _candidates(images[0], label)
-        if values is None and candidates:
-            there = ", ".join(candidates)
-            _log.warning("%s: no %s found; is it one of %s? Then name it by %s", source, label, there, key)
+    for label, key, values in (("energy", energy_key, energies), ("forces", forces_key, forces)):
+        if values is None and key is None:
+            _refuse_overlooked(
+                source, label, dict.fromkeys(name for atoms in images for name in _candidates(atoms, label))
+            )
     return Dataset(
         numbers=np.concatenate([atoms.numbers for atoms in images]),
         positions=np.concatenate([atoms.positions for atoms in images]),
@@ -173,7 +176,7 @@ def _labels(
 ) -> list[np.ndarray] | None:
     """Return one checked label a structure, or None where nothing has any and none was asked for."""
     missing = [i for i, value in enumerate(values) if value is None]
-    if key is None and len(missing) == len(values):
+    if key == _WITHOUT or (key is None and len(missing) == len(values)):
         return None
     if missing:
         raise ValueError(
@@ -206,7 +209,7 @@ def _results(atoms: "Atoms") -> dict[str, Any]:
 
 def _candidates(atoms: "Atoms", label: str) -> list[str]:
     """Return the keys of a structure under which labels might be."""
-    if label == "energies":
+    if label == "energy":
         return [key for key, value in atoms.info.items() if isinstance(value, float) and "energy" in key.lower()]
     return [
         key
@@ -215,12 +218,29 @@ def _candidates(atoms: "Atoms", label: str) -> list[str]:
     ]
 
 
+def _refuse_overlooked(source: str, label: str, candidates: Iterable[str]) -> None:
+    """Raise where labels seem to have another name: a model would silently be trained or judged without them."""
+    there = ", ".join(map(repr, candidates))
+    if there:
+        raise ValueError(
+            f"{source or 'images'}: no {label} found, but {there}: name it by {label}_key, or do without {label} by "
+            f"{label}_key={_WITHOUT!r}"
+        )
+
+
 def _read_npz(file: Path, units: str | None, energy_key: str | None, forces_key: str | None, index: slice) -> Dataset:
     energy_name, forces_name = energy_key or "E", forces_key or "F"
-    arrays = _open_npz(file, ("Z", "R", "N", "cell", "pbc", "units", energy_name, forces_name))
-    for key, required in (("Z", True), ("R", True), (energy_name, energy_key), (forces_name, forces_key)):
-        if required and key not in arrays:
-            raise ValueError(f"{file.name} has no array {key!r}")
+    arrays, names = _open_npz(file, ("Z", "R", "N", "cell", "pbc", "units", energy_name, forces_name))
+    for label, stem, name, key in (
+        ("energy", "energ", energy_name, energy_key),
+        ("forces", "forc", forces_name, forces_key),
+    ):
+        if key is None and name not in arrays:
+            _refuse_overlooked(file.name, label, [other for other in names if stem in other.lower()])
+    asked = [key for key in (energy_key, forces_key) if key is not None and key != _WITHOUT]
+    for key in ("Z", "R", *asked):
+        if key not in arrays:
+            raise ValueError(f"{file.name} has no array {key!r}; it has {', '.join(map(repr, names)) or 'none'}")
     factors = _npz_units(file, arrays.pop("units", None), units)
     positions = as_float64("R", arrays["R"], ("n", "n_atoms", 3))
     n, width = positions.shape[:2]
@@ -245,16 +265,20 @@ def _read_npz(file: Path, units: str | None, energy_key: str | None, forces_key:
     return dataset if chosen.size == n and index.step is None else dataset.subset(chosen)
 
 
-def _open_npz(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return those of the arrays that are there; nothing is unpickled and checksums are verified before parsing."""
-    arrays = {}
+def _open_npz(file: Path, keys: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return those of the arrays that are there, and the names of all.
+
+    Nothing is unpickled and checksums are verified before parsing.
+    """
+    arrays, names = {}, []
     try:
         with zipfile.ZipFile(file) as archive:
             _check_table_of_contents(file, archive)
             for name in archive.namelist():
                 # Opening compares the name with the table of contents, so that no array is missed for a damaged name.
                 with archive.open(name) as member:
-                    if (key := name.removesuffix(".npy")) in keys:
+                    names.append(key := name.removesuffix(".npy"))
+                    if key in keys:
                         arrays[key] = _parse_npy(file, key, io.BytesIO(member.read()))
     except (
         zipfile.BadZipFile,
@@ -266,7 +290,7 @@ def _open_npz(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         UnicodeError,
     ) as error:
         raise AtomcoreError(f"{file.name} is damaged or no npz file: {error}") from error
-    return arrays
+    return arrays, names
 
 
 def _check_table_of_contents(file: Path, archive: zipfile.ZipFile) -> None:
