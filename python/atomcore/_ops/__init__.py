@@ -30,8 +30,8 @@ rows, v)
 ===========================================  ========================  ==============  =============
 
 Third derivatives raise; they are never zero. Hessians (two derivatives in positions) work; training on Hessians and
-``torch.func.grad`` do not. Forward-mode tangents raise, but not those of ``torch.func.jvp``, which torch drops before
-any custom operator sees them: its tangents are zero. Use ``features_jvp``.
+``torch.func.grad`` do not. Forward mode (``torch.autograd.forward_ad``, ``torch.func.jvp``) raises: use
+``features_jvp``.
 """
 
 from atomcore._ops import edges, features, jacobian

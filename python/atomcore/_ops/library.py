@@ -57,8 +57,11 @@ def array(name: str, tensor: torch.Tensor, dtypes: tuple[torch.dtype, ...], *sha
     ):
         expected = tuple("any" if n is None else n for n in shape)
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}; accepted: {expected}")
-    if torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None:
-        raise RuntimeError(f"atomcore: {name} carries a forward-mode tangent, which torch would drop; use features_jvp")
+    # By now torch.func has taken the tangents away; that a forward-mode level is open is all that there is to see.
+    if getattr(torch.autograd.forward_ad, "_current_level", -1) >= 0:
+        raise RuntimeError(
+            f"atomcore: {name} is used in forward mode, whose tangents torch would drop; use features_jvp"
+        )
     return tensor.detach().contiguous().numpy()
 
 
