@@ -265,3 +265,21 @@ def test_text_is_taken_as_the_shell_hands_it_over(tmp_path, name):
     run_here("train", f"data.path={name}", units, f"run.dir=run of {name}", "data.index=:10", *_SMALL, cwd=tmp_path)
     metrics = json.loads((tmp_path / f"run of {name}" / "metrics.json").read_text())
     assert sum(metrics["n_structures"].values()) == 10
+
+
+def test_md_starts_from_npz_and_odd_names_and_refuses_what_holds_no_structure(trained, tmp_path):
+    model, output = str(trained / "run/model.atomcore"), ("--ps", "0.001")
+    molecules(2).save(tmp_path / "one.npz")
+    molecules(2).save(tmp_path / "a@b.extxyz")
+    run_here("md", model, "one.npz", *output, "--output", "npz", cwd=tmp_path)
+    run_here("md", model, "a@b.extxyz", *output, "--output", "xyz", cwd=tmp_path)
+    runs = [np.genfromtxt(tmp_path / name / "energies.csv", delimiter=",", names=True) for name in ("npz", "xyz")]
+    expected = atomcore.Potential.load(model).energy_forces(molecules(2)[1])[0]  # the last structure of the file
+    assert_close(runs[0]["potential_eV"][0], expected, ENGINE)
+    assert abs(runs[1]["potential_eV"][0] - expected) < 1e-5  # eV; positions in text are rounded
+    (tmp_path / "empty.xyz").touch()
+    (tmp_path / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    assert "empty.xyz" in run_here("md", model, "empty.xyz", cwd=tmp_path, code=1)
+    assert "passwd cannot be read by ASE" in run_here("md", model, "passwd", cwd=tmp_path, code=1)
+    assert "there is no such file" in run_here("md", model, "absent.npz", cwd=tmp_path, code=2)
+    assert not (tmp_path / "md").exists()

@@ -17,7 +17,8 @@ def main(arguments: Sequence[str]) -> int:
         description="Molecular dynamics with a model; NVE runs report the drift of the energy.",
     )
     parser.add_argument("model", help="model file (.atomcore)")
-    parser.add_argument("start", help="structure to start from, anything ASE reads (its last frame)")
+    parser.add_argument("start", help="structure to start from (the last of the file): npz, or anything ASE reads")
+    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
     parser.add_argument("--ps", type=float, default=10.0, help="length of the run [%(default)s]")
     parser.add_argument("--dt", type=float, default=0.5, help="time step in fs [%(default)s]")
     parser.add_argument("--temperature", type=float, default=300.0, help="of the velocities, in K [%(default)s]")
@@ -28,12 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
-    from ase.io import read
-
     from atomcore.calculators import Calculator
+    from atomcore.data.readers import load_structure
 
     calculator = Calculator(options.model, threads=options.threads)
-    atoms = read(options.start)
+    atoms = load_structure(options.start, units=options.units)
     folder = Path(options.output)
     names = ("ps", "dt", "temperature", "ensemble", "friction", "equilibrate", "seed")
     choices = {name: getattr(options, name) for name in names}

@@ -71,9 +71,7 @@ def load(
         When units, labels or shapes are missing or wrong, or no key was given and labels seem to be there under another
         name; the message names the key and the structure.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"path is {str(path)!r}: there is no such file")
+    file = _existing(path)
     if duplicates not in ("drop", "keep"):
         raise ValueError(f"duplicates is {duplicates!r}; accepted: 'drop', 'keep'")
     read = _read_npz if file.suffix.lower() == ".npz" else _read_with_ase
@@ -84,6 +82,17 @@ def load(
     for warning in check_consistency(dataset):
         _log.warning("%s: %s", file.name, warning)
     return dataset
+
+
+def load_structure(path: str | os.PathLike, *, units: str | None = None) -> "Atoms":
+    """Read the last structure of a file, without labels and with what else ASE knows of it, such as constraints.
+
+    Arguments and errors are those of `load`.
+    """
+    file = _existing(path)
+    if file.suffix.lower() == ".npz":
+        return _read_npz(file, units, _WITHOUT, _WITHOUT, slice(-1, None))[0]
+    return _images(file, units, slice(-1, None))[0]
 
 
 def sample(name: str) -> Path:
@@ -139,6 +148,13 @@ def from_atoms(
     )
 
 
+def _existing(path: str | os.PathLike) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"path is {str(path)!r}: there is no such file")
+    return file
+
+
 def _parse_index(index: str | int) -> slice:
     """Return the slice that ``index`` stands for; a single number becomes a slice of one."""
     from ase.io.formats import string2index
@@ -157,6 +173,11 @@ def _parse_index(index: str | int) -> slice:
 def _read_with_ase(
     file: Path, units: str | None, energy_key: str | None, forces_key: str | None, index: slice
 ) -> Dataset:
+    return from_atoms(_images(file, units, index), energy_key=energy_key, forces_key=forces_key, source=file.name)
+
+
+def _images(file: Path, units: str | None, index: slice) -> "list[Atoms]":
+    """Return at least one structure of a file that ASE reads."""
     from ase.io import iread
 
     if units is not None and parse_units(units) != Units(1.0, 1.0, 1.0):
@@ -168,7 +189,9 @@ def _read_with_ase(
         images = list(iread(file, index=index, do_not_split_by_at_sign=True))
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
         raise AtomcoreError(f"{file.name} cannot be read by ASE: {type(error).__name__}: {error}") from error
-    return from_atoms(images, energy_key=energy_key, forces_key=forces_key, source=file.name)
+    if not images:
+        raise ValueError(f"{file.name} holds no structures")
+    return images
 
 
 def _labels(
