@@ -94,7 +94,21 @@ def test_evaluate_prints_and_writes_the_errors_of_the_engine_without_torch(train
 @pytest.mark.parametrize("ensemble", ["nve", "langevin"])
 def test_md_writes_trajectory_energies_and_drift_without_torch(trained, ensemble):
     molecules(1)[0].write(trained / "start.xyz")
-    arguments = ("--ps", 0.1, "--dt", 0.5, "--temperature", 50, "--ensemble", ensemble, "--output", "md", "--seed", 1)
+    arguments = (
+        "--ps",
+        0.1,
+        "--dt",
+        0.5,
+        "--temperature",
+        50,
+        "--ensemble",
+        ensemble,
+        "--output",
+        "md",
+        "--seed",
+        1,
+        "--overwrite",
+    )
     text = run("md", "run/model.atomcore", "start.xyz", *arguments, cwd=trained, without_torch=True)
     assert ("energy drift" in text) == (ensemble == "nve")
     energies = np.genfromtxt(trained / "md/energies.csv", delimiter=",", names=True)
@@ -283,3 +297,44 @@ def test_md_starts_from_npz_and_odd_names_and_refuses_what_holds_no_structure(tr
     assert "passwd cannot be read by ASE" in run_here("md", model, "passwd", cwd=tmp_path, code=1)
     assert "there is no such file" in run_here("md", model, "absent.npz", cwd=tmp_path, code=2)
     assert not (tmp_path / "md").exists()
+
+
+def test_md_asks_before_it_replaces_a_run_and_keeps_what_else_is_known(trained, tmp_path):
+    molecules(1).save(tmp_path / "start.extxyz")
+    (tmp_path / "md").mkdir()
+    (tmp_path / "md/metrics.json").write_text('{"test": {"energy_rmse": 1.0}}')
+    arguments = ("md", str(trained / "run/model.atomcore"), "start.extxyz", "--ps", "0.001")
+    run_here(*arguments, cwd=tmp_path)
+    assert "'md' holds a run already" in run_here(*arguments, cwd=tmp_path, code=2)
+    run_here(*arguments, "--overwrite", cwd=tmp_path)
+    assert set(json.loads((tmp_path / "md/metrics.json").read_text())) == {"test", "md"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--ps", "nan", "ps must be"), ("--temperature", "-3", "temperature must be"),
+        ("--seed", "-3", "seed must be a whole number of at least 0; got -3"),
+    ],
+)  # fmt: skip
+def test_unsuitable_options_of_md_leave_no_folder(trained, tmp_path, option, value, message):
+    molecules(1).save(tmp_path / "start.extxyz")
+    arguments = ("md", str(trained / "run/model.atomcore"), "start.extxyz", option, value)
+    assert message in run_here(*arguments, cwd=tmp_path, code=2)
+    assert not (tmp_path / "md").exists()
+
+
+def test_md_that_blows_up_fails_and_keeps_what_there_is(trained, tmp_path):
+    molecules(1).save(tmp_path / "start.extxyz")
+    arguments = ("--dt", "30", "--ps", "100", "--temperature", "3000")
+    message = run_here("md", str(trained / "run/model.atomcore"), "start.extxyz", *arguments, cwd=tmp_path, code=1)
+    assert "the run has blown up" in message
+    assert len((tmp_path / "md/energies.csv").read_text().splitlines()) > 1
+    assert "blown up" in json.loads((tmp_path / "md/metrics.json").read_text())["md"]["stopped"]
+
+
+@pytest.mark.parametrize("command", ["md", "evaluate"])
+def test_an_output_that_is_a_file_is_refused_at_once(trained, tmp_path, command):
+    molecules(1).save(tmp_path / "set.extxyz")
+    arguments = (command, str(trained / "run/model.atomcore"), "set.extxyz", "--output", "set.extxyz/sub")
+    assert "'set.extxyz' is no folder" in run_here(*arguments, cwd=tmp_path, code=2)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from atomcore.evaluation import Predictions, evaluate, metrics_table
 from atomcore.md import energy_drift, simulate
@@ -60,6 +61,59 @@ def test_unsuitable_numbers_are_named(tmp_path, name, value):
     with pytest.raises(ValueError, match=f"{name} must be a finite number"):
         simulate(springs(molecules(1)[0]), tmp_path, **{"ps": 1.0, "progress": False, name: value})
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_keeps_its_energies(tmp_path):
+    atoms = springs(molecules(1)[0])
+    calculate, calls = atoms.calc.calculate, []
+
+    def interrupted(*arguments, **keywords):
+        calls.append(0)
+        if len(calls) > 20:
+            raise KeyboardInterrupt
+        calculate(*arguments, **keywords)
+
+    atoms.calc.calculate = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        simulate(atoms, tmp_path / "new", ps=1.0, dt=1.0, temperature=50.0, progress=False)
+    energies = np.genfromtxt(tmp_path / "new/energies.csv", delimiter=",", names=True)
+    assert len(energies) == 20
+
+
+def test_constraints_count_in_the_temperature(tmp_path):
+    from ase.constraints import FixAtoms
+
+    temperatures = []
+    for fixed in ([], [0, 1]):
+        atoms = springs(Atoms("H4", positions=1.1 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])))
+        atoms.set_constraint(FixAtoms(fixed) if fixed else [])
+        start = atoms.positions.copy()
+        run = simulate(atoms, tmp_path, ps=0.001, dt=0.1, temperature=100.0, progress=False)
+        assert np.array_equal(atoms.positions[fixed], start[fixed])
+        temperatures.append(run.temperature[0] / run.kinetic[0])
+    assert_close(temperatures[0] / temperatures[1], 1.0, INVARIANT)  # 12 - 6 and 12 - 6 degrees of freedom
+
+
+@pytest.mark.parametrize("symbols", ["H2", "CO2"])
+def test_linear_molecules_turn_about_two_axes(tmp_path, symbols, recwarn):
+    from ase.units import kB
+
+    n = 2 if symbols == "H2" else 3
+    atoms = springs(Atoms(symbols, positions=np.arange(n)[:, None] * np.array([[0.7, 0.6, 0.5]])))
+    run = simulate(atoms, tmp_path, ps=0.001, dt=0.1, temperature=10.0, progress=False)
+    assert_close(run.temperature[0], 2 * run.kinetic[0] / (kB * (3 * n - 5)), INVARIANT)
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+def test_nothing_that_moves_is_refused(tmp_path):
+    from ase.constraints import FixAtoms
+
+    with pytest.raises(ValueError, match="at least one; got none"):
+        simulate(springs(Atoms()), tmp_path / "new", ps=1.0, progress=False)
+    held = springs(Atoms("H2", positions=[[0, 0, 0], [0, 0, 1.0]], constraint=FixAtoms([0, 1])))
+    with pytest.raises(ValueError, match="one that can move; got 2"):
+        simulate(held, tmp_path / "new", ps=1.0, progress=False)
+    assert not (tmp_path / "new").exists()
 
 
 def test_metrics_are_what_their_names_say():

@@ -27,6 +27,16 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(name: str, path: str | os.PathLike) -> None:
+    """Raise unless ``path``, the value of ``name``, is a folder or can become one."""
+    folder = Path(path)
+    for part in (folder, *folder.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise ValueError(f"{name} is {str(path)!r}, but {str(part)!r} is no folder")
+            return
+
+
 def _temporary_name(target: Path, process: str) -> str:
     return f".{target.stem}.{process}.tmp{target.suffix}"
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from atomcore._files import write_json
+from atomcore._files import check_folder, write_json
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,6 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     from atomcore.evaluation import evaluate, metrics_table
     from atomcore.potential import Potential
 
+    folder = Path(options.output)
+    check_folder("--output", folder)
     potential = Potential.load(options.model, threads=options.threads)
     structures = data.load(
         options.file, units=options.units, energy_key=options.energy_key, forces_key=options.forces_key
@@ -34,7 +36,6 @@ def main(arguments: Sequence[str]) -> int:
     predictions = {"test": evaluate(potential, structures)}
     metrics = {name: errors.metrics() for name, errors in predictions.items()}
     print(f"{len(structures)} structures of {structures.source}\n{metrics_table(metrics)}")
-    folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", {**metrics, "n_structures": {"test": len(structures)}})
     try:

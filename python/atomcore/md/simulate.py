@@ -13,6 +13,11 @@ from atomcore._progress import Progress
 
 ENSEMBLES = ("nve", "langevin")
 _SAMPLE = 1.0  # fs between rows of energies
+_FILES = ("trajectory.extxyz", "energies.csv")
+# eV/atom: far more than any run that makes sense reaches, far less than one that has blown up.
+_LARGEST_ERROR = 0.1
+_LARGEST_KINETIC = 2.0
+_LINEAR = 1e-6  # of the largest moment of inertia: nothing turns about an axis with less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,7 @@ def simulate(
     equilibrate: float = 0.0,
     frame_interval: float = 10.0,
     seed: int = 0,
+    overwrite: bool = True,
     progress: bool = True,
 ) -> Trajectory:
     """Run ``atoms`` (which has a calculator) and write ``trajectory.extxyz`` and ``energies.csv``.
@@ -66,7 +72,7 @@ def simulate(
     atoms : ase.Atoms
         Moved in place.
     folder : Path
-        Exists; the two files in it are replaced.
+        Made where it is not there; the two files in it are replaced.
     ps : float
         Length of the run.
     dt : float
@@ -83,6 +89,8 @@ def simulate(
         Between frames of the trajectory, in fs.
     seed : int
         Of velocities and thermostat.
+    overwrite : bool
+        False refuses a folder that holds a run.
     progress : bool
 
     Raises
@@ -90,14 +98,30 @@ def simulate(
     ValueError
         For a parameter out of range, by name.
     AtomcoreError
-        When the energy stops being finite; the frames so far are kept.
+        When the run blows up: the energy is not finite, the total energy of an NVE run is not conserved at all, or the
+        velocities are out of all proportion.
+
+    Notes
+    -----
+    Frames and energies so far are kept when the run ends before its time, by an error or by an interrupt.
     """
     _check(ps=ps, dt=dt, frame_interval=frame_interval)
     _check(least=0.0, temperature=temperature, friction=friction, equilibrate=equilibrate)
     if ensemble not in ENSEMBLES:
         raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}; got {ensemble!r}")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0; got {seed!r}")
+    _degrees_of_freedom(atoms, False)
+    trajectory_path, energies_path = (folder / name for name in _FILES)
+    if not overwrite and (trajectory_path.exists() or energies_path.exists()):
+        raise ValueError(
+            f"{str(folder)!r} holds a run already; choose another folder or replace it (overwrite=True, --overwrite)"
+        )
     from ase.io.extxyz import write_extxyz
 
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (trajectory_path, energies_path):  # what is left of a run that ends early is its own
+        path.unlink(missing_ok=True)
     generator = np.random.default_rng(seed)
     _draw_velocities(atoms, temperature, generator)
     thermostat = (temperature, friction, generator)
@@ -106,41 +130,52 @@ def simulate(
         _stop_as_a_whole(atoms)
     dynamics = _integrator(atoms, dt, ensemble, *thermostat)
     steps = max(round(1000 * ps / dt), 1)
-    freedom = _degrees_of_freedom(atoms) if ensemble == "nve" else 3 * len(atoms)
-    recorder = _Recorder(dynamics, dt, freedom, Progress(steps, "MD, step", enabled=progress))
-    with (folder / "trajectory.extxyz").open("w", encoding="utf-8") as file, contextlib.closing(recorder):
+    recorder = _Recorder(dynamics, dt, ensemble, temperature, Progress(steps, "MD, step", enabled=progress))
+    with (
+        contextlib.ExitStack() as at_end,
+        trajectory_path.open("w", encoding="utf-8") as file,
+        contextlib.closing(recorder),
+    ):
+        at_end.callback(lambda: _write_energies(recorder.trajectory(), energies_path))
         dynamics.attach(recorder.record, interval=max(round(_SAMPLE / dt), 1))
         dynamics.attach(lambda: write_extxyz(file, [atoms]), interval=max(round(frame_interval / dt), 1))
         dynamics.run(steps)
-    trajectory = recorder.trajectory()
-    _write_energies(trajectory, folder / "energies.csv")
-    return trajectory
+    return recorder.trajectory()
 
 
 class _Recorder:
     """Collects the energies of a running simulation."""
 
-    def __init__(self, dynamics: Any, dt: float, freedom: int, bar: Progress) -> None:
+    def __init__(self, dynamics: Any, dt: float, ensemble: str, temperature: float, bar: Progress) -> None:
         from ase.units import kB
 
         self._dynamics, self._atoms, self._dt, self._bar = dynamics, dynamics.atoms, dt, bar
+        self._conserved = ensemble == "nve"
+        freedom = _degrees_of_freedom(self._atoms, self._conserved)
         self._kelvin = 2.0 / (kB * freedom)
+        self._largest_kinetic = len(self._atoms) * (_LARGEST_KINETIC + 20.0 * kB * temperature)
         self._rows: list[tuple[float, ...]] = []
 
     def record(self) -> None:
         step, atoms = self._dynamics.nsteps, self._atoms
         time = step * self._dt / 1000
         potential, kinetic = atoms.get_potential_energy(), atoms.get_kinetic_energy()
+        where = f"at step {step} ({time:g} ps); try a smaller dt, a relaxed start or a better model"
         if not np.isfinite(potential + kinetic):
-            raise AtomcoreError(f"the energy is not finite at step {step} ({time:g} ps); try a smaller dt")
+            raise AtomcoreError(f"the run has blown up: the energy is not finite {where}")
         self._rows.append((time, potential, kinetic, self._kelvin * kinetic))
+        if kinetic > self._largest_kinetic:
+            raise AtomcoreError(f"the run has blown up: {self._rows[-1][3]:.0f} K {where}")
+        error = abs(potential + kinetic - self._rows[0][1] - self._rows[0][2])
+        if self._conserved and error > len(atoms) * _LARGEST_ERROR + self._rows[0][2]:
+            raise AtomcoreError(f"the run has blown up: the total energy has changed by {error:.3g} eV {where}")
         self._bar.update(step, f"{self._rows[-1][3]:.0f} K")
 
     def close(self) -> None:
         self._bar.close(self._dynamics.nsteps)
 
     def trajectory(self) -> Trajectory:
-        time, potential, kinetic, temperature = np.array(self._rows).T
+        time, potential, kinetic, temperature = np.array(self._rows).reshape(-1, 4).T
         return Trajectory(
             time=time, potential=potential, kinetic=kinetic, temperature=temperature, n_atoms=len(self._atoms)
         )
@@ -162,22 +197,39 @@ def _draw_velocities(atoms: Any, temperature: float, generator: np.random.Genera
 
 
 def _stop_as_a_whole(atoms: Any) -> None:
-    """Take out the motion of the centre of mass and, without periodicity, the rotation."""
+    """Take out the motion of the centre of mass and, without periodicity, the rotation.
+
+    Constraints are left to themselves: with atoms held in space neither is conserved.
+    """
     from ase.md.velocitydistribution import Stationary, ZeroRotation
 
-    if len(atoms) > 1:
-        Stationary(atoms)
-        if not atoms.pbc.any():
+    if len(atoms) == 1 or atoms.constraints:
+        return
+    Stationary(atoms)
+    if not atoms.pbc.any():
+        with np.errstate(divide="ignore", invalid="ignore"):  # ASE divides by the zero moment of linear molecules
             ZeroRotation(atoms)
 
 
-def _degrees_of_freedom(atoms: Any) -> int:
-    """Number of velocities that are free once the motion as a whole has been taken out."""
-    n = len(atoms)
-    if n == 1:
-        return 3
-    rotations = 0 if atoms.pbc.any() else (2 if n == 2 else 3)
-    return 3 * n - 3 - rotations
+def _degrees_of_freedom(atoms: Any, stopped: bool) -> int:
+    """Number of velocities that are free; ``stopped``: without those of the motion as a whole.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    free = 3 * len(atoms) - sum(constraint.get_removed_dof(atoms) for constraint in atoms.constraints)
+    if len(atoms) == 0:
+        raise ValueError("atoms must be at least one; got none")
+    if free <= 0:
+        raise ValueError(f"atoms must be at least one that can move; got {len(atoms)}, all held by constraints")
+    if not stopped or len(atoms) == 1 or atoms.constraints:
+        return free
+    if atoms.pbc.any():
+        return free - 3
+    moments = atoms.get_moments_of_inertia()
+    return free - 3 - int(np.sum(moments > _LINEAR * moments.max()))
 
 
 def _integrator(
