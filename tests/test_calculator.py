@@ -1,5 +1,7 @@
 """The ASE calculator: its cache, its copies, and that it needs nothing but numpy and ASE."""
 
+import copy
+import pickle
 import textwrap
 
 import numpy as np
@@ -153,6 +155,21 @@ def test_what_a_calculator_is_made_of(model):
         Calculator(3.0)
     with pytest.raises(ValueError, match="precision"):
         Calculator(Potential.load(model), precision="float32")
+
+
+def test_copies_and_pickles_give_the_same_bits_without_the_file(model, tmp_path):
+    path = tmp_path / "copy.atomcore"
+    path.write_bytes(model.read_bytes())
+    atoms = small_crystal()
+    calculator = Calculator(path, precision="float32", threads=1)
+    path.unlink()
+    for other in (copy.deepcopy(calculator), pickle.loads(pickle.dumps(calculator))):
+        assert other.potential is not calculator.potential
+        assert other.get_potential_energy(atoms) == calculator.get_potential_energy(atoms)
+        assert np.array_equal(other.get_forces(atoms), calculator.get_forces(atoms))
+        assert np.array_equal(copy.deepcopy(other).get_forces(), calculator.get_forces(atoms))
+    atoms.calc = calculator
+    assert copy.deepcopy(atoms).get_potential_energy() == atoms.get_potential_energy()
 
 
 def test_engine_runs_where_torch_and_lightning_are_absent(model):

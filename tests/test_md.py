@@ -132,6 +132,8 @@ def test_metrics_are_what_their_names_say():
     assert_close(metrics["forces_rmse"], np.sqrt(3.0), INVARIANT)
     assert_close(metrics["forces_mae"], 1.0, INVARIANT)
     assert "1732" in metrics_table({"test": metrics})
+    large = metrics_table({"validation": dict.fromkeys(metrics, -1.2345e250)})
+    assert large.splitlines()[-1].split() == ["validation", *["-1.234e+253"] * 6]
 
 
 def test_evaluation_needs_labels():
@@ -139,3 +141,18 @@ def test_evaluation_needs_labels():
     assert evaluate(Spring(), data).forces.shape == data.forces.shape
     with pytest.raises(ValueError, match="energies to compare with"):
         evaluate(Spring(), data.subset([]))
+
+
+def test_evaluation_says_which_structure_is_refused():
+    class Picky(Spring):
+        def energy_forces(self, atoms):
+            if self.seen:
+                raise ValueError("no such element")
+            self.seen = True
+            return super().energy_forces(atoms)
+
+        seen = False
+
+    data = molecules(2)
+    with pytest.raises(ValueError, match=rf"structure 1 of {data.source} .*: no such element"):
+        evaluate(Picky(), data)

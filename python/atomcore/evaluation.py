@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from atomcore._core import AtomcoreError
+
 _COLUMNS = (("energy", "_per_atom"), ("energy", ""), ("forces", ""))  # of the table, in the names of the metrics
 
 
@@ -59,10 +61,12 @@ def evaluate(potential: Any, data: Any) -> Predictions:
     ------
     ValueError
         When the data has no energies or no structures.
+    TypeError, ValueError, AtomcoreError
+        When ``potential`` refuses a structure; the message says which.
     """
     if data.energy is None or not len(data):
         raise ValueError(f"data must have structures with energies to compare with; got {data!r}")
-    results = [potential.energy_forces(structure) for structure in data]
+    results = [_energy_forces(potential, data, i) for i in range(len(data))]
     return Predictions(
         energy=np.array([energy for energy, _ in results]),
         energy_label=data.energy,
@@ -70,6 +74,14 @@ def evaluate(potential: Any, data: Any) -> Predictions:
         forces=None if data.forces is None else np.concatenate([forces for _, forces in results]),
         forces_label=data.forces,
     )
+
+
+def _energy_forces(potential: Any, data: Any, i: int) -> tuple[float, np.ndarray]:
+    try:
+        return potential.energy_forces(data[i])
+    except (TypeError, ValueError, AtomcoreError) as error:
+        name = f" of {data.source}" if data.source else ""
+        raise type(error)(f"structure {i}{name} (from 0, without dropped duplicates): {error}") from error
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
@@ -81,7 +93,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
             continue
         keys = [f"{stem}_{kind}{end}" for stem, end in _COLUMNS for kind in ("rmse", "mae")]
         values = [f"{1000 * errors[key]:.4g}" if key in errors else "-" for key in keys]
-        cells = [f"{value:>{11 if i % 2 == 0 else 9}}" for i, value in enumerate(values)]
+        cells = [f" {value:>{10 if i % 2 == 0 else 8}}" for i, value in enumerate(values)]
         lines.append(f"{name:8}" + "".join(cells))
     return "\n".join(lines)
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +17,7 @@ from atomcore.model_file import encoded_path
 
 PROPERTIES = ("energy", "forces", "energies", "stress")
 _PRECISIONS = ("float64", "float32")
+_Precision = Literal["float64", "float32"]
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))  # xx, yy, zz, yz, xz, xy
 
 
@@ -22,12 +25,13 @@ class Potential:
     """A trained model, ready to give energies and forces. Made by :meth:`load`.
 
     It never changes after loading and keeps nothing between calls, so that any number of Python threads may use one
-    object at a time. Results do not depend on the number of threads, to the last bit.
+    object at a time. Results do not depend on the number of threads, to the last bit. It can be copied and pickled.
     """
 
-    def __init__(self, core: _core.Potential, threads: int):
+    def __init__(self, core: _core.Potential, threads: int, content: bytes, precision: _Precision):
         self._core = core
         self._threads = threads
+        self._content, self._precision = content, precision  # of the file, which may be gone when this is pickled
         self._info = json.loads(core.metadata)
 
     @classmethod
@@ -35,7 +39,7 @@ class Potential:
         cls,
         path: str | os.PathLike,
         *,
-        precision: Literal["float64", "float32"] = "float64",
+        precision: _Precision = "float64",
         threads: int | None = None,
     ) -> "Potential":
         """Read a model file.
@@ -60,7 +64,11 @@ class Potential:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
         count = resolve_threads(threads)
-        return cls(_core.Potential.load(encoded_path(path), precision == "float32"), count)
+        core = _core.Potential.load(encoded_path(path), precision == "float32")
+        return cls(core, count, Path(path).read_bytes(), precision)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_content, (self._content, self._precision, self._threads)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -154,6 +162,14 @@ class Potential:
 
     def __repr__(self) -> str:
         return f"<Potential of {', '.join(self.elements)}, cutoff {self.cutoff:g} A>"
+
+
+def _from_content(content: bytes, precision: _Precision, threads: int) -> Potential:
+    """Load a copied or pickled potential; the core reads and verifies files only."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.atomcore"
+        path.write_bytes(content)
+        return Potential.load(path, precision=precision, threads=threads)
 
 
 def _negated(gradient: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
