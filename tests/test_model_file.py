@@ -252,3 +252,12 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         broken.write(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["model.atomcore"]
+
+
+def test_a_missing_file_or_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for read in (model_file.read_metadata, Potential.load):
+        with pytest.raises(FileNotFoundError, match=": 'nofile'"):
+            read("nofile")
+    with pytest.raises(FileNotFoundError, match=r"path is 'nodir/x\.atomcore', but there is no folder 'nodir'"):
+        random_model().write("nodir/x.atomcore")

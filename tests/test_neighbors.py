@@ -289,9 +289,18 @@ BAD_CALLS = [
     ("atomcore.neighbor_list('i', a, float('inf'))", "ValueError", "cutoff must be positive"),
     ("atomcore.neighbor_list('i', a, [3.0])", "TypeError", "cutoff must be a number"),
     ("atomcore.neighbor_list('i', a, 3.0, threads=0)", "ValueError", "threads must be"),
-    ("a.positions[1, 2] = float('nan')", "ValueError", "positions must be finite, got nan at [1, 2]"),
-    ("a.positions[2, 0] = float('inf')", "ValueError", "positions must be finite, got inf at [2, 0]"),
-    ("a.cell[1, 1] = float('nan')", "ValueError", "cell must be finite, got nan at [1, 1]"),
+    (
+        "a.positions[1, 2] = float('nan')",
+        "ValueError",
+        "positions must be finite and at most 1e100 A, got nan at [1, 2]",
+    ),
+    (
+        "a.positions[2, 0] = float('inf')",
+        "ValueError",
+        "positions must be finite and at most 1e100 A, got inf at [2, 0]",
+    ),
+    ("a.positions *= 1e200", "ValueError", "positions must be finite and at most 1e100 A, got "),
+    ("a.cell[1, 1] = float('nan')", "ValueError", "cell must be finite and at most 1e100 A, got nan at [1, 1]"),
     ("a.pbc = True", "ValueError", "lattice vector 0 is zero, but pbc[0] is true"),
     ("a.cell = [[1, 2, 3], [2, 4, 6], [0, 0, 9]]; a.pbc = True", "ValueError", "cell is singular"),
     ("a.cell = [[1, 0, 0], [1, 1e-14, 0], [0, 0, 9]]; a.pbc = [1, 1, 0]", "ValueError", "cell is singular"),
@@ -375,7 +384,7 @@ def test_structure_ptr_is_checked():
     with pytest.raises(ValueError, match="cells must hold 18 numbers, got 9"):
         _core.neighbor_list(*arrays, np.array([0, 1, 2]), 3.0, 1)
     bad = np.array([[0.0, 0.0, 0.0], [0.0, np.nan, 0.0]])
-    with pytest.raises(ValueError, match=r"positions must be finite, got nan at \[1, 1\]"):
+    with pytest.raises(ValueError, match=r"positions must be finite and at most 1e100 A, got nan at \[1, 1\]"):
         _core.neighbor_list(bad, np.zeros((2, 3, 3)), np.zeros((2, 3), np.uint8), np.array([0, 1, 2]), 3.0, 1)
     pbc = np.array([[0, 0, 0], [0, 0, 1]], np.uint8)
     with pytest.raises(ValueError, match="cell of structure 1: lattice vector 2 is zero"):

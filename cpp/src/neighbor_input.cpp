@@ -37,8 +37,8 @@ bool sensible(double x) { return std::abs(x) <= kLargest; }
 void check_positions(span<const double> positions) {
   for (std::size_t i = 0; i < positions.size(); ++i)
     if (!sensible(positions[i]))
-      refuse("positions must be finite, got " + number(positions[i]) + " at [" + std::to_string(i / 3) + ", " +
-             std::to_string(i % 3) + "]");
+      refuse("positions must be finite and at most 1e100 A, got " + number(positions[i]) + " at [" +
+             std::to_string(i / 3) + ", " + std::to_string(i % 3) + "]");
 }
 
 // Fills `completed` on the way.
@@ -48,8 +48,8 @@ void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& 
   for (int k = 0; k < 3; ++k) {
     for (int x = 0; x < 3; ++x)
       if (!sensible(cell[3 * k + x]))
-        refuse("cell" + where + " must be finite, got " + number(cell[3 * k + x]) + " at [" + std::to_string(k) + ", " +
-               std::to_string(x) + "]");
+        refuse("cell" + where + " must be finite and at most 1e100 A, got " + number(cell[3 * k + x]) + " at [" +
+               std::to_string(k) + ", " + std::to_string(x) + "]");
     periodic[k] = pbc[k] != 0;
     const double length = std::hypot(cell[3 * k], cell[3 * k + 1], cell[3 * k + 2]);
     if (periodic[k] && !(length > 1.0 / kLargest))

@@ -17,6 +17,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     was at ``path`` is untouched. The suffix is kept, since some writers choose the format by it.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path is {str(path)!r}, but there is no folder {str(target.parent)!r}")
     temporary = target.with_name(_temporary_name(target, str(os.getpid())))
     try:
         yield temporary

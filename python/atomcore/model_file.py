@@ -68,6 +68,5 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
 
 def encoded_path(path: str | os.PathLike) -> bytes:
     """Return the path as the core takes it; a file that is not there is Python's own ``FileNotFoundError``."""
-    encoded = os.fsencode(path)
-    os.stat(encoded)
-    return encoded
+    os.stat(path)
+    return os.fsencode(path)
