@@ -24,6 +24,7 @@ SETTINGS = (
     "training.max_epochs=400",
     "run.threads=1",
     "split.valid=0",
+    "split.seed=1",  # the settings were chosen on the random split of seed 0
 )
 TASKS = {
     "random fifth": ("split.test=0.2",),
