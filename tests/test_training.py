@@ -244,7 +244,7 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     fit(new_model(), split, max_epochs=2, run_dir=tmp_path, schedule_epochs=4, **QUICK)
     good = (tmp_path / LAST).read_bytes()
     # The schedule's state would bring the old learning rate back, so the divergence is made by the optimiser's step.
-    with pytest.raises(TrainingError, match=r"diverged in epoch 0, batch \d+: .* structure \d+"):
+    with pytest.raises(TrainingError, match=r"diverged in epoch 0, batch \d+: .* structure \d+.*there\.$"):
         fit(new_model(), split, max_epochs=4, run_dir=tmp_path / "other", **{**QUICK, "learning_rate": 1e6})
     assert (tmp_path / LAST).read_bytes() == good
     assert not (tmp_path / "other" / LAST).exists()
@@ -260,7 +260,7 @@ def test_infinite_weights_are_not_checkpointed(tmp_path, monkeypatch):
             self.model.networks["O"].layers[0].weight.register_hook(lambda grad: grad * float("nan"))
 
     monkeypatch.setattr(task, "on_train_epoch_start", poison)
-    with pytest.raises(TrainingError, match="epoch 2"):
+    with pytest.raises(TrainingError, match=r"epoch 2.* The last checkpoint is kept\.$"):
         fit(new_model(), new_split(), max_epochs=4, run_dir=tmp_path, **QUICK, gradient_clip=None)
     checkpoint = CheckedCheckpointIO().load_checkpoint(tmp_path / LAST)
     assert checkpoint["epoch"] == 1
@@ -298,6 +298,33 @@ def test_an_early_stopping_that_is_changed_on_resuming_counts(tmp_path):
     options = {**QUICK, "learning_rate": 1e-12, "ema_decay": 0.0, "run_dir": tmp_path, "schedule": "none"}
     fit(new_model(), new_split(), max_epochs=2, early_stopping=50, **options)
     assert len(fit(new_model(), new_split(), max_epochs=20, early_stopping=2, resume=True, **options).history) < 10
+
+
+def test_a_run_that_stopped_early_is_not_trained_further_by_resuming(tmp_path):
+    options = {**QUICK, "learning_rate": 1e-12, "ema_decay": 0.0, "run_dir": tmp_path, "schedule": "none"}
+    first = fit(new_model(), new_split(), max_epochs=50, early_stopping=2, **options)
+    again = fit(new_model(), new_split(), max_epochs=50, early_stopping=2, resume=True, **options)
+    assert again.history == first.history
+    more = fit(new_model(), new_split(), max_epochs=50, early_stopping=4, resume=True, **options)
+    assert len(more.history) == len(first.history) + 2
+
+
+def test_a_run_shorter_than_its_first_validation_is_kept_and_can_be_continued(tmp_path):
+    options = {**QUICK, "run_dir": tmp_path, "validate_every": 5, "schedule_epochs": 4}
+    fit(new_model(), new_split(), max_epochs=2, **options)
+    with pytest.raises(ValueError, match=r"holds a run already \(last.ckpt, model.atomcore, metrics.json\)"):
+        fit(new_model(), new_split(), max_epochs=2, **options)
+    assert len(fit(new_model(), new_split(), max_epochs=4, resume=True, **options).history) == 4
+    with pytest.raises(ValueError, match="max_epochs is 3, but the run to resume has 4 epochs already"):
+        fit(new_model(), new_split(), max_epochs=3, resume=True, **options)
+    (tmp_path / LAST).unlink()
+    with pytest.raises(ValueError, match=r"holds a run already \(model.atomcore, metrics.json\)"):
+        fit(new_model(), new_split(), max_epochs=4, **options)
+    with pytest.raises(ValueError, match=r"but no last\.ckpt to continue from"):
+        fit(new_model(), new_split(), max_epochs=4, resume=True, **options)
+    with pytest.raises(TrainingError):
+        fit(new_model(), new_split(), overwrite=True, **{**options, "learning_rate": 1e6, "max_epochs": 4})
+    assert not (tmp_path / "model.atomcore").exists()
 
 
 def test_the_gradient_is_clipped():
@@ -340,11 +367,20 @@ def test_unsuitable_input_is_named(tmp_path):
     for name, value in (
         ("max_epochs", 0), ("batch_size", 2.5), ("learning_rate", -1.0), ("ema_decay", 1.0), ("schedule", "steps"),
         ("precision", "half"), ("energy_weight", float("nan")), ("gradient_clip", 0.0), ("seed", -1),
+        ("ema_decay", "x"), ("final_learning_rate", "x"), ("cache", "no"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=rf"{name} must be .*; got"):
             fit(new_model(), split, **{name: value})
     with pytest.raises(ValueError, match="resume needs run_dir"):
         fit(new_model(), split, resume=True)
+    for name in ("resume", "overwrite"):
+        with pytest.raises(ValueError, match=f"{name} is 'no'; accepted: true, false"):
+            fit(new_model(), split, run_dir=tmp_path / "run", **{name: "no"})
+    for folder in ("", 3):
+        with pytest.raises(ValueError, match=f"run_dir is {folder!r}; accepted: the path of a folder"):
+            fit(new_model(), split, run_dir=folder)
+    with pytest.raises(TypeError, match="data is a list; accepted: Dataset"):
+        fit(new_model(), [split.dataset[0]])
     with pytest.raises(ValueError, match="features know C,"):
         fit(BehlerParrinello(small_features(("H", "C", "O"))), split)
     with pytest.raises(ValueError, match=r"Z = \[8\]; accepted: Z = \[1\]"):
@@ -388,6 +424,8 @@ def test_a_run_that_is_not_the_same_is_refused_and_changes_nothing(finished):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"belongs to another run: its {name} is"):
             fit(model, split, resume=True, **again)
+    with pytest.raises(ValueError, match="resume and overwrite are both true"):
+        fit(new_model(), new_split(), resume=True, overwrite=True, **again)
     with pytest.raises(ValueError, match="its schedule_epochs is 1, here it is 2"):
         fit(new_model(), new_split(), resume=True, **{**again, "max_epochs": 2})
     assert {file.name: file.read_bytes() for file in finished.iterdir()} == before
