@@ -300,33 +300,6 @@ def test_an_early_stopping_that_is_changed_on_resuming_counts(tmp_path):
     assert len(fit(new_model(), new_split(), max_epochs=20, early_stopping=2, resume=True, **options).history) < 10
 
 
-def test_a_run_that_stopped_early_is_not_trained_further_by_resuming(tmp_path):
-    options = {**QUICK, "learning_rate": 1e-12, "ema_decay": 0.0, "run_dir": tmp_path, "schedule": "none"}
-    first = fit(new_model(), new_split(), max_epochs=50, early_stopping=2, **options)
-    again = fit(new_model(), new_split(), max_epochs=50, early_stopping=2, resume=True, **options)
-    assert again.history == first.history
-    more = fit(new_model(), new_split(), max_epochs=50, early_stopping=4, resume=True, **options)
-    assert len(more.history) == len(first.history) + 2
-
-
-def test_a_run_shorter_than_its_first_validation_is_kept_and_can_be_continued(tmp_path):
-    options = {**QUICK, "run_dir": tmp_path, "validate_every": 5, "schedule_epochs": 4}
-    fit(new_model(), new_split(), max_epochs=2, **options)
-    with pytest.raises(ValueError, match=r"holds a run already \(last.ckpt, model.atomcore, metrics.json\)"):
-        fit(new_model(), new_split(), max_epochs=2, **options)
-    assert len(fit(new_model(), new_split(), max_epochs=4, resume=True, **options).history) == 4
-    with pytest.raises(ValueError, match="max_epochs is 3, but the run to resume has 4 epochs already"):
-        fit(new_model(), new_split(), max_epochs=3, resume=True, **options)
-    (tmp_path / LAST).unlink()
-    with pytest.raises(ValueError, match=r"holds a run already \(model.atomcore, metrics.json\)"):
-        fit(new_model(), new_split(), max_epochs=4, **options)
-    with pytest.raises(ValueError, match=r"but no last\.ckpt to continue from"):
-        fit(new_model(), new_split(), max_epochs=4, resume=True, **options)
-    with pytest.raises(TrainingError):
-        fit(new_model(), new_split(), overwrite=True, **{**options, "learning_rate": 1e6, "max_epochs": 4})
-    assert not (tmp_path / "model.atomcore").exists()
-
-
 def test_the_gradient_is_clipped():
     # Gradients far below the optimiser's epsilon hardly move the weights.
     options = {**QUICK, "max_epochs": 3, "weight_decay": 0.0, "schedule": "none", "warmup_epochs": 0.0}
@@ -371,6 +344,12 @@ def test_unsuitable_input_is_named(tmp_path):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=rf"{name} must be .*; got"):
             fit(new_model(), split, **{name: value})
+    for value, message in (
+        ({"H": "abc"}, r"reference_energies: given\['H'\] is 'abc'; accepted: finite"),
+        (3, "reference_energies: given is 3; accepted"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            fit(new_model(), split, reference_energies=value)
     with pytest.raises(ValueError, match="resume needs run_dir"):
         fit(new_model(), split, resume=True)
     for name in ("resume", "overwrite"):
