@@ -6,6 +6,7 @@ from atomcore.data import Dataset
 from atomcore.models import BehlerParrinello
 from atomcore.train import TrainingError, fit
 from atomcore.train.checkpoints import LAST
+from atomcore.train.task import Task
 from test_training import QUICK, new_model, new_split
 from training_sets import molecules, small_features
 
@@ -51,3 +52,18 @@ def test_faults_of_the_data_are_told_in_terms_of_the_data():
     assert split.indices["test"].tolist() == [5]
     with pytest.raises(ValueError, match="no atom; other parts of the split have some; take another seed"):
         fit(BehlerParrinello(small_features(("H", "C", "O"))), split, **QUICK)
+
+
+@pytest.mark.parametrize(("epoch", "hint"), [(0, ""), (1, "resume (run.resume=true) continues the run")])
+def test_an_interrupted_run_offers_to_be_resumed_only_when_there_is_a_checkpoint(tmp_path, monkeypatch, epoch, hint):
+    original = Task.on_train_epoch_start
+
+    def interrupt(self):
+        original(self)
+        if self.current_epoch == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Task, "on_train_epoch_start", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(new_model(), new_split(), max_epochs=3, run_dir=tmp_path, **QUICK)
+    assert str(caught.value) == hint
