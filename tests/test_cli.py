@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import atomcore
-from atomcore.cli import demo
+from atomcore.cli import demo, train
 from atomcore.cli.main import main, run_command
 from tolerances import ENGINE, assert_close
 from training_sets import molecules, small_features
@@ -142,6 +142,18 @@ def test_help_fits_a_screen(command, tmp_path):
         (("train", "data.path=set.extxyz", "training.max_epoch=3"), "did you mean 'training.max_epochs'?"),
         (("train", "data.path=set.extxyz", "feature=ani1x"), "unknown key 'feature'; did you mean 'features'?"),
         (("train", "data.path=set.extxyz", "schedule=linear"), "accepted are cosine, exponential, none, plateau"),
+        (("train", "data.path=set.extxyz", "training=3"), "training=3: training is a section; accepted are values of"),
+        (("train", "data.path=set.extxyz", "loss=null"), "values of loss.energy_weight"),
+        (("train", "foo"), "cannot read 'foo'; accepted: key=value"),
+        (("train", "data.path"), "cannot read 'data.path'; accepted: key=value"),
+        (("train", ""), "cannot read ''; accepted: key=value"),
+        (("train", "data.path=set.extxyz", "seed=1,2"), "seed=1,2: several values need -m"),
+        (("train", "data.path=set.extxyz", "-m", "schedule=cosine,foo"), "schedule=cosine,foo: accepted are cosine"),
+        (("train", "-m", "split=random,block", "split.block=10"), "unknown key 'split.block' with split=random"),
+        (("train", "data.path=null"), "data.path is None; accepted: a path"),
+        (("train", "data.path=set.extxyz", "run.dir=null"), "run.dir is None; accepted: a path"),
+        (("train", "data.path=set.extxyz", "run.dir="), "run.dir is ''; accepted: a path"),
+        (("train", "data.path=set.extxyz", "run.overwrite=no"), "overwrite is 'no'; accepted: true, false"),
         (("train",), "data.path is missing"),
         (("train", "data.path=absent.extxyz"), "absent.extxyz"),
         (("train", "data.path=set.extxyz", "model.activation=sine"), "activation must be one of silu"),
@@ -196,6 +208,28 @@ def test_a_value_each_run_and_blocks_held_out(tmp_path):
     assert ends[0] == ends[2] > 2 * ends[1]
 
 
+def test_a_sweep_goes_on_after_a_run_that_fails_and_options_may_stand_anywhere(tmp_path):
+    molecules(12).save(tmp_path / "set.extxyz")
+    arguments = ("train", "data.path=set.extxyz", "-m", "optimizer.learning_rate=1e6,1e-3", *_SMALL)
+    message = run_here(*arguments, cwd=tmp_path, code=1)
+    assert "atomcore train, run 0: training diverged in epoch 0" in message
+    assert "last checkpoint" not in message
+    assert {path.parent.name for path in tmp_path.glob("run/*/model.atomcore")} == {"1"}
+
+
+@pytest.mark.parametrize("name", ["d'x", "d\\", "a,b=c"])
+def test_the_demo_takes_its_folder_as_the_shell_hands_it_over(tmp_path, monkeypatch, name):
+    folders = []
+
+    def stop(config):
+        folders.append(config.run.dir)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(train, "run", stop)
+    assert "far enough" in run_here("demo", "--output", name, cwd=tmp_path, code=2)
+    assert folders == [name]
+
+
 CONF = Path(atomcore.__file__).parent / "conf"
 CHOICES = [f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml"))]
 
@@ -205,8 +239,6 @@ def test_every_choice_of_the_configuration_can_be_used(choice):
     from hydra import compose, initialize_config_module
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
-
-    from atomcore.cli import train
 
     train.register_resolvers()
     data = [] if choice == "data=glycol" else ["data.path=set.extxyz"]

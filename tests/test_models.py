@@ -7,6 +7,7 @@ import torch
 import atomcore
 from atomcore import export
 from atomcore.models import BehlerParrinello
+from atomcore.models.networks import Network
 from atomcore.models.scaling import InputScaling
 from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, assert_close
 from training_sets import molecules, small_features
@@ -109,11 +110,24 @@ def test_the_same_seed_gives_the_same_weights():
         assert not a.any() or not torch.equal(a, c)
 
 
+def test_a_network_without_inputs_is_made_silently(recwarn):
+    Network(0, (4,), "silu", torch.Generator().manual_seed(0))
+    assert not recwarn.list
+
+
 def test_bad_choices_are_named():
     with pytest.raises(ValueError, match=r"activation must be one of silu, tanh.*got 'sine'"):
         BehlerParrinello(small_features(), activation="sine")
-    with pytest.raises(ValueError, match=r"hidden must be widths of at least 1; got \(4, 0\)"):
-        BehlerParrinello(small_features(), hidden=(4, 0))
+    with pytest.raises(ValueError, match=r"activation must be one of .*; got \['silu'\]"):
+        BehlerParrinello(small_features(), activation=["silu"])
+    for hidden, message in (
+        ((4, 0), r"hidden\[1\] is 0; accepted: whole numbers from 1"), (("a",), r"hidden\[0\] is 'a'; accepted"),
+        (64, "hidden is 64; accepted: a sequence of widths"), (None, "hidden is None; accepted: a sequence"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            BehlerParrinello(small_features(), hidden=hidden)
+    with pytest.raises(ValueError, match="seed is 'abc'; accepted: whole numbers from 0"):
+        BehlerParrinello(small_features(), seed="abc")
     model = BehlerParrinello(small_features())
     atoms = molecules(1)[0]
     atoms.numbers[0] = 6

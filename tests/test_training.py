@@ -244,7 +244,7 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     fit(new_model(), split, max_epochs=2, run_dir=tmp_path, schedule_epochs=4, **QUICK)
     good = (tmp_path / LAST).read_bytes()
     # The schedule's state would bring the old learning rate back, so the divergence is made by the optimiser's step.
-    with pytest.raises(TrainingError, match=r"diverged in epoch 0, batch \d+: .* structure \d+"):
+    with pytest.raises(TrainingError, match=r"diverged in epoch 0, batch \d+: .* structure \d+.*there\.$"):
         fit(new_model(), split, max_epochs=4, run_dir=tmp_path / "other", **{**QUICK, "learning_rate": 1e6})
     assert (tmp_path / LAST).read_bytes() == good
     assert not (tmp_path / "other" / LAST).exists()
@@ -260,7 +260,7 @@ def test_infinite_weights_are_not_checkpointed(tmp_path, monkeypatch):
             self.model.networks["O"].layers[0].weight.register_hook(lambda grad: grad * float("nan"))
 
     monkeypatch.setattr(task, "on_train_epoch_start", poison)
-    with pytest.raises(TrainingError, match="epoch 2"):
+    with pytest.raises(TrainingError, match=r"epoch 2.* The last checkpoint is kept\.$"):
         fit(new_model(), new_split(), max_epochs=4, run_dir=tmp_path, **QUICK, gradient_clip=None)
     checkpoint = CheckedCheckpointIO().load_checkpoint(tmp_path / LAST)
     assert checkpoint["epoch"] == 1
@@ -340,11 +340,26 @@ def test_unsuitable_input_is_named(tmp_path):
     for name, value in (
         ("max_epochs", 0), ("batch_size", 2.5), ("learning_rate", -1.0), ("ema_decay", 1.0), ("schedule", "steps"),
         ("precision", "half"), ("energy_weight", float("nan")), ("gradient_clip", 0.0), ("seed", -1),
+        ("ema_decay", "x"), ("final_learning_rate", "x"), ("cache", "no"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=rf"{name} must be .*; got"):
             fit(new_model(), split, **{name: value})
+    for value, message in (
+        ({"H": "abc"}, r"reference_energies: given\['H'\] is 'abc'; accepted: finite"),
+        (3, "reference_energies: given is 3; accepted"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            fit(new_model(), split, reference_energies=value)
     with pytest.raises(ValueError, match="resume needs run_dir"):
         fit(new_model(), split, resume=True)
+    for name in ("resume", "overwrite"):
+        with pytest.raises(ValueError, match=f"{name} is 'no'; accepted: true, false"):
+            fit(new_model(), split, run_dir=tmp_path / "run", **{name: "no"})
+    for folder in ("", 3):
+        with pytest.raises(ValueError, match=f"run_dir is {folder!r}; accepted: the path of a folder"):
+            fit(new_model(), split, run_dir=folder)
+    with pytest.raises(TypeError, match="data is a list; accepted: Dataset"):
+        fit(new_model(), [split.dataset[0]])
     with pytest.raises(ValueError, match="features know C,"):
         fit(BehlerParrinello(small_features(("H", "C", "O"))), split)
     with pytest.raises(ValueError, match=r"Z = \[8\]; accepted: Z = \[1\]"):
@@ -388,6 +403,8 @@ def test_a_run_that_is_not_the_same_is_refused_and_changes_nothing(finished):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"belongs to another run: its {name} is"):
             fit(model, split, resume=True, **again)
+    with pytest.raises(ValueError, match="resume and overwrite are both true"):
+        fit(new_model(), new_split(), resume=True, overwrite=True, **again)
     with pytest.raises(ValueError, match="its schedule_epochs is 1, here it is 2"):
         fit(new_model(), new_split(), resume=True, **{**again, "max_epochs": 2})
     assert {file.name: file.read_bytes() for file in finished.iterdir()} == before

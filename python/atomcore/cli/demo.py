@@ -38,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(options.output)
     train.register_resolvers()
     with initialize_config_module("atomcore.conf", version_base="1.3"):
-        config = compose("train", [*_OVERRIDES, f"run.dir='{folder}'"])
+        config = compose("train", list(_OVERRIDES))
+    config.run.dir = str(folder)
     print(train.run(config))
     print("\nmolecular dynamics: 2 ps NVE, 0.25 fs steps, from a test structure equilibrated at 300 K")
     dataset = load(sample("glycol"), units="eV, Angstrom")

@@ -55,8 +55,8 @@ def run_command(command: str, body: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         print(f'atomcore {command}: {error}; pip install "atomcore[all]" brings everything', file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        hint = "; run.resume=true continues the run" if command == "train" else ""
+    except KeyboardInterrupt as interrupt:
+        hint = f"; {interrupt}" if str(interrupt) else ""
         print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, MemoryError, AtomcoreError) as error:

@@ -1,6 +1,7 @@
 """``atomcore train``: configuration by Hydra, everything else by ``atomcore.train.fit``."""
 
 import difflib
+import itertools
 import logging
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ the keys that matter most ('atomcore train --cfg job' prints all)
   -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
 
+_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+               "--info", "-i", "--experimental-rerun")  # fmt: skip
+_INTERRUPTED = 130
 _TEXTS = ("data.path", "data.units", "data.energy_key", "data.forces_key", "data.index", "run.dir")
 
 
@@ -42,16 +46,29 @@ def main(arguments: Sequence[str]) -> int:
     import hydra
 
     register_resolvers()
-    if not {"-m", "--multirun"} & set(arguments):  # in a sweep a comma means several values
-        arguments = [_literal(argument) for argument in arguments]
-    _check_keys([argument for argument in arguments if "=" in argument and not argument.startswith("-")])
+    flags, overrides = _flags_first(arguments)
+    sweep = bool({"-m", "--multirun"} & set(flags))
+    if not sweep:  # in a sweep a comma means several values
+        overrides = [_literal(override) for override in overrides]
+    _check_overrides(overrides, sweep=sweep)
+    codes: list[int] = []
     before = sys.argv
-    sys.argv = ["atomcore train", *arguments]
+    sys.argv = ["atomcore train", *flags, *overrides]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://atomcore.conf", config_name="train")(_job)()
+        job = hydra.main(version_base="1.3", config_path="pkg://atomcore.conf", config_name="train")
+        job(lambda config: codes.append(_job(config)))()
     finally:
         sys.argv = before
-    return 0
+    return max(codes, default=0)
+
+
+def _flags_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate Hydra's own options from the settings: it takes settings in one piece only."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        (flags if argument.startswith("-") or before in _WITH_VALUE else overrides).append(argument)
+    return flags, overrides
 
 
 def _literal(argument: str) -> str:
@@ -72,25 +89,59 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("atomcore.sample", lambda name: str(sample(name)), replace=True)
 
 
-def _check_keys(overrides: Sequence[str]) -> None:
+def _check_overrides(overrides: Sequence[str], *, sweep: bool) -> None:
     """Raise ValueError naming the nearest key or choice when an override fits nothing."""
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
 
+    parsed = [_parsed(override) for override in overrides]
     conf = Path(__file__).parents[1] / "conf"
     groups = {path.name: sorted(p.stem for p in path.glob("*.yaml")) for path in conf.iterdir() if path.is_dir()}
-    pairs = [override.split("=", 1) for override in overrides if override[0] not in "+~"]
-    choices = {key: value for key, value in pairs if key in groups and "," not in value}
-    for key, value in choices.items():
-        if value not in groups[key]:
-            raise ValueError(f"{key}={value}: accepted are {', '.join(groups[key])}")
+    choices: dict[str, list[str]] = {}
+    for override in parsed:
+        key, several = override.key_or_group, override.is_sweep_override()
+        if several and not sweep:
+            raise ValueError(f"{override.input_line}: several values need -m, one run a value; a list is [1,2]")
+        if key in groups and not override.is_delete() and not override.is_add():
+            choices[key] = list(override.sweep_string_iterator()) if several else [str(override.value())]
+            if not set(choices[key]) <= set(groups[key]):
+                raise ValueError(f"{override.input_line}: accepted are {', '.join(groups[key])}")
     with initialize_config_module("atomcore.conf", version_base="1.3"):
-        config = compose("train", [f"{key}={value}" for key, value in choices.items()])
-    known = [*groups, *_flat_keys(OmegaConf.to_container(config, resolve=False))]
-    for key, _ in pairs:
-        if key not in known and not key.startswith("hydra"):
+        for values in itertools.product(*choices.values()):
+            chosen = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
+            config = OmegaConf.to_container(compose("train", chosen), resolve=False)
+            swept = [choice for choice, key in zip(chosen, choices, strict=True) if len(choices[key]) > 1]
+            _check_keys(parsed, config, list(groups), f" with {' '.join(swept)}" if swept else "")
+
+
+def _parsed(override: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise ValueError(
+            f"cannot read {override!r}; accepted: key=value, with lists as [1,2] and text with special characters in "
+            "quotes ('atomcore train --help' shows the keys)"
+        ) from error
+
+
+def _check_keys(parsed: Sequence[Any], config: Any, groups: list[str], where: str) -> None:
+    """Raise ValueError when an override sets what ``config`` does not have, or replaces a section by a value."""
+    known = [*groups, *_flat_keys(config)]
+    for override in parsed:
+        key = override.key_or_group
+        if override.is_add() or override.is_delete() or key.startswith("hydra"):
+            continue
+        if key not in known:
             near = difflib.get_close_matches(key, known, 1, 0.0)[0]
-            raise ValueError(f"unknown key {key!r}; did you mean {near!r}? ('atomcore train --cfg job' lists all)")
+            raise ValueError(
+                f"unknown key {key!r}{where}; did you mean {near!r}? ('atomcore train --cfg job' lists all)"
+            )
+        if key not in groups and isinstance(config.get(key), dict) and not isinstance(override.value(), dict):
+            keys = ", ".join(f"{key}.{name}" for name in config[key])
+            raise ValueError(f"{override.input_line}: {key} is a section; accepted are values of {keys}")
 
 
 def _flat_keys(config: Any, prefix: str = "") -> list[str]:
@@ -102,23 +153,28 @@ def _flat_keys(config: Any, prefix: str = "") -> list[str]:
     return keys
 
 
-def _job(config: Any) -> None:
-    """Run one training inside Hydra, whose own error reports would be tracebacks."""
+def _job(config: Any) -> int:
+    """Run one training inside Hydra, whose own error reports would be tracebacks; return its exit code."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from atomcore.cli.main import run_command
 
+    command = "train"
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        config.run.dir = str(Path(config.run.dir) / str(HydraConfig.get().job.num))
+        number = str(HydraConfig.get().job.num)
+        if config.run.dir:  # `run` refuses an empty one
+            config.run.dir = str(Path(str(config.run.dir)) / number)
+        command = f"train, run {number}"
 
     def body() -> int:
         print(run(config))
         return 0
 
-    code = run_command("train", body)
-    if code:
+    code = run_command(command, body)
+    if code == _INTERRUPTED:  # ends a sweep; after any other error the next run follows
         sys.exit(code)
+    return code
 
 
 def run(config: Any) -> Any:
@@ -129,6 +185,10 @@ def run(config: Any) -> Any:
 
     if OmegaConf.is_missing(config.data, "path"):
         raise ValueError("data.path is missing: which file to train on, e.g. data.path=set.extxyz")
+    for key in ("data.path", "run.dir"):
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{key} is {value!r}; accepted: a path, e.g. {key}=name")
     from atomcore import data
     from atomcore._progress import speaking
 

@@ -1,5 +1,10 @@
 """Reference energies of the elements."""
 
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
 import numpy as np
 
 from atomcore.data.dataset import Dataset
@@ -29,7 +34,7 @@ def reference_energies(dataset: Dataset, given: dict[str, float] | None = None) 
     ValueError
         When a key is no symbol, a value is not finite, or energies are needed and absent.
     """
-    known = _check_given(given or {})
+    known = _check_given({} if given is None else given)
     free = np.array([symbol not in known for symbol in dataset.elements])
     energies = np.array([known.get(symbol, 0.0) for symbol in dataset.elements])
     if not free.any():
@@ -51,12 +56,16 @@ def compositions(dataset: Dataset) -> np.ndarray:
     return counts.reshape(len(dataset), len(numbers)).astype(np.float64)
 
 
-def _check_given(given: dict[str, float]) -> dict[str, float]:
+def _check_given(given: Any) -> dict[str, float]:
     from ase.data import atomic_numbers
 
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"reference_energies: given is {given!r}; accepted: energies in eV by symbol, such as {{H: -13.6}}"
+        )
     for symbol, energy in given.items():
         if symbol not in atomic_numbers or symbol == "X":
-            raise ValueError(f"given has the key {symbol!r}; accepted: symbols of elements")
-        if not np.isfinite(energy):
-            raise ValueError(f"given[{symbol!r}] is {energy!r}; accepted: finite energies in eV")
+            raise ValueError(f"reference_energies: given has the key {symbol!r}; accepted: symbols of elements")
+        if isinstance(energy, bool) or not isinstance(energy, Real) or not math.isfinite(energy):
+            raise ValueError(f"reference_energies: given[{symbol!r}] is {energy!r}; accepted: finite energies in eV")
     return {symbol: float(energy) for symbol, energy in given.items()}

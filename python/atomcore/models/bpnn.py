@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from atomcore.data._validate import whole_number
 from atomcore.features.batch import Batch
 from atomcore.features.table import species_index
 from atomcore.models.networks import ACTIVATIONS, Network
@@ -29,7 +30,7 @@ class BehlerParrinello(torch.nn.Module):
     Raises
     ------
     ValueError
-        For widths below one or an unknown activation.
+        For widths that are not whole numbers of at least one, an unknown activation or a negative seed.
     """
 
     kind = "behler_parrinello"
@@ -38,14 +39,12 @@ class BehlerParrinello(torch.nn.Module):
         self, features: Any, hidden: Sequence[int] = (64, 64), activation: str = "silu", seed: int = 0
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
-        if any(int(width) != width or width < 1 for width in hidden):
-            raise ValueError(f"hidden must be widths of at least 1; got {tuple(hidden)}")
         self.features = features
         self.elements: tuple[str, ...] = tuple(features.elements)
-        self.hidden = tuple(int(width) for width in hidden)
-        self.activation, self.seed = activation, seed
+        self.hidden = _widths(hidden)
+        self.activation, self.seed = activation, whole_number("seed", seed, 0)
         # Any, since ModuleDict is typed to hold plain modules only.
         self.scaling: Any = torch.nn.ModuleDict({x: InputScaling(features.n_features) for x in self.elements})
         self.energy = EnergyScaling(len(self.elements))
@@ -137,3 +136,10 @@ class BehlerParrinello(torch.nn.Module):
         from atomcore.export import export
 
         export(self, path)
+
+
+def _widths(hidden: Any) -> tuple[int, ...]:
+    """Return the widths of the hidden layers as plain ints."""
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray):
+        raise ValueError(f"hidden is {hidden!r}; accepted: a sequence of widths, such as [64, 64]")
+    return tuple(whole_number(f"hidden[{i}]", width, 1) for i, width in enumerate(hidden))

@@ -1,6 +1,7 @@
 """Feed-forward networks with seeded starting weights."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -32,7 +33,9 @@ class Network(torch.nn.Module):
     def __init__(self, n_inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator) -> None:
         super().__init__()
         widths = [n_inputs, *hidden, 1]
-        layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
+        with warnings.catch_warnings():  # an element none of whose features vary has a network without inputs
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+            layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
         self.layers = torch.nn.ModuleList(layers)
         self._activation = ACTIVATIONS[activation]
         with torch.no_grad():

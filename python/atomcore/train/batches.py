@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from atomcore._arrays import COINCIDENT
+from atomcore.data._validate import structure_of
 from atomcore.features.batch import Batch, edges
 from atomcore.features.table import species_index
 
@@ -24,6 +26,11 @@ class Graph:
     ----------
     D : Tensor, float64 [P, 3]
         Edge vectors in Angstrom.
+
+    Raises
+    ------
+    ValueError
+        For atoms at the same place, with the structure they are in.
     """
 
     def __init__(self, data: Any, numbers: Any, cutoff: float) -> None:
@@ -34,8 +41,21 @@ class Graph:
         arrays = (data.positions, data.numbers, data.cells, data.pbc, data.structure_ptr)
         *pairs, self.D = edges(Batch(*map(torch.tensor, arrays)), cutoff)
         self.row_ptr, self.neighbor, self.shift = (tensor.numpy() for tensor in pairs)
+        self._check_coincident()
         self.degree = np.diff(self.row_ptr)
         self._local = np.empty(len(self.species), dtype=np.int64)
+
+    def _check_coincident(self) -> None:
+        """Raise when atoms coincide: here it is still known which ones, in a batch no longer."""
+        close = np.flatnonzero(np.einsum("px,px->p", self.D, self.D) < COINCIDENT**2)
+        if close.size:
+            atom = int(np.searchsorted(self.row_ptr, close[0], side="right")) - 1
+            where = structure_of(atom, self.structure_ptr)
+            first, second = (int(row - self.structure_ptr[where]) for row in (atom, self.neighbor[close[0]]))
+            raise ValueError(
+                f"atoms {first} and {second} of structure {where} are at the same place (less than {COINCIDENT:g} "
+                "Angstrom apart)"
+            )
 
     def batch(self, structures: np.ndarray) -> "MiniBatch":
         """Join structures, given by index, to one graph whose atoms are grouped by element."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from atomcore._files import write_text
 from atomcore._progress import Progress
@@ -91,6 +91,24 @@ class Patience(EarlyStopping):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state of a checkpoint, but not its patience."""
         super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Do not go on with a resumed run that had waited long enough."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class KeepState(Checkpoint):
+    """Writes the checkpoint at every validation and at the end of training; Lightning calls it after the others."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write the state after this epoch."""
+        done = trainer.current_epoch + 1
+        if trainer.should_stop or done == trainer.max_epochs or done % pl_module.options.validate_every == 0:
+            trainer.save_checkpoint(self._path)
 
 
 class History(lightning.Callback):

@@ -13,26 +13,26 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from atomcore._files import remove_leftovers, write_json, write_text
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
-from atomcore.data import reference_energies
+from atomcore.data import Dataset, Split, reference_energies
 from atomcore.evaluation import evaluate
 from atomcore.potential import Potential
 from atomcore.train.batches import Graph
 from atomcore.train.cache import make_source
-from atomcore.train.callbacks import History, Patience, ShowProgress, WeightAverage
+from atomcore.train.callbacks import History, KeepState, Patience, ShowProgress, WeightAverage
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
 from atomcore.train.losses import Labels
 from atomcore.train.options import Options
 from atomcore.train.report import Report
 from atomcore.train.statistics import output_scale, statistics
-from atomcore.train.task import Task, check_identity
+from atomcore.train.task import Task, TrainingError, check_identity
 
 _log = logging.getLogger("atomcore")
 _FILES = (LAST, "config.yaml", "log.csv", "metrics.json", "model.atomcore", "split.json")
+_RESULTS = (LAST, "model.atomcore", "metrics.json")  # a folder with one of these holds a run
 _FREE = ("max_epochs", "early_stopping", "cache")  # options that may change when a run is continued
 _PARTS = ("train", "valid", "test")
 
@@ -65,7 +65,7 @@ def fit(
         the batches and the log go on. `max_epochs`, `early_stopping` and `cache` may differ from before, nothing else;
         give `schedule_epochs` to a run whose `max_epochs` may grow.
     overwrite : bool
-        Start anew in a `run_dir` that holds a run already.
+        Start anew in a `run_dir` that holds a run already; not together with `resume`.
     threads : int, optional
         Default ``OMP_NUM_THREADS``, or all cores.
     progress : bool
@@ -82,7 +82,8 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        For an unknown or unsuitable option, data without energies, or a checkpoint that does not belong to this run.
+        For an unknown or unsuitable option, data without energies, or a checkpoint that does not belong to this run
+        or has more epochs than `max_epochs`.
     TrainingError
         When the loss diverges or is not a number; the last good checkpoint stays.
     """
@@ -93,7 +94,7 @@ def fit(
         identity = _identity(model, split, choices)
         checkpoint = folder / LAST if folder is not None and resume and (folder / LAST).exists() else None
         if checkpoint is not None:
-            check_identity(CheckedCheckpointIO().load_checkpoint(checkpoint), identity)
+            _check_checkpoint(CheckedCheckpointIO().load_checkpoint(checkpoint), identity, choices.max_epochs)
         task = _make_task(model, split, choices, identity)
         if folder is not None:  # from here on nothing in the input can be wrong
             _start_folder(folder, split, config, keep=checkpoint)
@@ -104,17 +105,40 @@ def fit(
 
 def _check_folder(run_dir: str | os.PathLike | None, *, resume: bool, overwrite: bool) -> Path | None:
     """Raise when the run may not go where it is told to; change nothing there."""
+    for name, value in (("resume", resume), ("overwrite", overwrite)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}; accepted: true, false")
+    if resume and overwrite:
+        raise ValueError("resume and overwrite are both true; accepted: one of them, to continue or to start anew")
     if run_dir is None:
         if resume:
             raise ValueError("resume needs run_dir, the folder of the run to continue")
         return None
+    if not isinstance(run_dir, str | os.PathLike) or not os.fspath(run_dir):
+        raise ValueError(f"run_dir is {run_dir!r}; accepted: the path of a folder, such as 'run'")
     folder = Path(run_dir)
-    if (folder / LAST).exists() and not resume and not overwrite:
+    held = [name for name in _RESULTS if (folder / name).exists()]
+    if held and not resume and not overwrite:
         raise ValueError(
-            f"run_dir {folder.name!r} holds a run already: continue it with resume, replace it with overwrite, or "
-            "take another folder"
+            f"run_dir {str(folder)!r} holds a run already ({', '.join(held)}): continue it with resume "
+            "(run.resume=true), replace it with overwrite (run.overwrite=true), or take another folder"
+        )
+    if held and resume and LAST not in held:
+        raise ValueError(
+            f"run_dir {str(folder)!r} has {' and '.join(held)} but no {LAST} to continue from: replace the run with "
+            "overwrite (run.overwrite=true), or take another folder"
         )
     return folder
+
+
+def _check_checkpoint(checkpoint: dict[str, Any], identity: dict[str, Any], max_epochs: int) -> None:
+    check_identity(checkpoint, identity)
+    finished = checkpoint["epoch"] + 1
+    if max_epochs < finished:
+        raise ValueError(
+            f"max_epochs is {max_epochs}, but the run to resume has {finished} epochs already; accepted: {finished} "
+            "or more"
+        )
 
 
 def _start_folder(folder: Path, split: Any, config: str | None, *, keep: Path | None) -> None:
@@ -123,15 +147,18 @@ def _start_folder(folder: Path, split: Any, config: str | None, *, keep: Path | 
     for name in _FILES:
         remove_leftovers(folder / name)
     if keep is None:
-        (folder / LAST).unlink(missing_ok=True)
+        for name in _RESULTS:  # what is left of an older run would be taken for this one's
+            (folder / name).unlink(missing_ok=True)
     split.save(folder / "split.json")
     if config is not None:
         write_text(folder / "config.yaml", config)
 
 
 def _as_split(data: Any) -> Any:
-    if hasattr(data, "indices"):
+    if isinstance(data, Split):
         return data
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data is a {type(data).__name__}; accepted: Dataset (see atomcore.data.load), Split")
     part = len(data) // 10
     split = data.split(valid=part, test=part, seed=0)
     _log.info("No split given: %d structures for training, %d validation, %d test, at random (seed 0).",
@@ -190,15 +217,7 @@ def _run(task: Task, folder: Path | None, checkpoint: Path | None, *, progress: 
         patience = max(options.early_stopping // options.validate_every, 1)
         callbacks.append(Patience(monitor, patience=patience, check_finite=False))
     if folder is not None:
-        callbacks.append(
-            ModelCheckpoint(
-                folder,
-                filename=LAST.removesuffix(".ckpt"),
-                every_n_epochs=options.validate_every,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            )
-        )
+        callbacks.append(KeepState(folder / LAST))
     with _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
         trainer = lightning.Trainer(
             accelerator="cpu",
@@ -221,8 +240,17 @@ def _run(task: Task, folder: Path | None, checkpoint: Path | None, *, progress: 
         try:
             trainer.fit(task, task.train_loader, valid, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as ended:  # what Lightning makes of Ctrl-C; a library must not end its caller
-            raise KeyboardInterrupt from ended
+            hint = ("resume (run.resume=true) continues the run",) if _has_checkpoint(folder) else ()
+            raise KeyboardInterrupt(*hint) from ended
+        except TrainingError as error:
+            if _has_checkpoint(folder):
+                raise TrainingError(f"{error} The last checkpoint is kept.") from error
+            raise
     return average, history
+
+
+def _has_checkpoint(folder: Path | None) -> bool:
+    return folder is not None and (folder / LAST).exists()
 
 
 def _finish(

@@ -95,8 +95,10 @@ class Options:
         self._check("learning_rate", _real(self.learning_rate, 0.0) and self.learning_rate > 0, "a number above 0")
         clip = self.gradient_clip
         self._check("gradient_clip", clip is None or (_real(clip, 0.0) and clip > 0), "a number above 0, or None")
-        self._check("final_learning_rate", 0 < self.final_learning_rate <= 1, "a fraction in (0, 1]")
-        self._check("ema_decay", 0 <= self.ema_decay < 1, "a number in [0, 1)")
+        final = self.final_learning_rate
+        self._check("final_learning_rate", _real(final, 0.0) and 0 < final <= 1, "a fraction in (0, 1]")
+        self._check("ema_decay", _real(self.ema_decay, 0.0) and self.ema_decay < 1, "a number in [0, 1)")
+        self._check("cache", self.cache is None or isinstance(self.cache, bool), "True, False or None")
         self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
 

@@ -52,14 +52,22 @@ def statistics(features: Any, graph: Graph, train: np.ndarray, reference: np.nda
             count[i] = total
             minimum[i] = np.minimum(minimum[i], values.min(axis=0))
             maximum[i] = np.maximum(maximum[i], values.max(axis=0))
-    missing = [x for x, n in zip(features.elements, count[:, 0], strict=True) if n == 0]
-    if missing:
-        raise ValueError(
-            f"features know {', '.join(missing)}, of which the training part has no atom; "
-            "make the features for the elements of the data"
-        )
+    _check_elements(features.elements, count[:, 0], graph)
     deviation = np.sqrt(square / count)
     return Statistics(mean, deviation, minimum, maximum, reference, np.full(graph.n_elements, scale))
+
+
+def _check_elements(elements: Any, count: np.ndarray, graph: Graph) -> None:
+    """Raise when the training part has no atom of one of ``elements``; say whether data or split are to blame."""
+    missing = [i for i, n in enumerate(count) if n == 0]
+    if not missing:
+        return
+    names = ", ".join(elements[i] for i in missing)
+    if np.isin(missing, graph.species).any():
+        advice = "other parts of the split have some; take another seed or larger training part of the split"
+    else:
+        advice = "make the features for the elements of the data"
+    raise ValueError(f"features know {names}, of which the training part has no atom; {advice}")
 
 
 def output_scale(residual: np.ndarray, n_atoms: np.ndarray, forces: np.ndarray | None) -> float:

@@ -15,7 +15,7 @@ from atomcore.train.options import Options
 
 # A loss this many times larger than at the start is a diverged run, though still finite in the precision at hand.
 _DIVERGED = 1e8
-_ADVICE = "the last checkpoint is kept. Try a smaller learning_rate"
+_ADVICE = "try a smaller learning_rate"
 
 
 class TrainingError(AtomcoreError):
