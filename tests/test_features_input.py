@@ -325,3 +325,10 @@ def test_unknown_presets_and_variants_are_refused():
         preset("ani3x", ["H"])
     with pytest.raises(ValueError, match=r"angular.*narrow"):
         Gaussian(["H"], angular="G4")
+
+
+@pytest.mark.parametrize("name", ["radial", "angular"])
+@pytest.mark.parametrize("value", [4, "eta", {"eta": 1.0}])
+def test_functions_come_as_a_sequence(name, value):
+    with pytest.raises(TypeError, match=f"{name} is .*accepted: a sequence of mappings"):
+        SymmetryFunctions(["H"], **{name: value})

@@ -82,6 +82,9 @@ class SymmetryFunctions:
         names = _check_elements(elements)
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
         table = []
+        for name, functions in (("radial", radial), ("angular", angular)):
+            if not isinstance(functions, Sequence) or isinstance(functions, str):
+                raise TypeError(f"features: {name} is {functions!r}; accepted: a sequence of mappings, one a function")
         for number, function in enumerate(radial):
             given = _plain(_checked(f"radial[{number}]", "radial", function), cutoff, normalized)
             table += [radial_row(element, **given) for element in names]
