@@ -127,6 +127,10 @@ class Task(lightning.LightningModule):
             )
         self.log("valid_loss", loss)
 
+    def backward(self, loss: torch.Tensor, *_: Any, **__: Any) -> None:
+        """Differentiate in the weights only: the inputs require gradients too, but only for the forces."""
+        loss.backward(inputs=list(self.model.networks.parameters()))
+
     def configure_optimizers(self) -> Any:
         """AdamW, biases without decay, and the schedule."""
         options = self.options
