@@ -44,3 +44,9 @@ def test_versions_agree():
     """The package says the version that pyproject.toml builds."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert atomcore.__version__ == project["version"]
+
+
+def test_exclusions_of_the_source_archive_are_anchored():
+    """A pattern without a leading slash also takes folders of the package away, from the wheel too: `md` did."""
+    tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+    assert all(pattern.startswith("/") for pattern in tool["scikit-build"]["sdist"]["exclude"])
