@@ -44,7 +44,7 @@ class InputScaling(DoubleBuffers):
 
     Columns that never vary in training are left out. The scale is one over the geometric mean of the column's standard
     deviation and the largest one of the element. Dividing by its own alone would blow up columns that hardly vary to
-    the size of the others, and networks then fit noise.
+    the size of the others.
     """
 
     columns: torch.Tensor
