@@ -10,7 +10,8 @@ SOURCES := $(shell find cpp CMakeLists.txt pyproject.toml -type f 2>/dev/null)
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -q -c ci/constraints.txt cmake ninja "scikit-build-core>=0.11" "pybind11>=2.13" "nlohmann-json>=3.11"
+	$(PIP) install -q -c ci/constraints.txt cmake ninja "scikit-build-core>=0.11" "pybind11>=2.13" "nlohmann-json>=3.11" \
+	  "setuptools>=70.1"  # of what comes as source, since isolation is off below
 	touch $@
 
 # The build folder is kept, so that after a change only what changed is compiled again.
