@@ -15,7 +15,19 @@ CPP = REPOSITORY / "cpp"
 PYTHON_LAYERS = {
     "_core": 4,
     **dict.fromkeys(
-        ("_arrays", "_files", "_progress", "_threads", "units", "neighbors", "potential", "model_file", "_ops"), 5
+        (
+            "_arrays",
+            "_files",
+            "_labels",
+            "_progress",
+            "_threads",
+            "units",
+            "neighbors",
+            "potential",
+            "model_file",
+            "_ops",
+        ),
+        5,
     ),
     "data": 6,
     "features": 7,
@@ -24,7 +36,14 @@ PYTHON_LAYERS = {
     **dict.fromkeys(("cli", "plot", "conf", "__main__"), 10),
 }
 CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "bindings": 4}
-CPP_OBJECTS = ("potential", "model_file", "element_networks", "safetensors", "neighbor_input")  # layer 2, in src
+CPP_OBJECTS = (
+    "potential",
+    "model_file",
+    "element_networks",
+    "feature_ranges",
+    "safetensors",
+    "neighbor_input",
+)  # layer 2, in src
 
 
 def python_layer(module: str) -> int:
