@@ -136,7 +136,7 @@ def test_the_calculator_refuses_where_the_members_disagree(potential):
     atoms.calc = Calculator(potential, spread_limit=1.001 * lengths.max())
     atoms.get_forces()
     atoms.calc = Calculator(potential, spread_limit=0.999 * lengths.max())
-    with pytest.raises(ExtrapolationError, match="disagree by .* eV/A on the force on atom") as caught:
+    with pytest.raises(ExtrapolationError, match=r"disagree by .* eV/A on the force on atom") as caught:
         atoms.get_forces()
     assert caught.value.atom == lengths.argmax()
     assert caught.value.spread == lengths.max()

@@ -178,13 +178,11 @@ class Potential:
             any(name in EXTRAPOLATION for name in properties),
             self._threads,
         )
-        found = dict(zip(EXTRAPOLATION, extrapolation, strict=True))
-        return {
-            name: found[name]
-            if name in found
-            else _value(name, spread if name.endswith("_spread") else mean, structure)
-            for name in properties
-        }
+        results: dict[str, Any] = dict(zip(EXTRAPOLATION, extrapolation, strict=True))
+        for name in properties:
+            if name not in results:
+                results[name] = _value(name, spread if name.endswith("_spread") else mean, structure)
+        return {name: results[name] for name in properties}
 
     def compute_batch(self, structures: Iterable[Any], properties: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Compute properties of several structures, one after the other: a list of what :meth:`compute` returns."""
