@@ -35,7 +35,9 @@ the keys that matter most ('atomcore train --cfg job' prints all)
 _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
                "--info", "-i", "--experimental-rerun")  # fmt: skip
 _INTERRUPTED = 130
-_TEXTS = ("data.path", "data.units", "data.energy_key", "data.forces_key", "data.index", "run.dir")
+_LABELS = ("energy", "forces", "stress", "charges", "uncertainty")
+_BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
+_TEXTS = ("data.path", "data.units", *(f"data.{name}_key" for name in (*_LABELS, *_BASELINES)), "data.index", "run.dir")
 
 
 def main(arguments: Sequence[str]) -> int:
