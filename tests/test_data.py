@@ -5,14 +5,15 @@ import pickle
 
 import numpy as np
 import pytest
+from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import write
 
 import atomcore
 from atomcore.data import Dataset, from_atoms, load, sample
 from data_helpers import assert_same, frames, saved, water_and_ammonia
-from helpers import Payload, run_python, shared_data
-from tolerances import EXACT, NET_FORCE, REFERENCE, assert_close
+from helpers import Payload, run_python, shared_data, slope
+from tolerances import EXACT, FLOAT32, FORCES_FD, NET_FORCE, REFERENCE, assert_close
 
 KCAL_MOL = 0.043364104241800934
 
@@ -358,8 +359,36 @@ def test_sample():
     assert_close(dataset.forces.reshape(1000, 10, 3).sum(axis=1), np.zeros((1000, 3)), NET_FORCE)
     # Pinned: a change of the file or of how checksums are made orphans stored splits and models.
     assert dataset.sha256 == "a83f2667970e338e8270f2c80a3d36afc34d42d33610ff18a0eb15a6b846bdcb"
-    with pytest.raises(ValueError, match="name is 'benzene'; accepted: 'glycol'"):
+    with pytest.raises(ValueError, match="name is 'benzene'; accepted: 'copper', 'glycol'"):
         sample("benzene")
+
+
+def test_periodic_sample():
+    dataset = load(sample("copper"))
+    assert (len(dataset), dataset.n_duplicates, dataset.elements) == (400, 0, ("Cu",))
+    assert dataset.labels == ("energy", "forces", "stress")
+    assert sample("copper").stat().st_size < 400_000
+    assert dataset.pbc.all()
+    assert dataset.sha256 == "67e0554da61a1a7004b561a58a0d7bf4ed4100f25b1ddeceedb4b1d686bc5719"
+    for index in (25, 90, 150, 270, 399):  # of every kind
+        atoms = dataset[index]
+        atoms.calc = EMT()
+        assert_close(atoms.get_potential_energy(), dataset.energy[index], REFERENCE)
+        rows = slice(*dataset.structure_ptr[index : index + 2])
+        assert_close(dataset.forces[rows], atoms.get_forces(), FLOAT32)
+        assert_close(dataset.stress[index], atoms.get_stress(), FLOAT32)
+        sheared = atoms.copy()
+
+        def energy(size, sheared=sheared, atoms=atoms):
+            strain = size * np.array([[1.0, 0.4, -0.3], [0.4, -0.2, 0.5], [-0.3, 0.5, 0.7]])
+            sheared.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+            sheared.calc = EMT()
+            return sheared.get_potential_energy()
+
+        expected = atoms.get_volume() * dataset.stress[index] @ [1.0, -0.2, 0.7, 1.0, -0.6, 0.8]
+        assert_close(slope(energy, 0.0, 1.0), expected, FORCES_FD)
+    compressed, expanded = dataset.stress[0], dataset.stress[19]
+    assert compressed[:3].sum() < 0 < expanded[:3].sum()
 
 
 def test_import_is_light():

@@ -1,49 +1,36 @@
-"""Do energies and forces belong together? Signs and units are the usual mistakes, and training never shows them."""
+"""Do energies, forces and stress belong together? Signs and units are the usual mistakes; training never shows them."""
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 
 from atomcore.data.dataset import Dataset
-from atomcore.units import energy_factors, length_factors
+from atomcore.data.pairs import MIN_PAIRS, Pairs, StrainedPairs, robust_slope, similar_pairs, strained_pairs
+from atomcore.units import energy_factors, length_factors, stress_factors
 
-# Between structures this close (Angstrom, root mean square over atoms after alignment) the work of the mean force is
-# the energy difference to a few per cent.
-_CLOSE = 0.25
-_MAX_PAIRS = 200
-_MIN_PAIRS = 10
-# Energy differences below this (eV) are lost in the rounding of large total energies.
-_SMALLEST_CHANGE = 1e-3
 # Share of the energy differences that the forces must explain, up to a factor, before that factor is believed. Clean
 # sets reach 0.8 and more, unrelated numbers about 0.
 _STRONG = 0.6
 _SLOPES = (0.75, 1.35)  # a slope in between is taken for 1
-_GROUPS, _MEMBERS, _ANCHORS = 100, 500, 8  # limits of the search for pairs
 # No electronic-structure method gives a total energy this many times the all-electron one; kcal/mol taken for eV does.
 _TOO_LOW = 3.0
 _TYPICAL_FORCE_LIMIT = 15.0  # eV/Angstrom; the median over atoms is 1 to 2 for molecules and solids, even when hot
-
-
-class _Pairs(NamedTuple):
-    """Distance (Angstrom), energy difference and work of the mean force (eV) of pairs of structures."""
-
-    distance: np.ndarray
-    energy: np.ndarray
-    work: np.ndarray
+_TYPICAL_STRESS_LIMIT = 1.0  # eV/Angstrom^3, 160 GPa; the median over structures is 0.1 even for sets under pressure
+_VASP_ORDER = [0, 1, 2, 4, 5, 3]  # where xx, yy, zz, yz, xz, xy stand in VASP's order
 
 
 def check_consistency(dataset: Dataset) -> list[str]:
-    """Look for energies and forces of opposite sign or in different units, and for labels that cannot be in eV.
+    """Look for energies, forces and stress of opposite sign or in different units, and for labels that cannot be in eV.
 
     Pairs of similar structures (same atoms, same cell) are sought; between them the energy changes by minus the mean
-    force times the displacement. A warning is given only when the forces explain the energy differences well but with
-    a wrong factor. Too few similar pairs, or none, give no warning.
+    force times the displacement. Between structures whose cells differ, the volume times stress times strain is added.
+    A warning is given only when the forces, or the stress, explain the energy differences well but with a wrong factor
+    or in VASP's order. Too few similar pairs, or none, give no warning.
 
     Parameters
     ----------
     dataset : Dataset
-        Sets without energies or forces are checked as far as that goes.
+        Sets without energies, forces or stress are checked as far as that goes.
 
     Returns
     -------
@@ -52,20 +39,24 @@ def check_consistency(dataset: Dataset) -> list[str]:
     """
     found = []
     if dataset.energy is not None and dataset.forces is not None:
-        found.append(_slope_warning(_similar_pairs(dataset)))
+        found.append(_slope_warning(similar_pairs(dataset)))
+    if dataset.energy is not None and dataset.stress is not None:
+        found.append(_stress_warning(strained_pairs(dataset)))
     if dataset.energy is not None:
         found.append(_low_energy_warning(dataset, dataset.energy))
     if dataset.forces is not None:
         found.append(_large_forces_warning(dataset.forces))
+    if dataset.stress is not None:
+        found.append(_large_stress_warning(dataset.stress))
     return [warning for warning in found if warning]
 
 
-def _slope_warning(pairs: _Pairs) -> str:
+def _slope_warning(pairs: Pairs) -> str:
     count = len(pairs.energy)
-    if count < _MIN_PAIRS or not pairs.work.any() or not pairs.energy.any():
+    if count < MIN_PAIRS or not pairs.work.any() or not pairs.energy.any():
         return ""
-    slope = _robust_slope(pairs.work, pairs.energy)
-    explained = 1.0 - np.abs(pairs.energy - slope * pairs.work).sum() / np.abs(pairs.energy).sum()
+    slope = robust_slope(pairs.work, pairs.energy)
+    explained = _explained(pairs.energy, slope * pairs.work)
     if explained < _STRONG or _SLOPES[0] < slope < _SLOPES[1]:
         return ""
     said = []
@@ -80,13 +71,59 @@ def _slope_warning(pairs: _Pairs) -> str:
     )
 
 
-def _robust_slope(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the slope through the origin with the least sum of absolute deviations: a weighted median of y/x."""
-    used = x != 0
-    ratio, weight = y[used] / x[used], np.abs(x[used])
-    order = np.argsort(ratio)
-    total = np.cumsum(weight[order])
-    return float(ratio[order][np.searchsorted(total, 0.5 * total[-1])])
+def _explained(energy: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the share of the energy differences that is predicted: 1 for all, 0 for no better than nothing."""
+    return float(1.0 - np.abs(energy - predicted).sum() / np.abs(energy).sum())
+
+
+def _stress_warning(pairs: StrainedPairs) -> str:
+    if len(pairs.energy) < MIN_PAIRS or not pairs.energy.any():
+        return ""
+    said = []
+    in_vasp_order = _is_in_vasp_order(pairs)
+    stress = pairs.stress[:, _VASP_ORDER] if in_vasp_order else pairs.stress
+    work = (stress * pairs.strain).sum(axis=1)
+    if not work.any():
+        return ""
+    slope = robust_slope(work, pairs.energy)
+    if _explained(pairs.energy, slope * work) < _STRONG:
+        return ""
+    if slope < 0:
+        said.append("the sign is not ASE's, in which tension is positive and compression negative")
+    if not _SLOPES[0] < abs(slope) < _SLOPES[1]:
+        said.append(f"the unit is not eV/Angstrom^3 ({_likely_stress(abs(slope), pairs.volume)})")
+    if in_vasp_order:
+        said.append("the shear components are in VASP's order (xx, yy, zz, xy, yz, xz)")
+    if not said:
+        return ""
+    return (
+        f"energies and stress contradict each other: {' and '.join(said)}. Between {len(work)} pairs of structures "
+        f"with similar cells the energy changes by {slope:.3g} times V*stress*strain; the factor should be 1 "
+        "(numbers copied from VASP's output need stress_convention='vasp')"
+    )
+
+
+def _is_in_vasp_order(pairs: StrainedPairs) -> bool:
+    """Whether shear explains the energies only when its components are taken in VASP's order."""
+    works = [(stress * pairs.strain).sum(axis=1) for stress in (pairs.stress, pairs.stress[:, _VASP_ORDER])]
+    # Only pairs in which the order makes a difference can tell.
+    sheared = np.abs(works[0] - works[1]) > 0.5 * np.maximum(np.abs(works[0]), np.abs(works[1]))
+    energy = pairs.energy[sheared]
+    if len(energy) < MIN_PAIRS or not energy.any():
+        return False
+    as_given, as_vasp = (
+        _explained(energy, robust_slope(work[sheared], energy) * work[sheared]) if work[sheared].any() else 0.0
+        for work in works
+    )
+    return as_given < 0.5 * _STRONG and as_vasp > _STRONG
+
+
+def _likely_stress(slope: float, volume: np.ndarray) -> str:
+    """Say which mix-up gives the slope."""
+    causes = {f"as if it were in {name}": size for name, size in stress_factors().items()}
+    causes["as if it were a virial in eV, stress times volume"] = float(1.0 / np.median(volume))
+    nearest = min(causes, key=lambda cause: abs(np.log(slope / causes[cause])))
+    return nearest if abs(np.log(slope / causes[nearest])) < 0.25 else "no known unit has this ratio"
 
 
 def _likely_units(slope: float) -> str:
@@ -137,67 +174,12 @@ def _large_forces_warning(forces: np.ndarray) -> str:
     )
 
 
-def _similar_pairs(dataset: Dataset) -> _Pairs:
-    """Return the closest pairs among the structures with the same atoms and cell."""
-    groups: dict[bytes, list[int]] = {}
-    for i, (start, stop) in enumerate(zip(dataset.structure_ptr[:-1], dataset.structure_ptr[1:], strict=True)):
-        key = dataset.numbers[start:stop].tobytes() + dataset.relevant_cells[i].tobytes() + dataset.pbc[i].tobytes()
-        groups.setdefault(key, []).append(i)
-    several = [np.array(group) for group in groups.values() if len(group) > 1]
-    found = [_pairs_of(dataset, group) for group in several[:: max(1, len(several) // _GROUPS)]]
-    if not found:
-        return _Pairs(np.zeros(0), np.zeros(0), np.zeros(0))
-    pairs = _Pairs(*(np.concatenate(values) for values in zip(*found, strict=True)))
-    change = np.maximum(np.abs(pairs.energy), np.abs(pairs.work))
-    usable = np.flatnonzero((pairs.distance < _CLOSE) & (change > _SMALLEST_CHANGE))
-    closest = usable[np.argsort(pairs.distance[usable])[:_MAX_PAIRS]]
-    return _Pairs(*(values[closest] for values in pairs))
-
-
-def _pairs_of(dataset: Dataset, group: np.ndarray) -> _Pairs:
-    """Return candidate pairs of one group of structures with the same atoms and cell."""
-    assert dataset.energy is not None
-    assert dataset.forces is not None
-    n_atoms = int(dataset.n_atoms[group[0]])
-    # Evenly spaced structures and their successors, so that near frames of a trajectory stay together.
-    step = max(1, len(group) // max(_MIN_PAIRS, min(_MEMBERS, 1_000_000 // n_atoms)))
-    first = np.arange(0, len(group), step)
-    members = group[np.union1d(first, np.minimum(first + 1, len(group) - 1))]
-    rows = dataset.structure_ptr[members][:, None] + np.arange(n_atoms)
-    positions, forces, energy = dataset.positions[rows], dataset.forces[rows], dataset.energy[members]
-    if dataset.pbc[group[0]].any():
-        a, b = np.arange(len(members) - 1), np.arange(1, len(members))
-        moved, turned = _periodic_displacement(positions[b] - positions[a], dataset.relevant_cells[group[0]]), forces[b]
-    else:
-        positions = positions - positions.mean(axis=1, keepdims=True)
-        a, b = _nearest_by_shape(positions)
-        rotation = _rotation(positions[b], positions[a])
-        moved, turned = positions[b] @ rotation - positions[a], forces[b] @ rotation
-    work = -0.5 * ((forces[a] + turned) * moved).sum(axis=(1, 2))
-    return _Pairs(np.sqrt((moved**2).sum(axis=(1, 2)) / n_atoms), energy[b] - energy[a], work)
-
-
-def _nearest_by_shape(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs [m] of molecules [s, n, 3] whose distances to a few of their own atoms are most alike."""
-    anchors = positions[:, :: max(1, positions.shape[1] // _ANCHORS)]
-    shape = np.linalg.norm(positions[:, :, None] - anchors[:, None], axis=3).reshape(len(positions), -1)
-    square = (shape**2).sum(axis=1)
-    a, b = np.triu_indices(len(positions), 1)
-    difference = (square[:, None] + square - 2.0 * shape @ shape.T)[a, b]
-    kept = min(2 * _MAX_PAIRS, len(difference))
-    nearest = np.argpartition(difference, kept - 1)[:kept]
-    return a[nearest], b[nearest]
-
-
-def _rotation(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Return the rotations q [m, 3, 3] for which moving @ q is closest to fixed; both are centered [m, n, 3]."""
-    u, _, v = np.linalg.svd(np.swapaxes(moving, 1, 2) @ fixed)
-    u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]
-    return u @ v
-
-
-def _periodic_displacement(moved: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Return displacements [m, n, 3] to the nearest images, without the drift of the whole."""
-    # The pseudo-inverse leaves directions without periodicity (zero rows) alone.
-    moved = moved - np.round(moved @ np.linalg.pinv(cell)) @ cell
-    return moved - moved.mean(axis=1, keepdims=True)
+def _large_stress_warning(stress: np.ndarray) -> str:
+    typical = float(np.median(np.abs(stress).max(axis=1))) if len(stress) else 0.0
+    if typical < _TYPICAL_STRESS_LIMIT:
+        return ""
+    sizes = ", ".join(f"{typical * stress_factors()[name]:.2g} eV/Angstrom^3 if in {name}" for name in ("GPa", "kbar"))
+    return (
+        f"the largest component of the stress is {typical:.3g} eV/Angstrom^3 in half of the structures, where 0.1 is "
+        f"much: it is likely in another unit ({sizes})"
+    )
