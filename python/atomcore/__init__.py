@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "calculators",
+    "cuda",
     "data",
     "evaluation",
     "export",
@@ -37,6 +38,7 @@ __all__ = [
     "Potential",
     "__version__",
     "calculators",
+    "cuda",
     "data",
     "evaluation",
     "export",
@@ -51,7 +53,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from atomcore import calculators, data, evaluation, export, features, md, models, neighbors, plot, train, units
+    from atomcore import (
+        calculators,
+        cuda,
+        data,
+        evaluation,
+        export,
+        features,
+        md,
+        models,
+        neighbors,
+        plot,
+        train,
+        units,
+    )
     from atomcore.calculators import Calculator
     from atomcore.neighbors import NeighborList, neighbor_list
     from atomcore.potential import Potential
