@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
-SOURCES := $(shell find cpp CMakeLists.txt pyproject.toml -type f 2>/dev/null)
+SOURCES := $(shell find cpp cuda CMakeLists.txt pyproject.toml -type f 2>/dev/null)
 
-.PHONY: demo test check-long bench lint format clean
+.PHONY: demo test check-long bench cuda lint format clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -42,12 +42,20 @@ check-long: $(VENV)/peers
 bench: $(VENV)/peers
 	$(BIN)/python bench/run.py
 
+# The CUDA code and the test of the formulas on a device, which is compiled everywhere and run where a device is.
+cuda: $(VENV)/created
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S . -B build/cuda -G Ninja -DATOMCORE_CUDA=ON -DATOMCORE_TESTS=ON \
+	  -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_FLAGS="-Werror all-warnings -Xcompiler=-Wall,-Wextra" \
+	  -DPython_EXECUTABLE="$(abspath $(BIN))/python" -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)"
+	$(BIN)/cmake --build build/cuda --target _cuda test_cuda_math
+	$(BIN)/ctest --test-dir build/cuda -R test_cuda_math --no-tests=error --verbose
+
 lint: $(VENV)/lint
 	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
 
 format: $(VENV)/lint
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
-	git ls-files '*.cpp' '*.hpp' | xargs $(BIN)/clang-format -i
+	git ls-files '*.cpp' '*.hpp' '*.cu' | xargs $(BIN)/clang-format -i
 
 clean:
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache

@@ -10,19 +10,20 @@ from helpers import REPOSITORY
 
 PYTHON = REPOSITORY / "python" / "atomcore"
 CPP = REPOSITORY / "cpp"
+CUDA = REPOSITORY / "cuda"
 
 # Lowest first. A folder stands for all its files.
 PYTHON_LAYERS = {
-    "_core": 4,
+    **dict.fromkeys(("_core", "_cuda"), 4),
     **dict.fromkeys(("_arrays", "_files", "_labels", "_progress", "_threads", "_ops"), 5),
-    **dict.fromkeys(("units", "neighbors", "potential", "model_file"), 5),
+    **dict.fromkeys(("cuda", "units", "neighbors", "potential", "model_file"), 5),
     "data": 6,
     "features": 7,
     **dict.fromkeys(("models", "export", "evaluation"), 8),
     **dict.fromkeys(("train", "md", "calculators", "interop"), 9),
     **dict.fromkeys(("cli", "plot", "conf", "__main__"), 10),
 }
-CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "bindings": 4}
+CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "cuda": 1, "bindings": 4}
 CPP_OBJECTS = (  # layer 2, in src
     "potential",
     "model_file",
@@ -60,22 +61,25 @@ def test_python_imports_point_down(path):
 
 
 def cpp_layer(path: str) -> int:
-    """Return the layer of a file named as includes name it: `src/gemm.hpp` or `math/dual.hpp`."""
+    """Return the layer of a file named as includes name it: `src/gemm.hpp`, `math/dual.hpp` or `cuda/device.hpp`."""
     folder, name = path.rsplit("/", 1)
+    if path == "cuda/bindings.cpp":
+        return 4
     return 2 if folder == "src" and name.split(".")[0] in CPP_OBJECTS else CPP_FOLDERS[folder]
 
 
-CPP_FILES = sorted([*CPP.rglob("*.hpp"), *CPP.rglob("*.cpp"), *CPP.rglob("*.h")])
+SUFFIXES = (".hpp", ".cpp", ".h", ".cu", ".cuh")
+CPP_FILES = sorted(path for folder in (CPP, CUDA) for path in folder.rglob("*") if path.suffix in SUFFIXES)
 
 
-@pytest.mark.parametrize("path", CPP_FILES, ids=lambda path: str(path.relative_to(CPP)))
+@pytest.mark.parametrize("path", CPP_FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_cpp_includes_point_down(path):
-    own = cpp_layer(str(path.relative_to(CPP)))
+    own = cpp_layer(str(path.relative_to(CPP if path.is_relative_to(CPP) else REPOSITORY)))
     for included in re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE):
         if "/" in included:  # not the neighbour in the same folder
             assert cpp_layer(included) <= own, f"layer {own} includes {included} of layer {cpp_layer(included)}"
     if own < 4:
-        assert "pybind11" not in path.read_text(), "pybind11 stays in cpp/bindings"
+        assert "pybind11" not in path.read_text(), "pybind11 stays in the bindings"
 
 
 @pytest.mark.parametrize("path", [*MODULES, *CPP_FILES], ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -152,7 +156,7 @@ int long_one(  // {
     assert [lines for _, lines in cpp_function_lengths(text)] == [1, 11]
 
 
-@pytest.mark.parametrize("path", CPP_FILES, ids=lambda path: str(path.relative_to(CPP)))
+@pytest.mark.parametrize("path", CPP_FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_cpp_functions_stay_short(path):
     for head, lines in cpp_function_lengths(path.read_text()):
         assert lines <= 60, f"{head} has {lines} lines"

@@ -70,12 +70,16 @@ AC_HD Jet<T> behler_angle(const T& c, plain_t<T> zeta, plain_t<T> lambda) {
   return {p * u, (U(0.5) * zeta * lambda) * p};
 }
 
+// A constant, because code for the device may not call epsilon().
+template <typename U>
+constexpr U kEpsilon = std::numeric_limits<U>::epsilon();
+
 // sqrt(1 - (scale c)^2) from sin2 = 1 - c^2. At scale 1 it has a kink at 0 and 180 degrees, where this returns the
 // constant 0: the derivative of the sine term is defined as 0 there.
 template <typename T>
 AC_HD T scaled_sine(const T& sin2, plain_t<T> scale) {
   using U = plain_t<T>;
-  constexpr U noise = U(32) * std::numeric_limits<U>::epsilon();
+  constexpr U noise = U(32) * kEpsilon<U>;
   const T s2 = (U(1) - scale * scale) + (scale * scale) * sin2;
   return value(s2) > noise * noise ? sqrt(s2) : T(0);
 }

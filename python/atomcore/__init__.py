@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "calculators",
+    "cuda",
     "data",
     "evaluation",
     "export",
@@ -39,6 +40,7 @@ __all__ = [
     "Potential",
     "__version__",
     "calculators",
+    "cuda",
     "data",
     "evaluation",
     "export",
@@ -53,8 +55,26 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from atomcore import calculators, data, evaluation, export, features, md, models, neighbors, plot, train, units
     from atomcore.calculators import Calculator, ExtrapolationError
+=======
+    from atomcore import (
+        calculators,
+        cuda,
+        data,
+        evaluation,
+        export,
+        features,
+        md,
+        models,
+        neighbors,
+        plot,
+        train,
+        units,
+    )
+    from atomcore.calculators import Calculator
+>>>>>>> wheels
     from atomcore.neighbors import NeighborList, neighbor_list
     from atomcore.potential import Potential
 

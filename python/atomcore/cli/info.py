@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _print_versions() -> None:
-    from atomcore import __version__
+    from atomcore import __version__, cuda
     from atomcore._threads import default_threads
 
     print(f"atomcore    {__version__}\nPython      {platform.python_version()}")
@@ -37,6 +37,10 @@ def _print_versions() -> None:
             version = "not installed"
         print(f"{name:11} {version}")
     print(f"threads     {default_threads()} (OMP_NUM_THREADS, or all cores)")
+    if cuda.is_available():
+        print(f"CUDA        {cuda.device_count()} device(s), {cuda.versions()}")
+    else:
+        print(f"CUDA        not available: {cuda.reason()}")
 
 
 def _print_model(info: dict[str, Any]) -> None:
