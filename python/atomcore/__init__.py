@@ -55,10 +55,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from atomcore import calculators, data, evaluation, export, features, md, models, neighbors, plot, train, units
-    from atomcore.calculators import Calculator, ExtrapolationError
-=======
     from atomcore import (
         calculators,
         cuda,
@@ -73,8 +69,7 @@ if TYPE_CHECKING:
         train,
         units,
     )
-    from atomcore.calculators import Calculator
->>>>>>> wheels
+    from atomcore.calculators import Calculator, ExtrapolationError
     from atomcore.neighbors import NeighborList, neighbor_list
     from atomcore.potential import Potential
 

@@ -49,8 +49,9 @@ struct Features {
   template <typename U>
   AC_HD static void evaluate(const T& x, Values<U>& out) {
     const T r = U(0.25) * (x * x) + T(0.5), c = sin(x);
-    out.put(cosine_cutoff(r, U(6)));
-    out.put(product(gaussian(r, U(1.5), U(0.7)), cosine_cutoff(r, U(5))));
+    for (const CutoffKind kind : {CutoffKind::cosine, CutoffKind::tanh3, CutoffKind::polynomial})
+      out.put(cutoff_value(r, Cutoff<U>{kind, U(6), U(2.5)}));
+    out.put(product(gaussian(r, U(1.5), U(0.7)), cutoff_value(r, Cutoff<U>{CutoffKind::cosine, U(5), U(4)})));
     out.put(behler_angle(c, U(3.5), U(-1)));
     const T sine = scaled_sine(T(1) - c * c, U(0.95));
     out.put(ani_angle(c, sine, U(32), U(0.8), U(0.6), U(0.95)));
@@ -75,6 +76,8 @@ struct Plain {
     out.put(hyperbolic_tangent(x));
     out.put(relu(x));
     out.put(celu(x));
+    out.put(sigmoid(x));
+    out.put(softplus(x));
     const T cell[9] = {T(4) + x, T(0.5), x, T(-0.25), T(5), T(1), T(0), x, T(9)};
     T dual[9], heights[3], whole[9];
     dual_vectors(cell, dual);
