@@ -37,6 +37,9 @@ def atoms_of_hydrogen(n: int) -> Dataset:
         ({"mode": "block", "block": 10, "test_every": 5, "valid_every": 4}, (63, 20, 20)),
         ({"mode": "block", "block": 10, "test_every": 5, "valid": 0.1}, (73, 10, 20)),
         ({"mode": "block", "block": 10, "test": 30, "valid": 20}, (53, 20, 30)),
+        ({"mode": "kfold", "folds": 5, "fold": 4}, (83, 0, 20)),
+        ({"mode": "kfold", "folds": 5, "fold": 0, "valid": 0.1}, (72, 10, 21)),
+        ({"mode": "kfold", "folds": 103, "fold": 102, "valid": 2}, (100, 2, 1)),
     ],
 )
 def test_every_structure_is_used_once(settings, sizes):
@@ -69,6 +72,19 @@ def test_seed_decides():
     assert np.ptp(first.indices["test"]) > 100
 
 
+def test_folds_test_each_structure_once():
+    dataset = atoms_of_hydrogen(103)
+    splits = [dataset.split(mode="kfold", folds=4, fold=i, valid=0.2, seed=5) for i in range(4)]
+    assert sorted(np.concatenate([split.indices["test"] for split in splits])) == list(range(103))
+    assert [len(split.test) for split in splits] == [26, 26, 26, 25]
+    other = dataset.split(mode="kfold", folds=4, fold=0, seed=5)
+    assert np.array_equal(other.indices["test"], splits[0].indices["test"])  # whatever the validation set
+    assert not np.array_equal(
+        dataset.split(mode="kfold", folds=4, fold=0, seed=6).indices["test"], other.indices["test"]
+    )
+    assert (splits[1].settings["folds"], splits[1].settings["fold"]) == (4, 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -83,7 +99,16 @@ def test_seed_decides():
         ({"test": -1}, "test is -1"),
         ({"test": True}, "test is True"),
         ({"seed": -1}, "seed is -1"),
-        ({"mode": "stratified"}, "accepted: 'random', 'block'"),
+        ({"mode": "stratified"}, "accepted: 'random', 'block', 'kfold'"),
+        ({"mode": "kfold"}, "folds is None; accepted: whole numbers from 2"),
+        ({"mode": "kfold", "folds": 5}, "fold is None; accepted: whole numbers from 0"),
+        ({"mode": "kfold", "folds": 5, "fold": 5}, "fold is 5; accepted: 0 to 4"),
+        ({"mode": "kfold", "folds": 1, "fold": 0}, "folds is 1; accepted: whole numbers from 2"),
+        ({"mode": "kfold", "folds": 104, "fold": 0}, "folds is 104, but there are only 103"),
+        ({"mode": "kfold", "folds": 5, "fold": 0, "test": 0.1}, "test=0.1 and mode 'kfold' exclude each other"),
+        ({"mode": "kfold", "folds": 5, "fold": 0, "block": 5}, "block=5 is for mode 'block'"),
+        ({"mode": "kfold", "folds": 5, "fold": 0, "valid_every": 5}, "valid_every=5 is for mode 'block'"),
+        ({"fold": 0}, "fold=0 is for mode 'kfold', but mode is 'random'"),
         ({"block": 5}, "block=5 is for mode 'block'"),
         ({"test_every": 5}, "test_every=5 is for mode 'block'"),
         ({"mode": "block"}, "block is None"),
@@ -118,6 +143,9 @@ def test_numpy_numbers_are_as_good_as_plain_ones(tmp_path):
     blocks = dataset.split(mode="block", block=np.int64(10), test_every=np.int16(5))
     blocks.save(tmp_path / "split.json")
     assert len(blocks.test) == 10
+    parts = dataset.split(mode="kfold", folds=np.int64(5), fold=np.int16(0))
+    parts.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json", dataset).settings == parts.settings
 
 
 def test_file_belongs_to_its_data(tmp_path):

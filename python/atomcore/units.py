@@ -26,6 +26,11 @@ class Units(NamedTuple):
     length: float
     force: float
 
+    @property
+    def stress(self) -> float:
+        """Factor from energy/length^3 to eV/Angstrom^3."""
+        return self.energy / self.length**3
+
 
 def energy_factors() -> dict[str, float]:
     """Return the size of every known energy unit in eV, by name."""
@@ -46,6 +51,19 @@ def length_factors() -> dict[str, float]:
     from ase import units
 
     return {"Angstrom": 1.0, "Bohr": units.Bohr, "nm": units.nm}
+
+
+def stress_factors() -> dict[str, float]:
+    """Return the size of the usual units of stress in eV/Angstrom^3, by name."""
+    from ase import units
+
+    return {
+        "eV/Angstrom^3": 1.0,
+        "GPa": units.GPa,
+        "kbar": 0.1 * units.GPa,
+        "Hartree/Bohr^3": units.Hartree / units.Bohr**3,
+        "Rydberg/Bohr^3": units.Rydberg / units.Bohr**3,
+    }
 
 
 def parse_units(text: str) -> Units:

@@ -24,6 +24,7 @@ the keys that matter most ('atomcore train --cfg job' prints all)
   model.hidden=[64,64] model.activation=silu       the networks
   split=random split.valid=0.1 split.test=0.1      fractions or counts
   split=block split.block=100 split.test_every=5   contiguous blocks, every fifth held out
+  split=kfold split.folds=5 split.fold=0           cross-validation: -m split.fold=0,1,2,3,4
   training.max_epochs=200 training.batch_size=32 training.early_stopping=50
   loss.energy_weight=30 loss.forces_weight=1       of mean((dE/n)^2) and mean(dF^2); eV, A
   optimizer.learning_rate=5e-3                     AdamW
@@ -35,7 +36,9 @@ the keys that matter most ('atomcore train --cfg job' prints all)
 _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
                "--info", "-i", "--experimental-rerun")  # fmt: skip
 _INTERRUPTED = 130
-_TEXTS = ("data.path", "data.units", "data.energy_key", "data.forces_key", "data.index", "run.dir")
+_LABELS = ("energy", "forces", "stress", "charges", "uncertainty")
+_BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
+_TEXTS = ("data.path", "data.units", *(f"data.{name}_key" for name in (*_LABELS, *_BASELINES)), "data.index", "run.dir")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -64,6 +64,24 @@ def check_cells(cells: np.ndarray, pbc: np.ndarray) -> None:
         )
 
 
+def check_periodic(name: str, pbc: np.ndarray) -> None:
+    """Raise unless every structure is periodic in three directions, as the label ``name`` needs."""
+    open_ones = np.flatnonzero(~pbc.all(axis=1))
+    if open_ones.size:
+        where = open_ones[0]
+        raise ValueError(
+            f"{name} is given, but structure {where} has pbc {pbc[where].tolist()} ({open_ones.size} of {len(pbc)} are "
+            f"not periodic in three directions); do without by {name}_key='none'"
+        )
+
+
+def check_positive(name: str, values: np.ndarray) -> None:
+    """Raise unless the value of every structure is above zero."""
+    wrong = np.flatnonzero(values <= 0)
+    if wrong.size:
+        raise ValueError(f"{name} of structure {wrong[0]} is {values[wrong[0]]}; accepted: numbers above 0")
+
+
 def structure_of(atom: int, structure_ptr: np.ndarray) -> int:
     """Return the index of the structure that owns the row ``atom`` of the flat arrays."""
     return int(np.searchsorted(structure_ptr, atom, side="right")) - 1

@@ -6,18 +6,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from atomcore._arrays import as_booleans, as_float64, as_integers
 from atomcore._files import replacing
-from atomcore.data._validate import check_cells, check_finite, check_numbers
+from atomcore.data._validate import check_cells, check_finite, check_numbers, check_periodic, check_positive
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from atomcore.data.split import Split
+
+
+class _Label(NamedTuple):
+    """One kind of label: a row a structure, or an atom, of the given shape; ``npz`` is its key in npz files."""
+
+    npz: str
+    per_atom: bool
+    shape: tuple[int, ...]
+
+
+LABELS = {
+    "energy": _Label("E", False, ()),
+    "forces": _Label("F", True, (3,)),
+    "stress": _Label("stress", False, (6,)),
+    "charges": _Label("charges", True, ()),
+    "uncertainty": _Label("uncertainty", False, ()),
+}
+_COMPUTED = ("energy", "forces", "stress", "charges")  # what a calculator gives; the rest goes to atoms.info
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -42,6 +60,15 @@ class Dataset:
         In eV.
     forces : array_like, shape (n_atoms, 3), optional
         Minus the gradient of the energy, in eV/Angstrom.
+    stress : array_like, shape (n_structures, 6), optional
+        Derivative of the energy in the strain per volume, in eV/Angstrom^3, in ASE's sign (tension is positive) and
+        order (xx, yy, zz, yz, xz, xy); every structure must be periodic in three directions.
+    charges : array_like, shape (n_atoms,), optional
+        Charges of the atoms in e.
+    uncertainty : array_like, shape (n_structures,), optional
+        Standard uncertainty of the labels of each structure, above zero; only ratios count.
+    baseline : str
+        Name of the energies that were subtracted, where the labels are differences to a second level of theory.
     source : str
         Name of the file that the structures come from, without its folder.
     n_duplicates : int
@@ -51,8 +78,8 @@ class Dataset:
     ------
     TypeError, ValueError
         When a shape or type does not fit, a number is not finite, an atomic number is not between 1 and 118, a
-        structure has no atoms, or the periodic lattice vectors are linearly dependent. The message names the array and
-        the structure.
+        structure has no atoms, the periodic lattice vectors are linearly dependent, or there is stress but a structure
+        is not periodic in three directions. The message names the array and the structure.
     """
 
     numbers: np.ndarray
@@ -62,6 +89,10 @@ class Dataset:
     structure_ptr: np.ndarray
     energy: np.ndarray | None = None
     forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    charges: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    baseline: str = ""
     source: str = ""
     n_duplicates: int = 0
 
@@ -82,12 +113,18 @@ class Dataset:
         check_finite("positions", self.positions, ptr)
         check_finite("cells", self.cells)
         check_cells(self.cells, self.pbc)
-        if self.energy is not None:
-            self._set("energy", as_float64("energy", self.energy, (n_structures,)))
-            check_finite("energy", self.energy)
-        if self.forces is not None:
-            self._set("forces", as_float64("forces", self.forces, (n_atoms, 3)))
-            check_finite("forces", self.forces, ptr)
+        for name, label in LABELS.items():
+            values = getattr(self, name)
+            if values is not None:
+                rows = n_atoms if label.per_atom else n_structures
+                self._set(name, as_float64(name, values, (rows, *label.shape)))
+                check_finite(name, getattr(self, name), ptr if label.per_atom else None)
+        if self.stress is not None:
+            check_periodic("stress", self.pbc)
+        if self.uncertainty is not None:
+            check_positive("uncertainty", self.uncertainty)
+        if not isinstance(self.baseline, str):
+            raise TypeError(f"baseline is {self.baseline!r}; accepted: the name of what was subtracted, or ''")
 
     def _set(self, name: str, array: np.ndarray) -> None:
         array = array + 0.0 if array.dtype.kind == "f" else array.copy()  # a copy without -0.0
@@ -98,14 +135,18 @@ class Dataset:
         return len(self.structure_ptr) - 1
 
     def __repr__(self) -> str:
-        labels = [name for name in ("energy", "forces") if getattr(self, name) is not None]
+        labels = " and ".join(self.labels) or "no labels"
+        difference = f" less {self.baseline}" if self.baseline else ""
         return (
             f"<Dataset {self.source or 'in memory'}: {len(self)} structures, {len(self.numbers)} atoms, "
-            f"elements {' '.join(self.elements)}, {' and '.join(labels) or 'no labels'}>"
+            f"elements {' '.join(self.elements)}, {labels}{difference}>"
         )
 
     def __getitem__(self, index: int) -> "Atoms":
-        """Return structure ``index`` as new ASE Atoms with the labels in a SinglePointCalculator."""
+        """Return structure ``index`` as new ASE Atoms.
+
+        Energy, forces, stress and charges are in a SinglePointCalculator, uncertainty and baseline in ``atoms.info``.
+        """
         from ase import Atoms
         from ase.calculators.singlepoint import SinglePointCalculator
 
@@ -115,16 +156,22 @@ class Dataset:
         rows = slice(self.structure_ptr[where], self.structure_ptr[where + 1])
         atoms = Atoms(self.numbers[rows], self.positions[rows], cell=self.cells[where], pbc=self.pbc[where])
         labels: dict[str, Any] = {}
-        if self.energy is not None:
-            labels["energy"] = float(self.energy[where])
-        if self.forces is not None:
-            labels["forces"] = self.forces[rows].copy()
-        if labels:
-            atoms.calc = SinglePointCalculator(atoms, **labels)
+        for name in self.labels:
+            value = getattr(self, name)[rows if LABELS[name].per_atom else where]
+            labels[name] = value.copy() if value.ndim else float(value)
+        computed = {name: labels.pop(name) for name in _COMPUTED if name in labels}
+        if computed:
+            atoms.calc = SinglePointCalculator(atoms, **computed)
+        atoms.info |= labels | ({"baseline": self.baseline} if self.baseline else {})
         return atoms
 
     def __iter__(self) -> Iterator["Atoms"]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that are there, of energy, forces, stress, charges and uncertainty."""
+        return tuple(name for name in LABELS if getattr(self, name) is not None)
 
     @cached_property
     def n_atoms(self) -> np.ndarray:
@@ -157,6 +204,12 @@ class Dataset:
             (self.forces, "<f8"),
         ):
             digest.update(b"absent" if array is None else array.astype(dtype).tobytes())
+        # Later additions count where they are there only, so that the sums of older sets stay.
+        for name in ("stress", "charges", "uncertainty"):
+            if (array := getattr(self, name)) is not None:
+                digest.update(name.encode() + array.astype("<f8").tobytes())
+        if self.baseline:
+            digest.update(b"baseline" + self.baseline.encode())
         return digest.hexdigest()
 
     def subset(self, indices: Any) -> "Dataset":
@@ -186,9 +239,8 @@ class Dataset:
             cells=self.cells[chosen],
             pbc=self.pbc[chosen],
             structure_ptr=ptr,
-            energy=None if self.energy is None else self.energy[chosen],
-            forces=None if self.forces is None else self.forces[rows],
             n_duplicates=0,
+            **{name: getattr(self, name)[rows if LABELS[name].per_atom else chosen] for name in self.labels},
         )
 
     def split(self, **settings: Any) -> "Split":
@@ -203,8 +255,9 @@ class Dataset:
         Parameters
         ----------
         path : path
-            ``.npz`` keeps every bit (keys ``Z, R, E, F, N, cell, pbc`` and ``units``, rows padded with zeros);
-            ``.extxyz`` is ASE's text format with eight decimals of positions and forces.
+            ``.npz`` keeps every bit (keys ``Z, R, N, cell, pbc, units`` and the labels ``E, F, stress, charges,
+            uncertainty, baseline`` that are there, rows padded with zeros); ``.extxyz`` is ASE's text format with eight
+            decimals of positions and forces.
 
         Raises
         ------
@@ -240,8 +293,9 @@ class Dataset:
             "pbc": self.pbc,
             "units": np.array("eV, Angstrom"),
         }
-        if self.energy is not None:
-            arrays["E"] = self.energy
-        if self.forces is not None:
-            arrays["F"] = padded(self.forces)
+        for name in self.labels:
+            values = getattr(self, name)
+            arrays[LABELS[name].npz] = padded(values) if LABELS[name].per_atom else values
+        if self.baseline:
+            arrays["baseline"] = np.array(self.baseline)
         return arrays

@@ -49,6 +49,8 @@ class Split:
         block: int | None = None,
         valid_every: int | None = None,
         test_every: int | None = None,
+        folds: int | None = None,
+        fold: int | None = None,
     ) -> "Split":
         """Divide a dataset; :meth:`Dataset.split` is the short way to call this.
 
@@ -60,14 +62,17 @@ class Split:
             Number of structures (int) or share of all of them (float from 0 to 1). What is not named goes to train.
         seed : int
             The test set depends on the seed and its own size only, not on the size of the validation set.
-        mode : {"random", "block"}
+        mode : {"random", "block", "kfold"}
             Deal single structures, or whole contiguous blocks: for trajectories, whose neighboring frames are so
-            alike that a random test set flatters the model.
+            alike that a random test set flatters the model. "kfold" deals all structures into ``folds`` parts, by the
+            seed alone, and tests on one of them: with every fold in turn, each structure is tested once.
         block : int
             Structures in a block (mode "block" only). A last, shorter block goes to train.
         valid_every, test_every : int, optional
             Instead of ``valid`` or ``test`` in mode "block": every so-many-th block (``test_every=5`` takes blocks 5,
             10, ... counted from one); ``valid_every`` counts the blocks that the test set leaves.
+        folds, fold : int
+            Number of parts, from 2, and which is tested, from 0 (mode "kfold" only, in place of ``test``).
 
         Raises
         ------
@@ -76,12 +81,17 @@ class Split:
         """
         sizes = {"train": as_plain(train), "valid": as_plain(valid), "test": as_plain(test)}
         every = {"valid": as_plain(valid_every), "test": as_plain(test_every)}
-        seed, block = as_plain(seed), as_plain(block)
-        unit = _unit(mode, block, every, len(dataset))
+        seed, block, folds, fold = as_plain(seed), as_plain(block), as_plain(folds), as_plain(fold)
+        own = {"block": {"block": block, **{f"{name}_every": value for name, value in every.items()}}}
+        _check_mode(mode, own | {"kfold": {"folds": folds, "fold": fold}})
+        unit = _unit(block, len(dataset)) if mode == "block" else 1
         rng = np.random.default_rng(whole_number("seed", seed, 0))
         left, indices = np.arange(len(dataset) // unit), {}
         for name in ("test", "valid"):
-            dealt = _deal(name, left, sizes[name], every[name], len(dataset), unit, rng)
+            if mode == "kfold" and name == "test":
+                dealt = _fold(sizes["test"], folds, fold, len(dataset), rng)
+            else:
+                dealt = _deal(name, left, sizes[name], every[name], len(dataset), unit, rng)
             left = np.setdiff1d(left, dealt)
             indices[name] = np.sort((dealt[:, None] * unit + np.arange(unit)).ravel())
         used = np.concatenate([indices["test"], indices["valid"]])
@@ -89,6 +99,8 @@ class Split:
         _check_train(sizes, {name: len(indices[name]) for name in NAMES}, len(dataset))
         settings = {"mode": mode, "seed": seed, "block": block, **sizes}
         settings |= {f"{name}_every": value for name, value in every.items()}
+        if mode == "kfold":
+            settings |= {"folds": folds, "fold": fold}
         return cls(dataset, {name: indices[name] for name in NAMES}, settings)
 
     def __repr__(self) -> str:
@@ -166,19 +178,34 @@ class Split:
         return cls(dataset, indices, settings)
 
 
-def _unit(mode: str, block: int | None, every: dict[str, int | None], n: int) -> int:
+def _check_mode(mode: str, own: dict[str, dict[str, int | None]]) -> None:
+    """Raise unless the mode is known and nothing is given that only another mode understands."""
+    if mode not in ("random", *own):
+        raise ValueError(f"mode is {mode!r}; accepted: 'random', 'block', 'kfold'")
+    for other, arguments in own.items():
+        for name, value in arguments.items():
+            if value is not None and other != mode:
+                raise ValueError(f"{name}={value!r} is for mode {other!r}, but mode is {mode!r}")
+
+
+def _unit(block: int | None, n: int) -> int:
     """Return how many neighboring structures are dealt together."""
-    if mode == "random":
-        for name, value in (("block", block), *((f"{name}_every", value) for name, value in every.items())):
-            if value is not None:
-                raise ValueError(f"{name}={value!r} is for mode 'block', but mode is 'random'")
-        return 1
-    if mode != "block":
-        raise ValueError(f"mode is {mode!r}; accepted: 'random', 'block'")
     unit = whole_number("block", block, 1)
     if unit > n:
         raise ValueError(f"block is {unit}, but there are only {n} structures")
     return unit
+
+
+def _fold(test: float | None, folds: int | None, fold: int | None, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the structures of one of the parts, whose sizes differ by one at most."""
+    if test is not None:
+        raise ValueError(f"test={test!r} and mode 'kfold' exclude each other: the test set is fold {fold}")
+    count, chosen = whole_number("folds", folds, 2), whole_number("fold", fold, 0)
+    if count > n:
+        raise ValueError(f"folds is {count}, but there are only {n} structures")
+    if chosen >= count:
+        raise ValueError(f"fold is {chosen}; accepted: 0 to {count - 1}, as folds is {count}")
+    return np.array_split(rng.permutation(n), count)[chosen]
 
 
 def _deal(
