@@ -74,10 +74,10 @@ def _learned(model: Any, data: Any, options: Options) -> set[str]:
     if data.forces is not None and options.forces_weight > 0:
         learned.add("forces")
     if options.stress_weight > 0:
-        if getattr(data, "stress", None) is None:
+        if data.stress is None:
             raise ValueError(f"stress_weight is {options.stress_weight}, but data has no stress; accepted: 0")
         learned.add("stress")
-    elif getattr(data, "stress", None) is not None:
+    elif data.stress is not None:
         _log.info("The data has stress, which is not trained on: stress_weight (loss.stress_weight) is 0.")
     known = {ERROR_NAMES[name] for name in learned}
     for name in options.convergence or ():
