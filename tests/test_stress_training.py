@@ -130,5 +130,7 @@ def test_stress_that_is_not_there_cannot_be_learned():
     with pytest.raises(ValueError, match=r"stress_weight is 1.0, but data has no stress; accepted: 0"):
         task_of(molecules(4), stress_weight=1.0)
     without = replace(crystals(4), stress=None)
-    with pytest.raises(ValueError, match=r"convergence has stress_rmse, which is not trained on; accepted: energy_rmse"):
+    with pytest.raises(
+        ValueError, match=r"convergence has stress_rmse, which is not trained on; accepted: energy_rmse"
+    ):
         task_of(without, convergence={"stress_rmse": 1.0})

@@ -165,7 +165,7 @@ class Errors(NamedTuple):
 def batch_errors(model: Any, source: Source, labels: Labels, batch: MiniBatch, *, differentiable: bool) -> Errors:
     """Prediction minus label."""
 
-    def of_structures(values: torch.Tensor | None) -> torch.Tensor | None:
+    def of_structures(values: torch.Tensor | None) -> Any:
         return None if values is None else values.index_select(0, batch.structures)
 
     energy = forces = stress = charges = volume = None
@@ -209,13 +209,15 @@ class Sums:
 
     def add(self, errors: Errors) -> None:
         """Take in a batch."""
-        counted = errors.squares()
-        for i, name in enumerate(TERMS):
-            if name in counted:
-                error = getattr(errors, name).detach().double()
-                self.values[i, 0] += error.square().sum()
-                self.values[i, 1] += counted[name].detach().double().sum()
-                self.values[i, 2] += error.numel()
+        floats = {
+            name: x.detach().double() for name, x in errors._asdict().items() if x is not None and name != "owner"
+        }
+        errors = errors._replace(**floats)
+        for name, counted in errors.squares().items():
+            error = floats[name]
+            self.values[TERMS.index(name)] += torch.stack(
+                [error.square().sum(), counted.sum(), error.new_tensor(error.numel())]
+            )
 
     def summary(self, weights: Mapping[str, float]) -> dict[str, float]:
         """Loss over everything summed, and root mean square errors in eV/atom, eV/A, eV/A^3 and e."""

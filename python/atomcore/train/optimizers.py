@@ -16,7 +16,7 @@ def make_optimizer(named: Iterable[tuple[str, torch.nn.Parameter]], options: Opt
     rate: Any = options.learning_rate
     if options.optimizer == "lbfgs":
         return torch.optim.LBFGS([weight for _, weight in weights], lr=rate, line_search_fn="strong_wolfe")
-    groups = [
+    groups: Any = [
         {"params": [weight for name, weight in weights if not name.endswith("bias")]},
         {"params": [weight for name, weight in weights if name.endswith("bias")], "weight_decay": 0.0},
     ]

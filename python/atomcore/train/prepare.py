@@ -58,6 +58,7 @@ def make_material(model: Any, split: Any, options: Options, ranks: Ranks) -> Mat
     labels = Labels.make(
         graph.n_atoms,
         dtype,
+        weight=_weight(data, train),
         energy=residual,
         forces=data.forces if "forces" in learned else None,
         stress=data.stress if "stress" in learned else None,
@@ -84,6 +85,14 @@ def _learned(model: Any, data: Any, options: Options) -> set[str]:
         if name not in known:
             raise ValueError(f"convergence has {name}, which is not trained on; accepted: {', '.join(sorted(known))}")
     return learned
+
+
+def _weight(data: Any, train: np.ndarray) -> np.ndarray | None:
+    """Weight of each structure, 1 on average over ``train``, from the uncertainties of its labels."""
+    if data.uncertainty is None:
+        return None
+    weight = (data.uncertainty.min() / data.uncertainty) ** 2  # ratios first: the squares of tiny ones are zero
+    return weight / weight[train].mean()
 
 
 def _residual(data: Any, atomic: np.ndarray) -> np.ndarray:
