@@ -6,7 +6,7 @@ from ase import Atoms
 from atomcore.features import ANI, Gaussian, SymmetryFunctions
 
 
-def every_function() -> SymmetryFunctions:
+def every_function(cutoff_function: str = "cosine", gamma: float = 4.0) -> SymmetryFunctions:
     """Return functions of every type with several cutoffs, shifts, exponents and both forms of the ANI angle."""
     return SymmetryFunctions(
         ["H", "O"],
@@ -26,7 +26,15 @@ def every_function() -> SymmetryFunctions:
         ],
         cutoff=4.5,
         pair_factor=2.0,
+        cutoff_function=cutoff_function,
+        gamma=gamma,
     )
+
+
+def mixed_cutoffs() -> SymmetryFunctions:
+    """Return every function with each cutoff function, in one table."""
+    sets = [every_function(), every_function("tanh3"), every_function("polynomial"), every_function("polynomial", 2.5)]
+    return SymmetryFunctions.from_table(sets[0].elements, [row for one in sets for row in one.table])
 
 
 def presets() -> dict[str, SymmetryFunctions]:
@@ -38,6 +46,8 @@ def presets() -> dict[str, SymmetryFunctions]:
         "ani without 0.25 and 0.95": ANI(elements, radial_prefactor=1.0, cos_scale=1.0),
         "ml4chem_default": Gaussian(sorted(elements)),
         "wide": Gaussian(elements, cutoff=5.0, normalized=False, angular="wide"),
+        "tanh3": Gaussian(elements, cutoff=5.0, cutoff_function="tanh3"),
+        "polynomial": ANI(elements, cutoff_function="polynomial", gamma=2.5),
     }
 
 

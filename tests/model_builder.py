@@ -9,7 +9,7 @@ import numpy as np
 
 from atomcore import model_file
 
-ACTIVATIONS = ("silu", "tanh", "relu", "celu")
+ACTIVATIONS = ("silu", "tanh", "relu", "celu", "sigmoid", "softplus")
 
 
 def feature_table(elements: tuple[str, ...], cutoff: float = 4.0) -> list[dict[str, Any]]:
@@ -39,6 +39,12 @@ class RandomModel:
     tensors: dict[str, np.ndarray]
     metadata: dict[str, Any]
 
+    def member(self, m: int) -> "RandomModel":
+        """Return the model that one member of an ensemble is."""
+        own = {name.replace(f"networks.{m}.", "networks.0."): array for name, array in self.tensors.items()
+               if not name.startswith("networks.") or name.startswith(f"networks.{m}.")}  # fmt: skip
+        return RandomModel(own, self.metadata | {"networks": self.metadata["networks"] | {"members": 1}})
+
     def write(self, path: Path) -> Path:
         """Write the model file and return its path."""
         model_file.write(path, self.tensors, self.metadata)
@@ -53,6 +59,8 @@ def random_model(
     cutoff: float = 4.0,
     reference: tuple[float, ...] = (-16.4, -1037.9, -2043.1),
     seed: int = 0,
+    members: int = 1,
+    requires: tuple[str, ...] = (),
 ) -> RandomModel:
     """Make a model with random weights (float32) whose networks read different subsets of the features."""
     random = np.random.default_rng(seed)
@@ -65,10 +73,13 @@ def random_model(
     for element in elements:
         columns = np.sort(random.choice(n, n - 2, replace=False))
         widths = (len(columns), *hidden, 1)
-        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
-            weight = random.normal(0, 1 / np.sqrt(inputs), (outputs, inputs))
-            tensors[f"networks.0.{element}.{layer}.weight"] = weight.astype(np.float32)
-            tensors[f"networks.0.{element}.{layer}.bias"] = random.normal(0, 0.3, outputs).astype(np.float32)
+        for member in range(members):
+            source = random if member == 0 else np.random.default_rng([seed, member])
+            for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+                weight = source.normal(0, 1 / np.sqrt(inputs), (outputs, inputs))
+                prefix = f"networks.{member}.{element}.{layer}"
+                tensors[f"{prefix}.weight"] = weight.astype(np.float32)
+                tensors[f"{prefix}.bias"] = source.normal(0, 0.3, outputs).astype(np.float32)
         tensors |= {
             f"features.{element}.columns": columns,
             f"features.{element}.mean": random.uniform(0, 1, len(columns)),
@@ -77,14 +88,14 @@ def random_model(
             f"features.{element}.maximum": np.full(n, 10.0),
         }
     metadata = {
-        "requires": ["symmetry_functions", "element_networks"],
+        "requires": ["symmetry_functions", "element_networks", *requires],
         "kind": "behler_parrinello",
         "capability": "local",
         "units": {"length": "Angstrom", "energy": "eV"},
         "elements": list(elements),
         "cutoff": cutoff,
         "features": table,
-        "networks": {"activation": activation, "members": 1},
+        "networks": {"activation": activation, "members": members},
         "precision": "float32",
         "provenance": {"atomcore": "test", "data_sha256": "0" * 64, "seed": seed},
     }

@@ -6,18 +6,14 @@ from types import SimpleNamespace
 import ase
 import numpy as np
 import pytest
-import torch
 
 from atomcore import AtomcoreError
-from atomcore.features import SymmetryFunctions
 from atomcore.potential import PROPERTIES, Potential
+from engine_oracle import reference
 from helpers import slope
 from model_builder import ACTIVATIONS, random_model
 from structures import STRUCTURES, molecule_rattled, small_crystal
 from tolerances import ENGINE, EXACT, FLOAT32, FLOAT32_ENERGY, FORCES_FD, INVARIANT, assert_close
-
-TORCH_ACTIVATIONS = {"silu": torch.nn.functional.silu, "tanh": torch.tanh, "relu": torch.relu}
-TORCH_ACTIVATIONS["celu"] = torch.nn.functional.celu
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +35,6 @@ def potential(model):
 def smooth(folder):
     """Without large reference energies, which would cost finite differences their digits."""
     return Potential.load(random_model(reference=(0.0, 0.0, 0.0)).write(folder / "smooth.atomcore"), threads=1)
-
-
-def reference(model, atoms):
-    """Atomic energies and forces of the model by torch, autograd and the explicit Jacobian, all in double."""
-    elements = model.metadata["elements"]
-    G, jacobian = SymmetryFunctions.from_table(elements, model.metadata["features"]).compute(atoms, jacobian=True)
-    inputs = torch.tensor(G, requires_grad=True)
-    activation = TORCH_ACTIVATIONS[model.metadata["networks"]["activation"]]
-    tensors = {name: torch.tensor(array) for name, array in model.tensors.items()}
-    energies = []
-    for i, symbol in enumerate(atoms.get_chemical_symbols()):
-        x = inputs[i, tensors[f"features.{symbol}.columns"]]
-        x = (x - tensors[f"features.{symbol}.mean"]) * tensors[f"features.{symbol}.scale"]
-        layer = 0
-        while f"networks.0.{symbol}.{layer}.weight" in tensors:
-            x = x if layer == 0 else activation(x)
-            x = tensors[f"networks.0.{symbol}.{layer}.weight"].double() @ x
-            x = x + tensors[f"networks.0.{symbol}.{layer}.bias"].double()
-            layer += 1
-        s = elements.index(symbol)
-        energies.append(tensors["energy.reference"][s] + tensors["energy.scale"][s] * x[0])
-    stacked = torch.stack(energies)
-    (g,) = torch.autograd.grad(stacked.sum(), inputs)
-    return stacked.detach().numpy(), -jacobian.vjp(g.numpy())
 
 
 @pytest.mark.parametrize("name", STRUCTURES)

@@ -14,9 +14,8 @@ CPP = REPOSITORY / "cpp"
 # Lowest first. A folder stands for all its files.
 PYTHON_LAYERS = {
     "_core": 4,
-    **dict.fromkeys(
-        ("_arrays", "_files", "_progress", "_threads", "units", "neighbors", "potential", "model_file", "_ops"), 5
-    ),
+    **dict.fromkeys(("_arrays", "_files", "_labels", "_progress", "_threads", "_ops"), 5),
+    **dict.fromkeys(("units", "neighbors", "potential", "model_file"), 5),
     "data": 6,
     "features": 7,
     **dict.fromkeys(("models", "export", "evaluation"), 8),
@@ -24,7 +23,14 @@ PYTHON_LAYERS = {
     **dict.fromkeys(("cli", "plot", "conf", "__main__"), 10),
 }
 CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "bindings": 4}
-CPP_OBJECTS = ("potential", "model_file", "element_networks", "safetensors", "neighbor_input")  # layer 2, in src
+CPP_OBJECTS = (  # layer 2, in src
+    "potential",
+    "model_file",
+    "element_networks",
+    "feature_ranges",
+    "safetensors",
+    "neighbor_input",
+)
 
 
 def python_layer(module: str) -> int:

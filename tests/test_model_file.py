@@ -49,7 +49,7 @@ def test_written_file_is_read_back_by_core_and_by_safetensors(tmp_path):
     model = random_model()
     path = model.write(tmp_path / "model.atomcore")
     metadata = model_file.read_metadata(path)
-    assert metadata.pop("format_version") == [1, 0]
+    assert metadata.pop("format_version") == [1, 1]
     digest = metadata.pop("sha256")
     assert metadata == model.metadata
     loaded = load_file(path)
@@ -161,7 +161,9 @@ REFUSED_METADATA = {
     "not an element": ({"elements": ["H", "C", "Q"]}, "'Q'"),
     "element twice": ({"elements": ["H", "C", "C"]}, "twice"),
     "activation": ({"networks": {"activation": "swoosh", "members": 1}}, "'swoosh'"),
-    "ensemble": ({"networks": {"activation": "silu", "members": 3}}, "members"),
+    "a member is missing": ({"networks": {"activation": "silu", "members": 3}}, "networks.1.H.0.weight"),
+    "no members": ({"networks": {"activation": "silu", "members": 0}}, "members"),
+    "half a member": ({"networks": {"activation": "silu", "members": 1.5}}, "members"),
     "cutoff": ({"cutoff": 9.0}, "'cutoff'"),
     "no features": ({"features": []}, "'features'"),
 }

@@ -30,7 +30,7 @@ def test_scaled_inputs_have_zero_mean_and_moderate_deviation_and_constant_column
     G = np.random.default_rng(0).normal(5.0, [2.0, 1e-3, 0.5], (4000, 3))
     G = np.insert(G, 1, 7.25, axis=1)
     scaling = InputScaling(4)
-    scaling.prepare(G.mean(axis=0), G.std(axis=0), G.min(axis=0), G.max(axis=0))
+    scaling.prepare("soft", G.mean(axis=0), G.std(axis=0), G.min(axis=0), G.max(axis=0))
     assert scaling.columns.tolist() == [0, 2, 3]
     inputs = scaling(torch.from_numpy(G)).numpy()
     assert_close(inputs.mean(axis=0), np.zeros(3), INVARIANT)
@@ -41,7 +41,7 @@ def test_scaled_inputs_have_zero_mean_and_moderate_deviation_and_constant_column
 def test_the_gradient_in_features_is_the_chain_rule_of_the_scaling():
     scaling = InputScaling(5)
     mean, half = np.arange(5.0), np.array([1.0, 0.0, 1.0, 1.0, 1.0])
-    scaling.prepare(mean, np.array([1.0, 0.0, 2.0, 0.5, 1.0]), mean - half, mean + half)
+    scaling.prepare("soft", mean, np.array([1.0, 0.0, 2.0, 0.5, 1.0]), mean - half, mean + half)
     G = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     inputs = scaling(G)
     weights = torch.randn(inputs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))

@@ -20,7 +20,7 @@ py::tuple compile(const Int32& rows, const Array<double>& parameters, int n_spec
   for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
     const std::int32_t* r = rows.data(i, 0);
     const double* p = parameters.data(i, 0);
-    table.push_back({r[0], r[1], r[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6]});
+    table.push_back({r[0], r[1], r[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6], r[3], p[7]});
   }
   FeaturePlan plan;
   {

@@ -8,17 +8,38 @@ namespace atomcore::math {
 
 using std::abs;
 using std::expm1;
-using std::tanh;
+using std::log1p;
 
-// x s(x) with the logistic function s; 1 - s(x) = s(-x) comes without cancellation.
+// The logistic function s(x) and, without cancellation, 1 - s(x) = s(-x).
 template <typename T>
-AC_HD Jet<T> silu(T x) {
+struct Logistic {
+  T s, complement;
+};
+template <typename T>
+AC_HD Logistic<T> logistic(T x) {
   const T e = exp(-abs(x));
   const T large = T(1) / (T(1) + e);
   const T small = e * large;
-  const T s = x < T(0) ? small : large;
-  const T complement = x < T(0) ? large : small;
-  return {x * s, s * (T(1) + x * complement)};
+  return x < T(0) ? Logistic<T>{small, large} : Logistic<T>{large, small};
+}
+
+template <typename T>
+AC_HD Jet<T> sigmoid(T x) {
+  const Logistic<T> y = logistic(x);
+  return {y.s, y.s * y.complement};
+}
+
+// x s(x)
+template <typename T>
+AC_HD Jet<T> silu(T x) {
+  const Logistic<T> y = logistic(x);
+  return {x * y.s, y.s * (T(1) + x * y.complement)};
+}
+
+// log(1 + exp(x))
+template <typename T>
+AC_HD Jet<T> softplus(T x) {
+  return {(x > T(0) ? x : T(0)) + log1p(exp(-abs(x))), logistic(x).s};
 }
 
 // The derivative is 1 / cosh(x)^2 = 4 e / (1 + e)^2 with e = exp(-2 |x|).

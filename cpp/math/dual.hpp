@@ -89,6 +89,11 @@ AC_HD Dual<T> cos(const Dual<T>& x) {
   return {cos(x.v), -sin(x.v) * x.d};
 }
 template <typename T>
+AC_HD Dual<T> tanh(const Dual<T>& x) {
+  const T t = tanh(x.v);
+  return {t, (T(1) - t * t) * x.d};
+}
+template <typename T>
 AC_HD Dual<T> power(const Dual<T>& x, plain_t<T> p) {
   return {power(x.v, p), p * (power(x.v, p - plain_t<T>(1)) * x.d)};
 }

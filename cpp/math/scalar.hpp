@@ -16,6 +16,7 @@ using std::cos;
 using std::exp;
 using std::sin;
 using std::sqrt;
+using std::tanh;
 
 constexpr double kPi = 3.14159265358979323846;
 

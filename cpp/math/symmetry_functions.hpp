@@ -15,13 +15,37 @@
 
 namespace atomcore::math {
 
-// fc(r) = (1 + cos(pi r / rc)) / 2 for r < rc; the caller leaves out r >= rc.
+// A cutoff function fc(r): from 1 at r = 0 (tanh3: 0.44) to 0 at the radius, where its slope is 0 too.
+//   cosine      (1 + cos(pi x)) / 2,  x = r / radius
+//   tanh3       tanh(1 - x)^3
+//   polynomial  1 + gamma x^(gamma + 1) - (gamma + 1) x^gamma  (Khorshidi and Peterson, Comput. Phys. Commun. 207, 310
+//               (2016))
+enum class CutoffKind : int { cosine = 0, tanh3 = 1, polynomial = 2 };
+
+template <typename U>
+struct Cutoff {
+  CutoffKind kind;
+  U radius, gamma;
+};
+
+// The caller leaves out r >= radius.
 template <typename T>
-AC_HD Jet<T> cosine_cutoff(const T& r, plain_t<T> rc) {
+AC_HD Jet<T> cutoff_value(const T& r, const Cutoff<plain_t<T>>& cutoff) {
   using U = plain_t<T>;
-  const U k = static_cast<U>(kPi) / rc;
-  const T x = k * r;
-  return {U(0.5) * (U(1) + cos(x)), (U(-0.5) * k) * sin(x)};
+  if (cutoff.kind == CutoffKind::cosine) {
+    const U k = static_cast<U>(kPi) / cutoff.radius;
+    const T x = k * r;
+    return {U(0.5) * (U(1) + cos(x)), (U(-0.5) * k) * sin(x)};
+  }
+  const U inverse = U(1) / cutoff.radius;
+  const T x = inverse * r;
+  if (cutoff.kind == CutoffKind::tanh3) {
+    const T t = tanh(U(1) - x), t2 = t * t;
+    return {t * t2, (U(-3) * inverse) * (t2 * (U(1) - t2))};
+  }
+  const U g = cutoff.gamma;
+  const T p = power(x, g - U(1)), px = p * x;
+  return {U(1) + (g * (px * x) - (g + U(1)) * px), (g * (g + U(1)) * inverse) * (px - p)};
 }
 
 template <typename T>

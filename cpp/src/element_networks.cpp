@@ -1,6 +1,7 @@
 #include "src/element_networks.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -21,17 +22,28 @@ std::vector<std::size_t> order_by_species(span<const std::int32_t> species) {
 
 }  // namespace
 
+// Network inputs x [atoms, columns] and, where they are divided by their length, one over that.
+template <typename T>
+struct ElementNetworks<T>::Inputs {
+  std::vector<T> x;
+  std::vector<double> inverse_length;
+};
+
 template <typename T>
 ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
-    : n_features_(static_cast<std::size_t>(model.plan.n_features())) {
+    : n_features_(static_cast<std::size_t>(model.plan.n_features())), normalized_(model.normalized) {
   for (const ElementRecord& record : model.elements) {
-    cpu::Mlp<T> network(model.activation);
-    for (const LayerRecord& layer : record.layers) {
-      const std::vector<T> weight(layer.weight.begin(), layer.weight.end());
-      const std::vector<T> bias(layer.bias.begin(), layer.bias.end());
-      network.add_layer(weight, bias);
+    std::vector<cpu::Mlp<T>> networks;
+    for (const std::vector<LayerRecord>& layers : record.networks) {
+      cpu::Mlp<T> network(model.activation);
+      for (const LayerRecord& layer : layers) {
+        const std::vector<T> weight(layer.weight.begin(), layer.weight.end());
+        const std::vector<T> bias(layer.bias.begin(), layer.bias.end());
+        network.add_layer(weight, bias);
+      }
+      networks.push_back(std::move(network));
     }
-    elements_.push_back({std::move(network),
+    elements_.push_back({std::move(networks),
                          {record.columns.begin(), record.columns.end()},
                          record.mean,
                          record.scale,
@@ -41,23 +53,46 @@ ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
 }
 
 template <typename T>
-void ElementNetworks<T>::evaluate_batch(const Element& element, span<const std::size_t> atoms, span<const T> G,
-                                        span<double> energies, span<T> gradient) const {
+typename ElementNetworks<T>::Inputs ElementNetworks<T>::inputs(const Element& element, span<const std::size_t> atoms,
+                                                               span<const T> G) const {
   const std::size_t width = element.columns.size();
-  std::vector<T> x(atoms.size() * width), value(atoms.size()), g(gradient.empty() ? 0 : x.size());
-  for (std::size_t m = 0; m < atoms.size(); ++m)
+  Inputs result{std::vector<T>(atoms.size() * width), std::vector<double>(atoms.size(), 1.0)};
+  std::vector<double> row(width);
+  for (std::size_t m = 0; m < atoms.size(); ++m) {
+    double square = 0.0;
     for (std::size_t k = 0; k < width; ++k) {
       const auto feature = static_cast<double>(G[atoms[m] * n_features_ + element.columns[k]]);
-      x[m * width + k] = static_cast<T>((feature - element.mean[k]) * element.scale[k]);
+      row[k] = (feature - element.mean[k]) * element.scale[k];
+      square += row[k] * row[k];
     }
-  element.network.evaluate(x, value, g);
-  for (std::size_t m = 0; m < atoms.size(); ++m)
-    energies[atoms[m]] = element.reference + element.energy_scale * static_cast<double>(value[m]);
-  if (gradient.empty()) return;
-  for (std::size_t m = 0; m < atoms.size(); ++m)
-    for (std::size_t k = 0; k < width; ++k)
-      gradient[atoms[m] * n_features_ + element.columns[k]] =
-          static_cast<T>(static_cast<double>(g[m * width + k]) * (element.scale[k] * element.energy_scale));
+    if (normalized_ && square > 0.0) result.inverse_length[m] = 1.0 / std::sqrt(square);
+    for (std::size_t k = 0; k < width; ++k) result.x[m * width + k] = static_cast<T>(row[k] * result.inverse_length[m]);
+  }
+  return result;
+}
+
+template <typename T>
+void ElementNetworks<T>::evaluate_batch(const Element& element, span<const std::size_t> atoms, span<const T> G,
+                                        span<double> energies, span<T> gradient) const {
+  const std::size_t width = element.columns.size(), n_atoms = energies.size() / members();
+  const Inputs in = inputs(element, atoms, G);
+  std::vector<T> value(atoms.size()), g(gradient.empty() ? 0 : in.x.size());
+  for (std::size_t member = 0; member < members(); ++member) {
+    element.networks[member].evaluate(in.x, value, g);
+    for (std::size_t m = 0; m < atoms.size(); ++m)
+      energies[member * n_atoms + atoms[m]] = element.reference + element.energy_scale * static_cast<double>(value[m]);
+    if (gradient.empty()) continue;
+    for (std::size_t m = 0; m < atoms.size(); ++m) {
+      const T *x = in.x.data() + m * width, *g_x = g.data() + m * width;
+      double along = 0.0;  // of the gradient to the input, which a division by the length takes out
+      if (normalized_)
+        for (std::size_t k = 0; k < width; ++k) along += static_cast<double>(g_x[k]) * static_cast<double>(x[k]);
+      T* out = gradient.data() + (member * n_atoms + atoms[m]) * n_features_;
+      for (std::size_t k = 0; k < width; ++k)
+        out[element.columns[k]] = static_cast<T>((static_cast<double>(g_x[k]) - along * static_cast<double>(x[k])) *
+                                                 in.inverse_length[m] * (element.scale[k] * element.energy_scale));
+    }
+  }
 }
 
 template <typename T>

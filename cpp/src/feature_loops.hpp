@@ -17,7 +17,7 @@ using math::Vec3;
 template <typename U>
 struct RadialGroup {
   int species, n;
-  U cutoff;
+  math::Cutoff<U> cutoff;
   const U* parameters;  // [n, kRadialStride]
   const std::int32_t* columns;
 };
@@ -26,7 +26,7 @@ template <typename U>
 struct ShellSet {
   FunctionType type;
   int n;
-  U cutoff;
+  math::Cutoff<U> cutoff;
   const U* parameters;  // [n, kShellStride]
 };
 
@@ -50,17 +50,20 @@ struct PlanView {
     n_species = t[0], n_features = t[1], n_cutoffs = t[2];
     const std::int32_t* record = t + kHeader;
     for (int i = 0; i < t[3]; ++i, record += kRadialSize)
-      radial.push_back({record[kRadialSpecies], record[kRadialCount], p[record[kRadialCutoff]],
+      radial.push_back({record[kRadialSpecies], record[kRadialCount], cutoff_of(p + record[kRadialCutoff]),
                         p + record[kRadialParameters], t + record[kRadialColumns]});
     for (int i = 0; i < t[4]; ++i, record += kShellSize)
-      shell_sets.push_back({static_cast<FunctionType>(record[kShellType]), record[kShellCount], p[record[kShellCutoff]],
-                            p + record[kShellParameters]});
+      shell_sets.push_back({static_cast<FunctionType>(record[kShellType]), record[kShellCount],
+                            cutoff_of(p + record[kShellCutoff]), p + record[kShellParameters]});
     for (int i = 0; i < t[5]; ++i, record += kAngularSize)
       angular.push_back({record[kAngularShells], record[kAngularA], record[kAngularB], record[kAngularAngles],
                          record[kAngularCount], p + record[kAngularParameters], t + record[kAngularColumns],
                          t + record[kAngularCells], p + record[kAngularPrefactors]});
   }
-  const U* cutoffs() const { return parameters.data(); }  // ascending
+  static math::Cutoff<U> cutoff_of(const U* p) {
+    return {static_cast<math::CutoffKind>(static_cast<int>(p[0])), p[1], p[2]};
+  }
+  const U* cutoffs() const { return parameters.data(); }  // radii, ascending
   int edge_class(int species, U r) const {
     const int level = static_cast<int>(std::upper_bound(cutoffs(), cutoffs() + n_cutoffs, r) - cutoffs());
     return species * (n_cutoffs + 1) + level;
@@ -141,8 +144,8 @@ struct Centre {
 
   // Fills `within` with the neighbours inside the set's cutoff and, for separable shells, their pair factors.
   void select(const ShellSet<U>& set) {
-    within.assign(all, [&](const Neighbor<T>& n) { return math::value(n.r) < set.cutoff; });
-    for (Neighbor<T>& n : within.list) n.cutoff = math::cosine_cutoff(n.r, set.cutoff);
+    within.assign(all, [&](const Neighbor<T>& n) { return math::value(n.r) < set.cutoff.radius; });
+    for (Neighbor<T>& n : within.list) n.cutoff = math::cutoff_value(n.r, set.cutoff);
     pair_factors.clear();
     if (set.type == FunctionType::ani) return;
     for (int s = 0; s < set.n; ++s)
@@ -179,7 +182,7 @@ template <bool kGradient, bool kNarrow, typename T, typename U>
 void separable_shells(const ShellSet<U>& set, const Jet<T>* jets_j, const Jet<T>* jets_k, std::size_t stride,
                       const T& q, Triplet<T>& t) {
   Jet<T> fq{T(1), T(0)};
-  if constexpr (kNarrow) fq = math::cosine_cutoff(q, set.cutoff);
+  if constexpr (kNarrow) fq = math::cutoff_value(q, set.cutoff);
   for (int s = 0; s < set.n; ++s) {
     const Jet<T>&pj = jets_j[s * stride], &pk = jets_k[s * stride];
     Jet<T> pq = fq;
@@ -226,7 +229,7 @@ void walk_triplets(const AngularGroup<math::plain_t<T>>& group, const ShellSet<m
       if constexpr (kNarrow) {
         const Vec3<T> D = t.j->D - t.k->D;
         q = math::sqrt(math::dot(D, D));
-        if (!(math::value(q) < set.cutoff)) continue;
+        if (!(math::value(q) < set.cutoff.radius)) continue;
         t.q_unit = (T(1) / q) * D;
       }
       t.cosine = math::dot(t.j->unit, t.k->unit);

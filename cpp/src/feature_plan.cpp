@@ -9,7 +9,7 @@
 #include <sstream>
 #include <tuple>
 
-#include "math/scalar.hpp"
+#include "math/symmetry_functions.hpp"
 #include "src/error.hpp"
 
 namespace atomcore {
@@ -33,6 +33,9 @@ void check_row(const FeatureRow& row, std::size_t index, int n_species) {
   if (!(row.eta >= 0) || !std::isfinite(row.eta)) refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");
   if (!std::isfinite(row.shift)) refuse(index, "shift", row.shift, "a finite length in A");
   if (!(row.cutoff > 0) || !std::isfinite(row.cutoff)) refuse(index, "cutoff", row.cutoff, "a finite length > 0 in A");
+  if (row.cutoff_function < 0 || row.cutoff_function > 2)
+    refuse(index, "cutoff_function", row.cutoff_function, "0 (cosine), 1 (tanh3), 2 (polynomial)");
+  if (!(row.gamma >= 2) || !std::isfinite(row.gamma)) refuse(index, "gamma", row.gamma, "a finite number >= 2");
   if (radial) return;
   if (!(row.zeta >= 1) || !std::isfinite(row.zeta)) refuse(index, "zeta", row.zeta, "a finite number >= 1");
   if (row.type == static_cast<std::int32_t>(FunctionType::ani)) {
@@ -55,8 +58,18 @@ std::size_t position(std::vector<T>& list, const T& item) {
 using Shell = std::array<double, kShellStride>;
 using Angle = std::array<double, kAngleStride>;
 
+using CutoffParameters = std::array<double, kCutoffStride>;
+
+// The cutoff of a group: which of the radii it is, and all of its numbers.
+struct GroupCutoff {
+  std::int32_t level;
+  CutoffParameters parameters;
+  bool operator==(const GroupCutoff& o) const { return parameters == o.parameters; }
+};
+
 struct RadialGroup {
-  std::int32_t species, cutoff;
+  std::int32_t species;
+  GroupCutoff cutoff;
   std::vector<std::array<double, kRadialStride>> functions;
   std::vector<std::int32_t> columns;
 };
@@ -68,7 +81,8 @@ struct Cell {
 };
 
 struct AngularGroup {
-  std::int32_t type, a, b, cutoff;
+  std::int32_t type, a, b;
+  GroupCutoff cutoff;
   std::vector<Shell> shells;
   std::vector<Angle> angles;
   std::vector<Cell> cells;
@@ -89,7 +103,7 @@ Angle angle_parameters(const FeatureRow& row) {
 // The formulas leave out the factor 2 of 2^(1-zeta) (1 + x)^zeta = 2 ((1 + x)/2)^zeta; it goes into the prefactor.
 constexpr double kAngularFactor = 2.0;
 
-void add_angular(Groups& groups, const FeatureRow& row, std::int32_t cutoff, std::int32_t column) {
+void add_angular(Groups& groups, const FeatureRow& row, const GroupCutoff& cutoff, std::int32_t column) {
   auto group = std::find_if(groups.angular.begin(), groups.angular.end(), [&](const AngularGroup& g) {
     return g.type == row.type && g.a == row.a && g.b == row.b && g.cutoff == cutoff;
   });
@@ -100,7 +114,7 @@ void add_angular(Groups& groups, const FeatureRow& row, std::int32_t cutoff, std
   group->cells.push_back({shell, angle, kAngularFactor * row.prefactor, column});
 }
 
-void add_radial(Groups& groups, const FeatureRow& row, std::int32_t cutoff, std::int32_t column) {
+void add_radial(Groups& groups, const FeatureRow& row, const GroupCutoff& cutoff, std::int32_t column) {
   auto group = std::find_if(groups.radial.begin(), groups.radial.end(),
                             [&](const RadialGroup& g) { return g.species == row.a && g.cutoff == cutoff; });
   if (group == groups.radial.end()) group = groups.radial.insert(group, RadialGroup{row.a, cutoff, {}, {}});
@@ -110,11 +124,13 @@ void add_radial(Groups& groups, const FeatureRow& row, std::int32_t cutoff, std:
 
 Groups group_rows(span<const FeatureRow> rows, int n_species) {
   Groups groups;
-  std::set<std::tuple<int, int, int, double, double, double, double, double, double>> seen;
+  std::set<std::tuple<int, int, int, int, double, double, double, double, double, double, double>> seen;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const FeatureRow& r = rows[i];
     check_row(r, i, n_species);
-    if (!seen.insert({r.type, r.a, r.b, r.eta, r.shift, r.zeta, r.angle, r.cos_scale, r.cutoff}).second)
+    const auto function = std::tuple(r.type, r.a, r.b, r.cutoff_function, r.eta, r.shift, r.zeta, r.angle, r.cos_scale,
+                                     r.cutoff, r.gamma);
+    if (!seen.insert(function).second)
       throw Error(ErrorCode::invalid_value, "features: row " + std::to_string(i) + " repeats an earlier function");
     groups.cutoffs.push_back(r.cutoff);
   }
@@ -122,7 +138,8 @@ Groups group_rows(span<const FeatureRow> rows, int n_species) {
   groups.cutoffs.erase(std::unique(groups.cutoffs.begin(), groups.cutoffs.end()), groups.cutoffs.end());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto found = std::lower_bound(groups.cutoffs.begin(), groups.cutoffs.end(), rows[i].cutoff);
-    const auto cutoff = static_cast<std::int32_t>(found - groups.cutoffs.begin());
+    const GroupCutoff cutoff{static_cast<std::int32_t>(found - groups.cutoffs.begin()),
+                             {static_cast<double>(rows[i].cutoff_function), rows[i].cutoff, rows[i].gamma}};
     const auto add = rows[i].b < 0 ? add_radial : add_angular;
     add(groups, rows[i], cutoff, static_cast<std::int32_t>(i));
   }
@@ -166,7 +183,8 @@ class Writer {
 };
 
 struct ShellKey {
-  std::int32_t type, cutoff;
+  std::int32_t type;
+  GroupCutoff cutoff;
   std::vector<Shell> shells;
   bool operator==(const ShellKey& o) const { return type == o.type && cutoff == o.cutoff && shells == o.shells; }
 };
@@ -195,9 +213,9 @@ void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, s
       for (const auto& item : list) columns.push_back(column_of(item));
   };
   for (const RadialGroup& g : groups.radial)
-    add(g.species == species && g.cutoff >= level, g.columns, [](std::int32_t c) { return c; });
+    add(g.species == species && g.cutoff.level >= level, g.columns, [](std::int32_t c) { return c; });
   for (const AngularGroup& g : groups.angular)
-    add((g.a == species || g.b == species) && g.cutoff >= level, g.cells, [](const Cell& c) { return c.column; });
+    add((g.a == species || g.b == species) && g.cutoff.level >= level, g.cells, [](const Cell& c) { return c.column; });
   const std::int32_t column_list = out.ints(columns);
   out.record({int32(columns.size()), column_list, out.ints(first)});
 }
@@ -242,9 +260,13 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
               int32(groups.angular.size()), 0, 0, 0, 0});
   for (const RadialGroup& g : groups.radial) {
     const std::int32_t parameters = out.reals(g.functions);
-    out.record({g.species, g.cutoff, int32(g.columns.size()), parameters, out.ints(g.columns)});
+    const std::int32_t cutoff = out.reals(std::vector{g.cutoff.parameters});
+    out.record({g.species, cutoff, int32(g.columns.size()), parameters, out.ints(g.columns)});
   }
-  for (const ShellKey& s : shell_sets) out.record({s.type, s.cutoff, int32(s.shells.size()), out.reals(s.shells)});
+  for (const ShellKey& s : shell_sets) {
+    const std::int32_t cutoff = out.reals(std::vector{s.cutoff.parameters});
+    out.record({s.type, cutoff, int32(s.shells.size()), out.reals(s.shells)});
+  }
   for (std::size_t i = 0; i < groups.angular.size(); ++i) write_angular(out, groups.angular[i], shell_set_of[i]);
   for (std::int32_t species = 0; species < n_species; ++species)
     for (std::int32_t level = 0; level < levels; ++level) write_edge_class(out, groups, species, level);

@@ -15,10 +15,13 @@ namespace atomcore {
 enum class FunctionType : std::int32_t { radial = 0, narrow = 1, wide = 2, ani = 3 };
 
 // One row of a feature table; a <= b are species indices, b = -1 for radial functions. `angle` is lambda (narrow, wide)
-// or theta_s in radians (ani). Lengths in Angstrom.
+// or theta_s in radians (ani). cutoff_function is a math::CutoffKind; gamma is that of the polynomial one. Lengths in
+// Angstrom.
 struct FeatureRow {
   std::int32_t type, a, b;
   double prefactor, eta, shift, zeta, angle, cos_scale, cutoff;
+  std::int32_t cutoff_function = 0;
+  double gamma = 4.0;
 };
 
 struct FeaturePlan {
@@ -55,10 +58,12 @@ std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table);
 //
 // table: n_species, n_features, n_cutoffs, n_radial, n_shell_sets, n_angular, the lengths of table and parameters, a
 // hash of both in two entries, then the records and lists below, each list at an offset that its record names.
-// parameters: the cutoffs in ascending order, then what the records name.
+// parameters: the cutoff radii in ascending order, then what the records name.
 namespace plan_layout {
 constexpr int kHash = 8, kHeader = 10;
+// kRadialCutoff and kShellCutoff are offsets of a cutoff in the parameters.
 enum Radial { kRadialSpecies, kRadialCutoff, kRadialCount, kRadialParameters, kRadialColumns, kRadialSize };
+constexpr int kCutoffStride = 3;  // kind, radius, gamma
 constexpr int kRadialStride = 3;  // prefactor, eta, shift
 enum ShellSet { kShellType, kShellCutoff, kShellCount, kShellParameters, kShellSize };
 constexpr int kShellStride = 2;  // eta, shift

@@ -17,8 +17,8 @@ void forward_centre(const PlanView<plain_t<T>>& plan, Centre<T>& centre, std::ve
   for (const auto& group : plan.radial)
     for (std::size_t i = centre.all.first[group.species]; i < centre.all.first[group.species + 1]; ++i) {
       const T& r = centre.all.list[i].r;
-      if (!(math::value(r) < group.cutoff)) continue;
-      const T fc = math::cosine_cutoff(r, group.cutoff).f;
+      if (!(math::value(r) < group.cutoff.radius)) continue;
+      const T fc = math::cutoff_value(r, group.cutoff).f;
       const auto* p = group.parameters;
       for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride)
         G[group.columns[f]] += p[0] * (math::gaussian(r, p[1], p[2]).f * fc);
@@ -54,31 +54,54 @@ TripletGradient<T> contract(const Triplet<T>& t, const U* g) {
   return triplet_gradient(t, in_a, in_b, in_q, in_c);
 }
 
-// g_D[edges of the row] of one centre from its cotangent g[K].
+// Cotangents of one centre: number m at g + m * stride.
+template <typename U>
+struct Cotangents {
+  const U* g;
+  std::size_t count, stride;
+  const U* operator[](std::size_t m) const { return g + m * stride; }
+};
+
+// g_D[m * n_edges + edge of the row] of one centre from its cotangents g[m][K].
 template <typename T, typename U = plain_t<T>>
-void vjp_centre(const PlanView<U>& plan, Centre<T>& centre, std::vector<U>& cells, const U* g, Vec3<T>* g_D) {
+void vjp_centre(const PlanView<U>& plan, Centre<T>& centre, std::vector<U>& cells, const Cotangents<U>& g,
+                std::vector<Vec3<T>>& g_D) {
+  const std::size_t n_edges = centre.all.list.size();
+  const auto add = [&](std::size_t m, const Neighbor<T>& n, const Vec3<T>& x) {
+    Vec3<T>& sum = g_D[m * n_edges + static_cast<std::size_t>(n.edge)];
+    sum = sum + x;
+  };
+  std::vector<T> slopes;
   for (const auto& group : plan.radial)
     for (std::size_t i = centre.all.first[group.species]; i < centre.all.first[group.species + 1]; ++i) {
       const Neighbor<T>& n = centre.all.list[i];
-      if (!(math::value(n.r) < group.cutoff)) continue;
-      const Jet<T> fc = math::cosine_cutoff(n.r, group.cutoff);
-      T slope(0);
+      if (!(math::value(n.r) < group.cutoff.radius)) continue;
+      const Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
       const U* p = group.parameters;
-      for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride)
-        slope += (g[group.columns[f]] * p[0]) * math::product(math::gaussian(n.r, p[1], p[2]), fc).d;
-      g_D[n.edge] = g_D[n.edge] + slope * n.unit;
+      slopes.assign(g.count, T(0));
+      for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride) {
+        const T d = math::product(math::gaussian(n.r, p[1], p[2]), fc).d;
+        for (std::size_t m = 0; m < g.count; ++m) slopes[m] += (g[m][group.columns[f]] * p[0]) * d;
+      }
+      for (std::size_t m = 0; m < g.count; ++m) add(m, n, slopes[m] * n.unit);
     }
+  std::size_t n_cells = 0;
   for_each_triplet<true>(
       plan, centre,
       [&](std::size_t i) {
         const auto& group = plan.angular[i];
-        cells.assign(centre.triplet.S.size() * centre.triplet.A.size(), U(0));
-        for (int c = 0; c < group.n_columns; ++c) cells[group.cells[c]] += group.prefactors[c] * g[group.columns[c]];
+        n_cells = centre.triplet.S.size() * centre.triplet.A.size();
+        cells.assign(g.count * n_cells, U(0));
+        for (std::size_t m = 0; m < g.count; ++m)
+          for (int c = 0; c < group.n_columns; ++c)
+            cells[m * n_cells + group.cells[c]] += group.prefactors[c] * g[m][group.columns[c]];
       },
       [&](const Triplet<T>& t) {
-        const TripletGradient<T> d = contract(t, cells.data());
-        g_D[t.j->edge] = g_D[t.j->edge] + d.j;
-        g_D[t.k->edge] = g_D[t.k->edge] + d.k;
+        for (std::size_t m = 0; m < g.count; ++m) {
+          const TripletGradient<T> d = contract(t, cells.data() + m * n_cells);
+          add(m, *t.j, d.j);
+          add(m, *t.k, d.k);
+        }
       },
       [](std::size_t) {});
 }
@@ -109,21 +132,28 @@ void forward_rows(Plan plan, const Graph& graph, int n_threads, const Vector& ve
   });
 }
 
-// Runs the adjoint pass of every centre on scalar S and hands each edge to store(edge, g_D).
+// Runs the adjoint pass of every centre on scalar S for all cotangents g[M, n_rows, K] and hands each edge to
+// store(m * n_edges + edge, g_D).
 template <typename S, typename Vector, typename Store>
 void vjp_rows(Plan plan, const Graph& graph, span<const plain_t<S>> g, int n_threads, const Vector& vector,
               const Store& store) {
   const PlanView<plain_t<S>> view(plan);
+  const auto one = static_cast<std::size_t>(graph.n_rows() * view.n_features);
+  const std::size_t count = one == 0 ? 0 : g.size() / one;
+  const auto n_edges = static_cast<std::int64_t>(graph.neighbor.size());
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
     Centre<S> centre;
     std::vector<plain_t<S>> cells;
     std::vector<Vec3<S>> g_D;
     for (std::int64_t row = begin; row < end; ++row) {
       centre.load(view, graph, row, vector);
-      g_D.assign(centre.all.list.size(), {S(0), S(0), S(0)});
-      vjp_centre(view, centre, cells, g.data() + row * view.n_features, g_D.data());
-      const std::int64_t first = graph.row_ptr[row];
-      for (std::size_t e = 0; e < g_D.size(); ++e) store(first + static_cast<std::int64_t>(e), g_D[e]);
+      const std::size_t degree = centre.all.list.size();
+      g_D.assign(count * degree, {S(0), S(0), S(0)});
+      vjp_centre(view, centre, cells, {g.data() + row * view.n_features, count, one}, g_D);
+      for (std::size_t m = 0; m < count; ++m)
+        for (std::size_t e = 0; e < degree; ++e)
+          store(static_cast<std::int64_t>(m) * n_edges + graph.row_ptr[row] + static_cast<std::int64_t>(e),
+                g_D[m * degree + e]);
     }
   });
 }

@@ -24,8 +24,8 @@ void jacobian_centre(const PlanView<T>& plan, Centre<T>& centre, const std::int3
     const auto& group = plan.radial[i];
     for (std::size_t a = centre.all.first[group.species]; a < centre.all.first[group.species + 1]; ++a) {
       const Neighbor<T>& n = centre.all.list[a];
-      if (!(n.r < group.cutoff)) continue;
-      const Jet<T> fc = math::cosine_cutoff(n.r, group.cutoff);
+      if (!(n.r < group.cutoff.radius)) continue;
+      const Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
       T* out = block(n, i);
       const T* p = group.parameters;
       for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride, out += 3)

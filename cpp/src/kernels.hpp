@@ -60,7 +60,7 @@ void edge_scatter(span<const T> g_D, span<const std::int64_t> structure_ptr, spa
 
 template <typename T>
 void features(Plan plan, const Graph& graph, span<const T> D, span<T> G, int n_threads);
-template <typename T>  // g_D[P,3] = J^T g
+template <typename T>  // g_D[M,P,3] = J^T g[M,n_rows,K]: one pass over the triplets for any number M of cotangents
 void features_vjp(Plan plan, const Graph& graph, span<const T> D, span<const T> g, span<T> g_D, int n_threads);
 template <typename T>  // dG[n_rows,K] = J v
 void features_jvp(Plan plan, const Graph& graph, span<const T> D, span<const T> v, span<T> dG, int n_threads);

@@ -29,6 +29,10 @@ void activate(Activation activation, std::vector<T>& z, std::vector<T>& slope) {
       return activate_with([](T x) { return math::relu(x); }, z, slope);
     case Activation::celu:
       return activate_with([](T x) { return math::celu(x); }, z, slope);
+    case Activation::sigmoid:
+      return activate_with([](T x) { return math::sigmoid(x); }, z, slope);
+    case Activation::softplus:
+      return activate_with([](T x) { return math::softplus(x); }, z, slope);
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace atomcore {
 
-enum class Activation { silu, tanh, relu, celu };
+enum class Activation { silu, tanh, relu, celu, sigmoid, softplus };
 
 }  // namespace atomcore
 

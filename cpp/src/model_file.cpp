@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "src/elements.hpp"
@@ -13,6 +14,7 @@ namespace atomcore {
 namespace {
 
 constexpr std::int64_t kFormatMajor = 1;
+constexpr int kMostMembers = 1000;
 const std::string kMetadata = "the metadata";
 
 template <typename Names>
@@ -40,7 +42,8 @@ void check_version(const Json& metadata) {
                                             std::to_string(version[1]) + " where this version of atomcore reads " +
                                             std::to_string(kFormatMajor) + ".x");
   for (const std::string& name : strings_member(metadata, "requires", kMetadata))
-    known_name(name, std::array{"symmetry_functions", "element_networks"}, "requirement");
+    known_name(name, std::array{"symmetry_functions", "element_networks", "ensemble", "normalized_inputs", "charges"},
+               "requirement");
   known_name(string_member(metadata, "kind", kMetadata), std::array{"behler_parrinello"}, "model kind");
   known_name(string_member(metadata, "capability", kMetadata), std::array{"local"}, "capability");
   const Json& units = member(metadata, "units", kMetadata);
@@ -73,12 +76,19 @@ std::int32_t species_index(const std::string& symbol, const std::vector<ElementR
 FeatureRow read_feature(const Json& entry, const std::vector<ElementRecord>& elements, const std::string& where) {
   constexpr std::array types{"radial", "narrow", "wide", "ani"};  // in the order of FunctionType
   const auto type = static_cast<FunctionType>(known_name(string_member(entry, "type", where), types, "function type"));
-  known_name(string_member(entry, "cutoff_function", where), std::array{"cosine"}, "cutoff function");
+  constexpr std::array cutoffs{"cosine", "tanh3", "polynomial"};  // in the order of math::CutoffKind
+  const std::size_t cutoff = known_name(string_member(entry, "cutoff_function", where), cutoffs, "cutoff function");
   const auto symbols = strings_member(entry, "elements", where);
   const std::size_t n_symbols = type == FunctionType::radial ? 1 : 2;
   if (symbols.size() != n_symbols) corrupt(where + " must name " + std::to_string(n_symbols) + " element(s)");
 
-  FeatureRow row{static_cast<std::int32_t>(type), species_index(symbols[0], elements, where), -1, 0, 0, 0, 0, 0, 1, 0};
+  FeatureRow row{};
+  row.type = static_cast<std::int32_t>(type);
+  row.a = species_index(symbols[0], elements, where);
+  row.b = -1;
+  row.cutoff_function = static_cast<std::int32_t>(cutoff);
+  if (cutoff == 2) row.gamma = number_member(entry, "gamma", where);
+  row.cos_scale = 1.0;
   row.prefactor = number_member(entry, "prefactor", where);
   row.eta = number_member(entry, "eta", where);
   row.shift = number_member(entry, "shift", where);
@@ -116,8 +126,9 @@ void read_scaling(const Safetensors& file, std::size_t n_features, ElementRecord
   element.maximum = read_vector(file, prefix + "maximum", n_features);
 }
 
-void read_network(const Safetensors& file, ElementRecord& element) {
-  const std::string prefix = "networks.0." + element.symbol + ".";
+std::vector<LayerRecord> read_network(const Safetensors& file, const ElementRecord& element, std::size_t member) {
+  const std::string prefix = "networks." + std::to_string(member) + "." + element.symbol + ".";
+  std::vector<LayerRecord> layers;
   auto width = static_cast<std::int64_t>(element.columns.size());
   for (std::size_t l = 0; l == 0 || width != 1 || file.has(prefix + std::to_string(l) + ".weight"); ++l) {
     const std::string weight = prefix + std::to_string(l) + ".weight", bias = prefix + std::to_string(l) + ".bias";
@@ -125,16 +136,22 @@ void read_network(const Safetensors& file, ElementRecord& element) {
     if (shape.size() != 2 || shape[0] < 1 || shape[1] != width)
       corrupt("tensor '" + weight + "' must have shape [outputs, " + std::to_string(width) + "]");
     width = shape[0];
-    element.layers.push_back({file.floats(weight), read_vector(file, bias, static_cast<std::size_t>(width))});
+    layers.push_back({file.floats(weight), read_vector(file, bias, static_cast<std::size_t>(width))});
   }
+  return layers;
 }
 
-Activation read_activation(const Json& metadata) {
+void read_networks(const Json& metadata, ModelRecord& model) {
   const Json& networks = member(metadata, "networks", kMetadata);
-  if (number_member(networks, "members", "'networks'") != 1.0)
-    throw Error(ErrorCode::unsupported, "ensembles are unknown to this version of atomcore: 'members' must be 1");
-  constexpr std::array names{"silu", "tanh", "relu", "celu"};  // in the order of Activation
-  return static_cast<Activation>(known_name(string_member(networks, "activation", "'networks'"), names, "activation"));
+  const double members = number_member(networks, "members", "'networks'");
+  if (!(members >= 1.0 && members <= kMostMembers) || members != std::floor(members))
+    corrupt("'members' must be a whole number from 1 to " + std::to_string(kMostMembers));
+  model.members = static_cast<std::size_t>(members);
+  constexpr std::array names{"silu", "tanh", "relu", "celu", "sigmoid", "softplus"};  // in the order of Activation
+  model.activation =
+      static_cast<Activation>(known_name(string_member(networks, "activation", "'networks'"), names, "activation"));
+  const auto needed = strings_member(metadata, "requires", kMetadata);
+  model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
 }
 
 FeaturePlan read_plan(const Json& metadata, const std::vector<ElementRecord>& elements) {
@@ -159,7 +176,7 @@ ModelRecord build(const Safetensors& file) {
   check_version(metadata);
   ModelRecord model;
   model.metadata = text;
-  model.activation = read_activation(metadata);
+  read_networks(metadata, model);
   model.elements = read_elements(metadata);
   model.plan = read_plan(metadata, model.elements);
   const auto reference = read_vector(file, "energy.reference", model.elements.size());
@@ -167,7 +184,7 @@ ModelRecord build(const Safetensors& file) {
   for (std::size_t s = 0; s < model.elements.size(); ++s) {
     ElementRecord& element = model.elements[s];
     read_scaling(file, static_cast<std::size_t>(model.plan.n_features()), element);
-    read_network(file, element);
+    for (std::size_t m = 0; m < model.members; ++m) element.networks.push_back(read_network(file, element, m));
     element.reference = reference[s];
     element.energy_scale = scale[s];
   }

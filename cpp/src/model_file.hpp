@@ -15,21 +15,24 @@ struct LayerRecord {
   std::vector<double> bias;    // [outputs]
 };
 
-// E_i = reference + energy_scale * network((G_i[columns] - mean) * scale)
+// E_i = reference + energy_scale * network(x), x = (G_i[columns] - mean) * scale, divided by its length where the model
+// says so. An ensemble has several networks an element; its energy is their mean.
 struct ElementRecord {
   std::string symbol;
   std::int32_t number;
-  std::vector<std::int64_t> columns;     // ascending
-  std::vector<double> mean, scale;       // [columns]
-  std::vector<double> minimum, maximum;  // [n_features], the ranges of G seen in training
-  std::vector<LayerRecord> layers;
-  double reference, energy_scale;  // eV
+  std::vector<std::int64_t> columns;               // ascending
+  std::vector<double> mean, scale;                 // [columns]
+  std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training
+  std::vector<std::vector<LayerRecord>> networks;  // [members]
+  double reference, energy_scale;                  // eV
 };
 
 struct ModelRecord {
   std::string metadata;  // the JSON text of the file
   FeaturePlan plan;
   Activation activation;
+  bool normalized;  // whether inputs are divided by their length
+  std::size_t members;
   std::vector<ElementRecord> elements;
 };
 

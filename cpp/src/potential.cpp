@@ -43,7 +43,7 @@ void check_coincident(const cpu::NeighborList& list, const std::vector<double>& 
 // A model can overflow, far from anything it has seen: that is an error, and never a number that spreads.
 void check_finite(const Evaluation& result) {
   const auto finite = [](double x) { return std::isfinite(x); };
-  if (!finite(result.energy) || !std::all_of(result.gradient.begin(), result.gradient.end(), finite))
+  if (!finite(result.mean.energy) || !std::all_of(result.mean.gradient.begin(), result.mean.gradient.end(), finite))
     throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
 }
 
@@ -58,7 +58,7 @@ std::vector<To> converted(std::vector<From>&& values) {
 
 // dE/dstrain = sum over edges of D (x) g_D. Blocks of fixed size keep the order of the sum.
 template <typename T>
-std::array<double, 9> strain_gradient(const std::vector<T>& D, const std::vector<T>& g_D, int n_threads) {
+std::array<double, 9> strain_gradient(span<const T> D, span<const T> g_D, int n_threads) {
   const auto n_edges = static_cast<std::int64_t>(D.size() / 3);
   const std::int64_t n_blocks = (n_edges + kStrainBlock - 1) / kStrainBlock;
   std::vector<std::array<double, 9>> partial(static_cast<std::size_t>(n_blocks), std::array<double, 9>{});
@@ -78,11 +78,93 @@ std::array<double, 9> strain_gradient(const std::vector<T>& D, const std::vector
   return total;
 }
 
+// The structure as one graph in precision T.
+template <typename T>
+struct Neighborhoods {
+  std::vector<std::int64_t> structure_ptr;
+  std::vector<std::int32_t> species;
+  cpu::NeighborList list;
+  std::vector<T> D;
+  Graph graph() const { return {list.row_ptr, list.neighbor, species}; }
+};
+
+template <typename T>
+Neighborhoods<T> neighborhoods(const Structure& structure, std::vector<std::int32_t> species, double cutoff,
+                               int n_threads) {
+  Neighborhoods<T> near;
+  near.structure_ptr = {0, static_cast<std::int64_t>(structure.numbers.size())};
+  near.species = std::move(species);
+  check_neighbor_input(structure.positions, structure.cell, structure.pbc, near.structure_ptr, cutoff);
+  near.list =
+      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, near.structure_ptr, cutoff, n_threads);
+  std::vector<double> vectors(near.list.shift.size());
+  cpu::edge_vectors<double>(structure.positions, structure.cell, near.structure_ptr, near.list.row_ptr,
+                            near.list.neighbor, near.list.shift, vectors, n_threads);
+  check_coincident(near.list, vectors);
+  near.D = converted<T>(std::move(vectors));
+  return near;
+}
+
+// dE/dr and dE/dstrain from dE/dD.
+template <typename T>
+void add_derivatives(const Neighborhoods<T>& near, span<const T> g_D, Values& values, int n_threads) {
+  values.strain_gradient = strain_gradient<T>(near.D, g_D, n_threads);
+  values.gradient.resize(3 * near.species.size());
+  std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
+  const std::vector<double> g(g_D.begin(), g_D.end());
+  cpu::edge_scatter<double>(g, near.structure_ptr, near.list.row_ptr, near.list.neighbor, near.list.shift,
+                            values.gradient, {cell_gradient.data(), 9}, n_threads);
+}
+
+// The mean of n pieces of equal length.
+template <typename T>
+std::vector<T> mean_of(const std::vector<T>& values, std::size_t n) {
+  const std::size_t size = values.size() / n;
+  std::vector<T> mean(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(size));
+  for (std::size_t m = 1; m < n; ++m)
+    for (std::size_t i = 0; i < size; ++i) mean[i] += values[m * size + i];
+  for (T& x : mean) x /= static_cast<T>(n);
+  return mean;
+}
+
+// The sample standard deviation of one number, number(member), over members whose mean is near `mean`.
+template <typename Number>
+double deviation(std::size_t members, double mean, const Number& number) {
+  double square = 0.0, sum = 0.0;
+  for (std::size_t m = 0; m < members; ++m) {
+    const double d = number(m) - mean;
+    square += d * d, sum += d;
+  }
+  const auto n = static_cast<double>(members);
+  return std::sqrt(std::max(square - sum * sum / n, 0.0) / (n - 1.0));
+}
+
+Values spread_of(const std::vector<Values>& members, const Values& mean) {
+  const std::size_t n = members.size();
+  Values spread{};
+  spread.energy = deviation(n, mean.energy, [&](std::size_t m) { return members[m].energy; });
+  for (std::size_t i = 0; i < mean.energies.size(); ++i)
+    spread.energies.push_back(deviation(n, mean.energies[i], [&](std::size_t m) { return members[m].energies[i]; }));
+  for (std::size_t i = 0; i < mean.gradient.size(); ++i)
+    spread.gradient.push_back(deviation(n, mean.gradient[i], [&](std::size_t m) { return members[m].gradient[i]; }));
+  for (std::size_t i = 0; i < 9; ++i)
+    spread.strain_gradient[i] =
+        deviation(n, mean.strain_gradient[i], [&](std::size_t m) { return members[m].strain_gradient[i]; });
+  return spread;
+}
+
+double sum_of(const std::vector<double>& energies) {
+  double sum = 0.0;
+  for (const double energy : energies) sum += energy;
+  return sum;
+}
+
 }  // namespace
 
 Potential::Potential(const ModelRecord& model, Precision precision)
     : metadata_(model.metadata),
       plan_(model.plan),
+      ranges_(model),
       networks_(precision == Precision::float32 ? Networks(ElementNetworks<float>(model))
                                                 : Networks(ElementNetworks<double>(model))) {
   for (const ElementRecord& element : model.elements) numbers_.push_back(element.number);
@@ -105,46 +187,45 @@ std::vector<std::int32_t> Potential::species_of(span<const std::int32_t> numbers
 }
 
 template <typename T>
-Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structure& structure, bool derivatives,
+Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structure& structure, const Request& request,
                                int n_threads) const {
-  const std::size_t n_atoms = structure.numbers.size();
-  const std::vector<std::int64_t> structure_ptr = {0, static_cast<std::int64_t>(n_atoms)};
-  const std::vector<std::int32_t> species = species_of(structure.numbers);
-  const double cutoff = plan_.cutoff();
-  check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff);
-  const cpu::NeighborList list =
-      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff, n_threads);
-  std::vector<double> vectors(list.shift.size());
-  cpu::edge_vectors<double>(structure.positions, structure.cell, structure_ptr, list.row_ptr, list.neighbor, list.shift,
-                            vectors, n_threads);
-  check_coincident(list, vectors);
-
-  const std::vector<T> D = converted<T>(std::move(vectors));
-  const Graph graph{list.row_ptr, list.neighbor, species};
+  const std::size_t n_atoms = structure.numbers.size(), members = networks.members();
+  const auto near = neighborhoods<T>(structure, species_of(structure.numbers), plan_.cutoff(), n_threads);
   std::vector<T> G(n_atoms * static_cast<std::size_t>(plan_.n_features()));
-  cpu::features<T>(plan_.view(), graph, D, G, n_threads);
-  Evaluation result{};
-  result.energies.resize(n_atoms);
-  std::vector<T> g(derivatives ? G.size() : 0);
-  networks.evaluate(species, G, result.energies, g, n_threads);
-  for (const double energy : result.energies) result.energy += energy;
+  cpu::features<T>(plan_.view(), near.graph(), near.D, G, n_threads);
 
-  if (derivatives) {
-    std::vector<T> g_D(D.size());
-    cpu::features_vjp<T>(plan_.view(), graph, D, g, g_D, n_threads);
-    result.strain_gradient = strain_gradient(D, g_D, n_threads);
-    result.gradient.resize(3 * n_atoms);
-    std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
-    cpu::edge_scatter<double>(converted<double>(std::move(g_D)), structure_ptr, list.row_ptr, list.neighbor, list.shift,
-                              result.gradient, {cell_gradient.data(), 9}, n_threads);
+  Evaluation result{};
+  if (request.extrapolation) result.extrapolation = ranges_.check<T>(near.species, G);
+  std::vector<double> energies(members * n_atoms);
+  std::vector<T> g(request.derivatives ? members * G.size() : 0);
+  networks.evaluate(near.species, G, energies, g, n_threads);
+  std::vector<Values> each(request.spread ? members : 0);
+  for (std::size_t m = 0; m < each.size(); ++m) {
+    const auto first = energies.begin() + static_cast<std::ptrdiff_t>(m * n_atoms);
+    each[m].energies.assign(first, first + static_cast<std::ptrdiff_t>(n_atoms));
+    each[m].energy = sum_of(each[m].energies);
   }
+  result.mean.energies = mean_of(energies, members);
+  result.mean.energy = sum_of(result.mean.energies);
+  if (request.derivatives) {
+    // The adjoint is linear: the mean forces come from the mean cotangent, the same with and without the spread.
+    std::vector<T> cotangents = mean_of(g, members);
+    if (request.spread) cotangents.insert(cotangents.end(), g.begin(), g.end());
+    std::vector<T> g_D((1 + each.size()) * near.D.size());
+    cpu::features_vjp<T>(plan_.view(), near.graph(), near.D, cotangents, g_D, n_threads);
+    for (std::size_t m = 0; m <= each.size(); ++m)
+      add_derivatives<T>(near, {g_D.data() + m * near.D.size(), near.D.size()}, m == 0 ? result.mean : each[m - 1],
+                         n_threads);
+  }
+  if (request.spread) result.spread = spread_of(each, result.mean);
   check_finite(result);
   return result;
 }
 
-Evaluation Potential::compute(const Structure& structure, bool derivatives, int n_threads) const {
-  return std::visit([&](const auto& networks) { return evaluate(networks, structure, derivatives, n_threads); },
-                    networks_);
+Evaluation Potential::compute(const Structure& structure, const Request& request, int n_threads) const {
+  if (request.spread && std::visit([](const auto& networks) { return networks.members(); }, networks_) < 2)
+    invalid("the model has one network an element and so no spread; train an ensemble for that");
+  return std::visit([&](const auto& networks) { return evaluate(networks, structure, request, n_threads); }, networks_);
 }
 
 }  // namespace atomcore

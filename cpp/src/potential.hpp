@@ -10,6 +10,7 @@
 #include "atomcore/span.hpp"
 #include "src/element_networks.hpp"
 #include "src/feature_plan.hpp"
+#include "src/feature_ranges.hpp"
 #include "src/model_file.hpp"
 
 namespace atomcore {
@@ -25,11 +26,22 @@ struct Structure {
   span<const std::int32_t> numbers;  // [N]
 };
 
-struct Evaluation {
+// What to compute besides energies; the spread is that of the members of an ensemble.
+struct Request {
+  bool derivatives, spread, extrapolation;
+};
+
+struct Values {
   double energy;                          // eV
   std::vector<double> energies;           // [N], they sum to the energy
   std::vector<double> gradient;           // [N, 3], dE/dr in eV/A: minus the forces
   std::array<double, 9> strain_gradient;  // dE/dstrain in eV: the stress times the volume
+};
+
+struct Evaluation {
+  Values mean;    // over the members
+  Values spread;  // sample standard deviation of each number over the members
+  Extrapolation extrapolation;
 };
 
 // Immutable once loaded, so that one object serves any number of threads at a time.
@@ -39,8 +51,8 @@ class Potential {
 
   // Throws Error(invalid_value) naming what is wrong: an element the model does not know, positions or cell that are
   // not finite, two atoms at one place; Error(overflow) where the model's result is not finite. Bitwise the same for
-  // any number of threads.
-  Evaluation compute(const Structure& structure, bool derivatives, int n_threads) const;
+  // any number of threads, and whatever else is requested.
+  Evaluation compute(const Structure& structure, const Request& request, int n_threads) const;
 
   const std::string& metadata() const { return metadata_; }
 
@@ -48,12 +60,13 @@ class Potential {
   using Networks = std::variant<ElementNetworks<float>, ElementNetworks<double>>;
   std::vector<std::int32_t> species_of(span<const std::int32_t> numbers) const;
   template <typename T>
-  Evaluation evaluate(const ElementNetworks<T>& networks, const Structure& structure, bool derivatives,
+  Evaluation evaluate(const ElementNetworks<T>& networks, const Structure& structure, const Request& request,
                       int n_threads) const;
 
   std::string metadata_;
   FeaturePlan plan_;
   std::vector<std::int32_t> numbers_;  // atomic numbers, in the order of the model
+  FeatureRanges ranges_;
   Networks networks_;
 };
 

@@ -26,6 +26,7 @@ _SUBMODULES = (
 )
 _NAMES = {
     "Calculator": "atomcore.calculators",
+    "ExtrapolationError": "atomcore.calculators",
     "NeighborList": "atomcore.neighbors",
     "Potential": "atomcore.potential",
     "neighbor_list": "atomcore.neighbors",
@@ -33,6 +34,7 @@ _NAMES = {
 __all__ = [
     "AtomcoreError",
     "Calculator",
+    "ExtrapolationError",
     "NeighborList",
     "Potential",
     "__version__",
@@ -52,7 +54,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from atomcore import calculators, data, evaluation, export, features, md, models, neighbors, plot, train, units
-    from atomcore.calculators import Calculator
+    from atomcore.calculators import Calculator, ExtrapolationError
     from atomcore.neighbors import NeighborList, neighbor_list
     from atomcore.potential import Potential
 

@@ -8,6 +8,8 @@ Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 Float = NDArray[Any]  # float32 or float64, the same for all arguments of a call
 
+_Values = tuple[float, Float64, Float64, Float64]  # energy, atomic energies, dE/dr, dE/dstrain
+
 class AtomcoreError(Exception): ...
 
 class Potential:
@@ -22,8 +24,10 @@ class Potential:
         pbc: NDArray[np.bool_],
         numbers: Int32,
         derivatives: bool,
+        spread: bool,
+        extrapolation: bool,
         n_threads: int,
-    ) -> tuple[float, Float64, Float64, Float64]: ...
+    ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
 
 def read_metadata(path: bytes) -> str: ...
 def neighbor_list(

@@ -1,8 +1,9 @@
-"""From a torch model to a model file, checked against the engine that will run it."""
+"""From a torch model to a model file, checked against the engine that will run it, and back."""
 
 import copy
 import datetime
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import atomcore
 from atomcore import model_file
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
+from atomcore.features import SymmetryFunctions
+from atomcore.models.bpnn import BehlerParrinello
+from atomcore.models.scaling import NORMALIZER
 from atomcore.potential import Potential
 
 _ABSOLUTE, _RELATIVE = 1e-8, 1e-10  # engine against torch, both in double; eV and eV/A
@@ -32,17 +36,79 @@ def export(model: Any, path: str | os.PathLike) -> None:
         _check_parity(model, Potential.load(temporary))
 
 
+def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
+    """Return the members that a model file holds: they share features, scaling and reference energies.
+
+    Raises
+    ------
+    OSError, atomcore.AtomcoreError
+        As for `atomcore.Potential.load`.
+    """
+    metadata, tensors = model_file.read(path)
+    features = SymmetryFunctions.from_table(metadata["elements"], metadata["features"])
+    networks, first = metadata["networks"], metadata["elements"][0]
+    hidden = [len(tensors[f"networks.0.{first}.{i}.bias"]) for i in range(_n_layers(tensors, first) - 1)]
+    members = []
+    for m in range(networks["members"]):
+        model = BehlerParrinello(
+            features,
+            hidden,
+            networks["activation"],
+            networks.get("seed", 0) + m,
+            shared=networks.get("shared", False),
+            scaling=networks.get("scaling", "soft"),
+            target=metadata.get("target", "energy"),
+        )
+        _fill(model, tensors, m, getattr(torch, metadata["precision"]))
+        members.append(model)
+    return members
+
+
+def _n_layers(tensors: Mapping[str, np.ndarray], element: str) -> int:
+    return sum(name.startswith(f"networks.0.{element}.") and name.endswith(".weight") for name in tensors)
+
+
+def _fill(model: BehlerParrinello, tensors: Mapping[str, np.ndarray], member: int, dtype: torch.dtype) -> None:
+    """Give ``model`` the numbers of one member of a file."""
+    for name in ("reference", "scale"):
+        setattr(model.energy, name, torch.from_numpy(tensors[f"energy.{name}"].astype(np.float64)))
+    for x in model.elements:
+        for name, values in list(model.scaling[x].named_buffers()):
+            kept = torch.from_numpy(tensors[f"features.{x}.{name}"].copy())
+            setattr(model.scaling[x], name, kept.to(values.dtype))
+    model.start(dtype)
+    with torch.no_grad():
+        for x in model.elements:
+            for i, layer in enumerate(model.networks[x].layers):
+                for name, values in layer.named_parameters():
+                    values.copy_(torch.from_numpy(tensors[f"networks.{member}.{x}.{i}.{name}"].copy()))
+
+
 def _metadata(model: Any) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    needed = {
+        "symmetry_functions": True,
+        "element_networks": True,
+        "ensemble": len(model.members) > 1,
+        "normalized_inputs": model.input_scaling == NORMALIZER,
+        "charges": model.target == "charges",
+    }
     return {
-        "requires": ["symmetry_functions", "element_networks"],
+        "requires": [name for name, needs in needed.items() if needs],
         "kind": model.kind,
         "capability": "local",
+        "target": model.target,
         "units": {"length": "Angstrom", "energy": "eV"},
         "elements": list(model.elements),
         "cutoff": model.features.cutoff,
         "features": model.features.table,
-        "networks": {"activation": model.activation, "members": 1},
+        "networks": {
+            "activation": model.activation,
+            "members": len(model.members),
+            "shared": model.shared,
+            "scaling": model.input_scaling,
+            "seed": model.seed,
+        },
         "precision": str(model.dtype).removeprefix("torch."),
         "provenance": {
             "atomcore": atomcore.__version__,
@@ -58,26 +124,41 @@ def _tensors(model: Any) -> dict[str, np.ndarray]:
     for x in model.elements:
         for name, values in model.scaling[x].named_buffers():
             tensors[f"features.{x}.{name}"] = values
-        for i, layer in enumerate(model.networks[x].layers):
-            tensors[f"networks.0.{x}.{i}.weight"] = layer.weight.detach()
-            tensors[f"networks.0.{x}.{i}.bias"] = layer.bias.detach()
+        for m, member in enumerate(model.members):
+            for i, layer in enumerate(member.networks[x].layers):
+                tensors[f"networks.{m}.{x}.{i}.weight"] = layer.weight.detach()
+                tensors[f"networks.{m}.{x}.{i}.bias"] = layer.bias.detach()
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _check_parity(model: Any, potential: Potential) -> None:
     twin = copy.deepcopy(model)
-    twin.networks.double()
+    for member in twin.members:
+        member.networks.double()
     for structure in model.examples or [_random_cluster(model)]:
-        energy, forces = twin.energy_forces(structure)
-        engine_energy, engine_forces = potential.energy_forces(structure)
-        expected, found = np.append(forces, energy), np.append(engine_forces, engine_energy)
+        expected, found = _both(twin, potential, structure)
         excess = np.abs(found - expected) - (_ABSOLUTE + _RELATIVE * np.abs(expected))
         if not (excess <= 0).all():  # true for NaN
-            worst = np.argmax(np.nan_to_num(excess, nan=np.inf))
+            worst = int(np.argmax(np.nan_to_num(excess, nan=np.inf)))
             raise AtomcoreError(
-                f"the model was not saved: engine and torch disagree for a structure of {len(forces)} atoms, "
-                f"{found[worst]} and {expected[worst]} ({'energy, eV' if worst == forces.size else 'a force, eV/A'})"
+                f"the model was not saved: engine and torch disagree for a structure of {len(structure)} atoms, "
+                f"{found[worst]} and {expected[worst]} ({_what(model, worst, len(structure))})"
             )
+
+
+def _both(twin: Any, potential: Potential, structure: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return everything that torch and engine predict of a structure, as one row of numbers each."""
+    if twin.target == "charges":
+        return twin.charges(structure), potential.compute(structure, ["charges"])["charges"]
+    energy, forces = twin.energy_forces(structure)
+    engine_energy, engine_forces = potential.energy_forces(structure)
+    return np.append(forces, energy), np.append(engine_forces, engine_energy)
+
+
+def _what(model: Any, position: int, n_atoms: int) -> str:
+    if model.target == "charges":
+        return "a charge, e"
+    return "energy, eV" if position == 3 * n_atoms else "a force, eV/A"
 
 
 def _random_cluster(model: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from atomcore import _core
 from atomcore._files import replacing
 
-FORMAT_VERSION = (1, 0)
+FORMAT_VERSION = (1, 1)
 _NO_DIGEST = "0" * 64
 
 
@@ -64,6 +64,13 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
         The file is no model file, is damaged, or needs a newer version of atomcore.
     """
     return json.loads(_core.read_metadata(encoded_path(path)))
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Verify a model file and return its metadata and tensors; errors are those of `read_metadata`."""
+    from safetensors.numpy import load_file
+
+    return read_metadata(path), load_file(path)
 
 
 def encoded_path(path: str | os.PathLike) -> bytes:

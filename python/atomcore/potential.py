@@ -12,10 +12,17 @@ import numpy.typing as npt
 
 from atomcore import _core
 from atomcore._arrays import Structure, as_structure
+from atomcore._labels import labels
 from atomcore._threads import resolve_threads
 from atomcore.model_file import encoded_path
 
 PROPERTIES = ("energy", "forces", "energies", "stress")
+_SPREADS = tuple(f"{name}_spread" for name in ("energy", "energies", "forces", "stress"))
+EXTRAPOLATION = ("extrapolation", "extrapolation_excess", "extrapolation_feature")
+_OF_TARGET = {
+    "energy": (*PROPERTIES, *_SPREADS, *EXTRAPOLATION),
+    "charges": ("charges", "charges_spread", *EXTRAPOLATION),
+}
 _PRECISIONS = ("float64", "float32")
 _Precision = Literal["float64", "float32"]
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))  # xx, yy, zz, yz, xz, xy
@@ -85,8 +92,23 @@ class Potential:
         """Distance in Angstrom beyond which two atoms do not feel each other."""
         return float(self._info["cutoff"])
 
+    @property
+    def members(self) -> int:
+        """Number of networks an element, more than one for an ensemble."""
+        return int(self._info["networks"]["members"])
+
+    @property
+    def target(self) -> str:
+        """What the model predicts: ``"energy"`` (and its derivatives), or ``"charges"`` of the atoms."""
+        return str(self._info.get("target", "energy"))
+
+    @property
+    def feature_labels(self) -> list[str]:
+        """A short text for each feature: what ``extrapolation_feature`` points to."""
+        return labels(self._info["features"])
+
     def energy_forces(self, atoms: Any) -> tuple[float, npt.NDArray[np.float64]]:
-        """Compute the energy in eV and the forces [N, 3] in eV/A.
+        """Compute the energy in eV and the forces [N, 3] in eV/A; the mean over the members of an ensemble.
 
         Parameters
         ----------
@@ -98,14 +120,14 @@ class Potential:
         ------
         TypeError, ValueError
             An array is missing, has the wrong type or shape or values that are not finite, an element is unknown to
-            the model, or two atoms are at one place. The message names the argument.
+            the model, two atoms are at one place, or the model predicts no energies. The message names the argument.
         AtomcoreError
             The result is not finite: the structure is far from anything that the model was trained on.
         """
-        energy, _, gradient, _ = self._evaluate(as_structure(atoms), True)
-        return energy, _negated(gradient)
+        results = self.compute(atoms, ("energy", "forces"))
+        return results["energy"], results["forces"]
 
-    def compute(self, atoms: Any, properties: Sequence[str] = PROPERTIES[:3]) -> dict[str, Any]:
+    def compute(self, atoms: Any, properties: Sequence[str] | None = None) -> dict[str, Any]:
         """Compute properties of one structure.
 
         Parameters
@@ -113,8 +135,16 @@ class Potential:
         atoms
             As for :meth:`energy_forces`.
         properties
-            Any of ``"energy"`` (eV), ``"energies"`` ([N], eV, they sum to the energy), ``"forces"`` ([N, 3], eV/A)
-            and ``"stress"`` ([6], eV/A^3, with ASE's sign and the order xx, yy, zz, yz, xz, xy).
+            Any of
+
+            - ``"energy"`` (eV), ``"energies"`` ([N], eV, they sum to the energy), ``"forces"`` ([N, 3], eV/A) and
+              ``"stress"`` ([6], eV/A^3, with ASE's sign and the order xx, yy, zz, yz, xz, xy): the default is the first
+              three;
+            - each of these with ``"_spread"``: the sample standard deviation over the members of an ensemble;
+            - ``"extrapolation"`` ([N], how many features of the atom lie outside the range seen in training),
+              ``"extrapolation_excess"`` ([N], by how much the worst one does, in units of that range) and
+              ``"extrapolation_feature"`` ([N], which one, an index into `feature_labels`, or -1);
+            - of a model of charges ``"charges"`` ([N], e) and ``"charges_spread"`` instead of the first two groups.
 
         Returns
         -------
@@ -124,41 +154,39 @@ class Potential:
         Raises
         ------
         TypeError, ValueError, AtomcoreError
-            As for :meth:`energy_forces`; a property is unknown; or the stress is asked of a structure that is not
-            periodic in three directions.
+            As for :meth:`energy_forces`; a property is unknown to this model; the stress is asked of a structure that
+            is not periodic in three directions, or a spread of a model with one member.
         """
+        accepted = _OF_TARGET[self.target]
+        if properties is None:
+            properties = PROPERTIES[:3] if self.target == "energy" else accepted[:1]
         if isinstance(properties, str):
             raise TypeError(f"properties must be a sequence of names, got the string {properties!r}")
-        unknown = [name for name in properties if name not in PROPERTIES]
+        unknown = [name for name in properties if name not in accepted]
         if unknown:
-            raise ValueError(f"properties must be among {', '.join(PROPERTIES)}, got {', '.join(map(repr, unknown))}")
+            raise ValueError(f"properties must be among {', '.join(accepted)}, got {', '.join(map(repr, unknown))}")
         structure = as_structure(atoms)
-        if "stress" in properties and not structure.pbc.all():
+        if any(name.startswith("stress") for name in properties) and not structure.pbc.all():
             raise ValueError(f"stress needs a cell that is periodic in three directions, got pbc {structure.pbc}")
-        energy, energies, gradient, strain_gradient = self._evaluate(
-            structure, "forces" in properties or "stress" in properties
+        mean, spread, extrapolation = self._core.compute(
+            structure.positions,
+            structure.cell,
+            structure.pbc,
+            structure.numbers,
+            any(name.startswith(("forces", "stress")) for name in properties),
+            any(name.endswith("_spread") for name in properties),
+            any(name in EXTRAPOLATION for name in properties),
+            self._threads,
         )
-        results: dict[str, Any] = {}
+        results: dict[str, Any] = dict(zip(EXTRAPOLATION, extrapolation, strict=True))
         for name in properties:
-            if name == "energy":
-                results[name] = energy
-            elif name == "energies":
-                results[name] = energies
-            elif name == "forces":
-                results[name] = _negated(gradient)
-            else:
-                results[name] = _stress(strain_gradient, structure.cell)
-        return results
+            if name not in results:
+                results[name] = _value(name, spread if name.endswith("_spread") else mean, structure)
+        return {name: results[name] for name in properties}
 
-    def compute_batch(
-        self, structures: Iterable[Any], properties: Sequence[str] = PROPERTIES[:3]
-    ) -> list[dict[str, Any]]:
+    def compute_batch(self, structures: Iterable[Any], properties: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Compute properties of several structures, one after the other: a list of what :meth:`compute` returns."""
         return [self.compute(atoms, properties) for atoms in structures]
-
-    def _evaluate(self, structure: Structure, derivatives: bool) -> tuple[float, Any, Any, Any]:
-        positions, cell, pbc, numbers = structure
-        return self._core.compute(positions, cell, pbc, numbers, derivatives, self._threads)
 
     def __repr__(self) -> str:
         return f"<Potential of {', '.join(self.elements)}, cutoff {self.cutoff:g} A>"
@@ -172,10 +200,16 @@ def _from_content(content: bytes, precision: _Precision, threads: int) -> Potent
         return Potential.load(path, precision=precision, threads=threads)
 
 
-def _negated(gradient: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.negative(gradient, out=gradient)
-
-
-def _stress(strain_gradient: npt.NDArray[np.float64], cell: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    symmetric = 0.5 * (strain_gradient + strain_gradient.T)
-    return symmetric[_VOIGT] / abs(np.linalg.det(cell))
+def _value(name: str, values: tuple[float, Any, Any, Any], structure: Structure) -> Any:
+    """Return the property, or its spread, from what the core computes."""
+    energy, energies, gradient, strain_gradient = values
+    spread = name.endswith("_spread")
+    quantity = name.removesuffix("_spread")
+    if quantity == "energy":
+        return energy
+    if quantity == "forces":
+        return gradient if spread else np.negative(gradient, out=gradient)
+    if quantity == "stress":
+        symmetric = 0.5 * (strain_gradient + strain_gradient.T)
+        return symmetric[_VOIGT] / abs(np.linalg.det(structure.cell))
+    return energies

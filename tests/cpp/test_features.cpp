@@ -47,10 +47,17 @@ T length(const T& x, const T& y, const T& z) {
 }
 
 template <typename T>
-T fc(const T& r, double rc) {
+T fc(const T& r, const FeatureRow& f) {
   using math::cos;
+  using math::exp;
   using std::cos;
-  return math::value(r) < rc ? 0.5 * (1.0 + cos((M_PI / rc) * r)) : T(0);
+  using std::exp;
+  if (!(math::value(r) < f.cutoff)) return T(0);
+  const T x = (1.0 / f.cutoff) * r;
+  if (f.cutoff_function == 0) return 0.5 * (1.0 + cos(M_PI * x));
+  if (f.cutoff_function == 2) return 1.0 + (f.gamma * pow_of(x, f.gamma + 1) - (f.gamma + 1) * pow_of(x, f.gamma));
+  const T e = exp(2.0 * (1.0 - x)), t = (e - 1.0) / (1.0 + e);  // tanh(1 - x)
+  return t * t * t;
 }
 
 template <typename T>
@@ -69,11 +76,11 @@ T pair_term(const FeatureRow& f, const Edge<T>& j, const Edge<T>& k) {
     using math::cos;
     using std::cos;
     const T angle = pow_of(T(1.0 + cos(T(acos_of(T(f.cos_scale * c)) - f.angle))), f.zeta);
-    return factor * (angle * gauss(T(0.5 * (a + b)), f) * fc(a, f.cutoff) * fc(b, f.cutoff));
+    return factor * (angle * gauss(T(0.5 * (a + b)), f) * fc(a, f) * fc(b, f));
   }
   const T angle = factor * pow_of(T(1.0 + f.angle * c), f.zeta);
-  const T wide = angle * gauss(a, f) * gauss(b, f) * fc(a, f.cutoff) * fc(b, f.cutoff);
-  return f.type == 2 ? wide : wide * gauss(q, f) * fc(q, f.cutoff);
+  const T wide = angle * gauss(a, f) * gauss(b, f) * fc(a, f) * fc(b, f);
+  return f.type == 2 ? wide : wide * gauss(q, f) * fc(q, f);
 }
 
 template <typename T>
@@ -82,7 +89,7 @@ T textbook(const FeatureRow& f, const std::vector<Edge<T>>& edges) {
   for (std::size_t j = 0; j < edges.size(); ++j) {
     if (f.type == 0 && edges[j].species == f.a) {
       const T r = length(edges[j].x, edges[j].y, edges[j].z);
-      sum = sum + gauss(r, f) * fc(r, f.cutoff);
+      sum = sum + gauss(r, f) * fc(r, f);
     }
     for (std::size_t k = j + 1; f.type != 0 && k < edges.size(); ++k)
       if (std::min(edges[j].species, edges[k].species) == f.a && std::max(edges[j].species, edges[k].species) == f.b)
@@ -108,6 +115,14 @@ std::vector<FeatureRow> all_functions() {
         for (double theta : {0.4, 2.1})
           for (double scale : {0.95, 1.0})
             rows.push_back({3, a, b, 1.0, 4.0, shift, scale < 1 ? 14.1 : 8.0, theta, scale, 3.5});
+  for (int cutoff : {1, 2})  // the other cutoff functions, at a radius that others have and at one of their own
+    for (double radius : {5.0, 4.1})
+      for (double gamma : {4.0, 2.5}) {
+        if (cutoff == 1 && gamma != 4.0) continue;
+        rows.push_back({0, 1, -1, 0.25, 0.3, 1.1, 0, 0, 1, radius, cutoff, gamma});
+        for (int type : {1, 2}) rows.push_back({type, 0, 1, 2.0, 0.07, 0.0, 2.0, 1.0, 1, radius, cutoff, gamma});
+        rows.push_back({3, 1, 1, 1.0, 4.0, 0.9, 14.1, 0.4, 0.95, radius, cutoff, gamma});
+      }
   return rows;
 }
 

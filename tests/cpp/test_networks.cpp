@@ -100,6 +100,12 @@ void activations(double tolerance) {
   activation<T>(
       "celu", [](T x) { return math::celu(x); }, [](Real x) { return x > 0 ? x : std::expm1(x); },
       [](Real x) { return x > 0 ? 1 : std::exp(x); }, tolerance);
+  activation<T>(
+      "sigmoid", [](T x) { return math::sigmoid(x); }, logistic, [&](Real x) { return logistic(x) * logistic(-x); },
+      tolerance);
+  activation<T>(
+      "softplus", [](T x) { return math::softplus(x); }, [](Real x) { return std::log1p(std::exp(x)); }, logistic,
+      tolerance);
 }
 
 // FIPS 180-4 and NIST's examples.

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Calculator"]
+__all__ = ["Calculator", "ExtrapolationError"]
 
 if TYPE_CHECKING:
-    from atomcore.calculators.ase import Calculator
+    from atomcore.calculators.ase import Calculator, ExtrapolationError
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Calculator":
-        from atomcore.calculators.ase import Calculator
+    if name not in __all__:
+        raise AttributeError(f"module 'atomcore.calculators' has no attribute {name!r}")
+    from atomcore.calculators import ase
 
-        return Calculator
-    raise AttributeError(f"module 'atomcore.calculators' has no attribute {name!r}")
+    return getattr(ase, name)

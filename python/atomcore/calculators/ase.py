@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+import warnings
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +11,26 @@ import ase
 import ase.calculators.calculator as base
 import numpy as np
 
-from atomcore.potential import Potential
+from atomcore._core import AtomcoreError
+from atomcore.potential import EXTRAPOLATION, Potential
+
+
+class ExtrapolationError(AtomcoreError):
+    """A structure is further from the training data than the calculator was told to accept.
+
+    Attributes
+    ----------
+    atom : int
+        Where it is worst.
+    excess : float or None
+        By how much a feature of this atom lies outside the range seen in training, in units of that range.
+    spread : float or None
+        Length of the standard deviation of the force on this atom over the members of the ensemble, in eV/A.
+    """
+
+    def __init__(self, message: str, *, atom: int, excess: float | None = None, spread: float | None = None) -> None:
+        super().__init__(message)
+        self.atom, self.excess, self.spread = atom, excess, spread
 
 
 class Calculator(base.Calculator):
@@ -21,15 +42,30 @@ class Calculator(base.Calculator):
         The path of a model file, a :class:`~atomcore.potential.Potential`, or a model with a ``save`` method.
     precision, threads
         As in :meth:`Potential.load <atomcore.potential.Potential.load>`; not for a ``Potential``, which has its own.
+    extrapolation_limit
+        Refuse structures in which a feature of an atom lies further outside the range seen in training than this, in
+        units of that range; 0 refuses all that lies outside.
+    spread_limit
+        Refuse structures in which the standard deviation over the members of an ensemble of the force on an atom, as a
+        vector, is longer than this, in eV/A.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When the model is none of these, a limit is negative, or a spread is asked of a model without members.
+    ExtrapolationError
+        While calculating, when a limit is passed.
 
     Notes
     -----
     The stress is there for cells that are periodic in three directions. Every result is a copy: changing it changes
-    nothing here, and results of earlier calls stay as they were.
+    nothing here, and results of earlier calls stay as they were. ``results`` also has the properties
+    ``extrapolation``, ``extrapolation_excess`` and ``extrapolation_feature`` of
+    :meth:`Potential.compute <atomcore.potential.Potential.compute>` and, when asked for or limited, the spreads of an
+    ensemble. The first structure outside the training ranges is told in a warning.
     """
 
     name = "atomcore"
-    implemented_properties = ["energy", "free_energy", "forces", "energies", "stress"]  # noqa: RUF012, as ASE has it
 
     def __init__(
         self,
@@ -37,9 +73,21 @@ class Calculator(base.Calculator):
         *,
         precision: Literal["float64", "float32"] | None = None,
         threads: int | None = None,
+        extrapolation_limit: float | None = None,
+        spread_limit: float | None = None,
     ):
         super().__init__()
         self.potential = _as_potential(model, precision, threads)
+        self.extrapolation_limit = _as_limit("extrapolation_limit", extrapolation_limit)
+        self.spread_limit = _as_limit("spread_limit", spread_limit)
+        if self.spread_limit is not None and self.potential.members < 2:
+            raise ValueError("spread_limit is for ensembles; the model has one member")
+        self._warned = False
+        own = ("energy", "energies", "forces", "stress") if self.potential.target == "energy" else ("charges",)
+        spreads = tuple(f"{name}_spread" for name in own) if self.potential.members > 1 else ()
+        self.implemented_properties = [*own, *spreads, *EXTRAPOLATION]
+        if self.potential.target == "energy":
+            self.implemented_properties.append("free_energy")
 
     def check_state(self, atoms: ase.Atoms, tol: float | None = None) -> list[str]:
         """Return what has changed since the last calculation, exactly: ASE's own check allows for 1e-15."""
@@ -55,17 +103,68 @@ class Calculator(base.Calculator):
         super().calculate(atoms, properties, system_changes)
         if self.atoms is None:
             raise base.CalculatorSetupError("atoms: the calculator has not been given a structure yet")
+        asked = properties or []
         periodic = bool(self.atoms.pbc.all())
-        if not periodic and "stress" in (properties or ()):
+        if not periodic and any(name.startswith("stress") for name in asked):
             raise base.PropertyNotImplementedError(
                 f"stress needs a cell that is periodic in three directions, got pbc {self.atoms.pbc}"
             )
-        names = ("energy", "energies", "forces") + (("stress",) if periodic else ())
-        results = self.potential.compute(self.atoms, names)
+        spread = self.spread_limit is not None or any(name.endswith("_spread") for name in asked)
+        results = self.potential.compute(self.atoms, self._computable(periodic, spread))
+        self._judge(results, self.atoms)
         for array in results.values():
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False  # ASE hands out copies; nobody can change the cache itself
-        self.results = {**results, "free_energy": results["energy"]}
+        if "energy" in results:
+            results["free_energy"] = results["energy"]
+        self.results = results
+
+    def _computable(self, periodic: bool, spread: bool) -> list[str]:
+        """Return the properties to compute: all but those that cost more and that nobody wants."""
+        return [
+            name
+            for name in self.implemented_properties
+            if name != "free_energy"
+            and (periodic or not name.startswith("stress"))
+            and (spread or not name.endswith("_spread"))
+        ]
+
+    def _judge(self, results: dict[str, Any], atoms: ase.Atoms) -> None:
+        """Warn once of a structure outside the training data; raise when it is further outside than a limit allows."""
+        outside = int(np.count_nonzero(results["extrapolation"]))
+        if outside:
+            atom = int(np.argmax(results["extrapolation_excess"]))
+            excess = float(results["extrapolation_excess"][atom])
+            feature = self.potential.feature_labels[results["extrapolation_feature"][atom]]
+            text = (
+                f"{outside} of {len(results['extrapolation'])} atoms lie outside what the model was trained on, most "
+                f"of all atom {atom} ({atoms.symbols[atom]}): {feature} is {excess:.3g} of its training range "
+                "beyond it"
+            )
+            if self.extrapolation_limit is not None and excess > self.extrapolation_limit:
+                limit = f"extrapolation_limit is {self.extrapolation_limit:g}"
+                raise ExtrapolationError(f"{text}; {limit}", atom=atom, excess=excess)
+            if not self._warned:
+                self._warned = True
+                warnings.warn(f"{text}. Predictions there are guesses; this is said once.", stacklevel=6)
+        if self.spread_limit is not None:
+            spread = np.linalg.norm(results["forces_spread"], axis=1)
+            atom = int(np.argmax(spread)) if len(spread) else 0
+            if len(spread) and not spread[atom] <= self.spread_limit:
+                raise ExtrapolationError(
+                    f"the members of the ensemble disagree by {spread[atom]:.3g} eV/A on the force on atom {atom} "
+                    f"({atoms.symbols[atom]}); spread_limit is {self.spread_limit:g} eV/A",
+                    atom=atom,
+                    spread=float(spread[atom]),
+                )
+
+
+def _as_limit(name: str, value: float | None) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+        raise ValueError(f"{name} is {value!r}; accepted: a finite number of at least 0")
+    return float(value)
 
 
 def _as_potential(model: Any, precision: Any, threads: int | None) -> Potential:

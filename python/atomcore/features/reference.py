@@ -54,8 +54,6 @@ def reference_features(
     end = species[neighbor]
     columns = []
     for row in table:
-        if row["cutoff_function"] != "cosine":
-            raise ValueError(f"cutoff_function is {row['cutoff_function']!r}; accepted: 'cosine'")
         wanted = sorted(list(elements).index(symbol) for symbol in row["elements"])
         inside = _length(D) < row["cutoff"]  # beyond it a function and all its derivatives are 0
         if row["type"] == "radial":
@@ -82,8 +80,18 @@ def _length(vector: torch.Tensor) -> torch.Tensor:
     return (vector * vector).sum(-1).sqrt()
 
 
-def _fc(r: torch.Tensor, cutoff: float) -> torch.Tensor:
-    return torch.where(r < cutoff, 0.5 * (1 + torch.cos(math.pi * r / cutoff)), torch.zeros_like(r))
+def _fc(row: Mapping[str, Any], r: torch.Tensor) -> torch.Tensor:
+    x = r / row["cutoff"]
+    if row["cutoff_function"] == "cosine":
+        inside = 0.5 * (1 + torch.cos(math.pi * x))
+    elif row["cutoff_function"] == "tanh3":
+        inside = torch.tanh(1 - x) ** 3
+    elif row["cutoff_function"] == "polynomial":
+        gamma = row["gamma"]
+        inside = 1 + gamma * x ** (gamma + 1) - (gamma + 1) * x**gamma
+    else:
+        raise ValueError(f"cutoff_function is {row['cutoff_function']!r}; accepted: cosine, tanh3, polynomial")
+    return torch.where(x < 1, inside, torch.zeros_like(r))
 
 
 def _gaussian(row: Mapping[str, Any], r: torch.Tensor) -> torch.Tensor:
@@ -92,7 +100,7 @@ def _gaussian(row: Mapping[str, Any], r: torch.Tensor) -> torch.Tensor:
 
 def _radial_terms(row: Mapping[str, Any], D: torch.Tensor) -> torch.Tensor:
     r = _length(D)
-    return _gaussian(row, r) * _fc(r, row["cutoff"])
+    return _gaussian(row, r) * _fc(row, r)
 
 
 def _ani_angle(cos_scale: float, cosine: torch.Tensor, D_j: torch.Tensor, D_k: torch.Tensor) -> torch.Tensor:
@@ -104,9 +112,9 @@ def _ani_angle(cos_scale: float, cosine: torch.Tensor, D_j: torch.Tensor, D_k: t
 
 def _pair_terms(row: Mapping[str, Any], D_j: torch.Tensor, D_k: torch.Tensor) -> torch.Tensor:
     a, b, q = _length(D_j), _length(D_k), _length(D_j - D_k)
-    cutoff, zeta = row["cutoff"], row["zeta"]
+    zeta = row["zeta"]
     cosine = (D_j * D_k).sum(-1) / (a * b)
-    both = _fc(a, cutoff) * _fc(b, cutoff)
+    both = _fc(row, a) * _fc(row, b)
     if row["type"] == "ani":
         theta = _ani_angle(row["cos_scale"], cosine, D_j, D_k)
         return 2 ** (1 - zeta) * (1 + torch.cos(theta - row["theta"])) ** zeta * _gaussian(row, 0.5 * (a + b)) * both
@@ -116,5 +124,5 @@ def _pair_terms(row: Mapping[str, Any], D_j: torch.Tensor, D_k: torch.Tensor) ->
     if row["type"] == "wide":
         return wide
     if row["type"] == "narrow":
-        return wide * _gaussian(row, q) * _fc(q, cutoff)
+        return wide * _gaussian(row, q) * _fc(row, q)
     raise ValueError(f"type is {row['type']!r}; accepted: radial, narrow, wide, ani")

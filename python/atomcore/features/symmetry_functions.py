@@ -9,9 +9,11 @@ import numpy as np
 
 from atomcore import _core
 from atomcore._arrays import as_structure, check_edge_vectors
+from atomcore._labels import labels
 from atomcore._threads import resolve_threads
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.table import (
+    DEFAULT_GAMMA,
     KEYS,
     TYPES,
     Row,
@@ -19,7 +21,7 @@ from atomcore.features.table import (
     ani_row,
     as_number,
     compile_table,
-    labels,
+    cutoff_keys,
     radial_row,
     species_index,
 )
@@ -57,6 +59,8 @@ class SymmetryFunctions:
         Read eta as eta / cutoff^2 (the convention of Amp and ML4Chem).
     pair_factor
         1 sums each pair of neighbours once, 2 twice (as the papers write the sum).
+    cutoff_function, gamma
+        "cosine", "tanh3" or "polynomial", with the exponent of the last; see `atomcore.features.table.cutoff_keys`.
 
     Raises
     ------
@@ -78,6 +82,8 @@ class SymmetryFunctions:
         cutoff: float = 6.0,
         normalized: bool = False,
         pair_factor: float = 1.0,
+        cutoff_function: str = "cosine",
+        gamma: float = DEFAULT_GAMMA,
     ) -> None:
         names = _check_elements(elements)
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
@@ -96,7 +102,7 @@ class SymmetryFunctions:
             else:
                 given["lambda_"] = given.pop("lambda", 1.0)
                 table += [angular_row(kind, pair, prefactor=pair_factor, **given) for pair in pairs]
-        self._set(names, table)
+        self._set(names, [row | cutoff_keys(cutoff_function, gamma) for row in table])
 
     def _set(self, elements: tuple[str, ...], table: list[Row]) -> None:
         self.elements = elements
@@ -214,10 +220,19 @@ class Gaussian(SymmetryFunctions):
         Read eta as eta / cutoff^2.
     angular
         "narrow" (with r_jk: Behler's G4, ML4Chem's "G3") or "wide" (without: Behler's G5, ML4Chem's "G4").
+    cutoff_function, gamma
+        As in `SymmetryFunctions`.
     """
 
     def __init__(
-        self, elements: Sequence[str], cutoff: float = 6.5, *, normalized: bool = True, angular: str = "narrow"
+        self,
+        elements: Sequence[str],
+        cutoff: float = 6.5,
+        *,
+        normalized: bool = True,
+        angular: str = "narrow",
+        cutoff_function: str = "cosine",
+        gamma: float = DEFAULT_GAMMA,
     ) -> None:
         if angular not in ("narrow", "wide"):
             raise ValueError(f"angular is {angular!r}; accepted: 'narrow' (Behler's G4), 'wide' (Behler's G5)")
@@ -231,6 +246,8 @@ class Gaussian(SymmetryFunctions):
             ],
             cutoff=cutoff,
             normalized=normalized,
+            cutoff_function=cutoff_function,
+            gamma=gamma,
         )
 
 
@@ -256,6 +273,8 @@ class ANI(SymmetryFunctions):
         Angles theta_s in rad.
     radial_prefactor, cos_scale
         TorchANI's 0.25 on the radial functions and 0.95 in acos(0.95 cos); 1 and 1 give the published formulas.
+    cutoff_function, gamma
+        As in `SymmetryFunctions`.
     """
 
     def __init__(
@@ -272,6 +291,8 @@ class ANI(SymmetryFunctions):
         angles: Sequence[float] = _ANI1X_ANGLES,
         radial_prefactor: float = 0.25,
         cos_scale: float = 0.95,
+        cutoff_function: str = "cosine",
+        gamma: float = DEFAULT_GAMMA,
     ) -> None:
         names = _check_elements(elements)
         table = [
@@ -287,7 +308,7 @@ class ANI(SymmetryFunctions):
             for s in angular_shifts
             for t in angles
         ]
-        self._set(names, table)
+        self._set(names, [row | cutoff_keys(cutoff_function, gamma) for row in table])
 
     @classmethod
     def ani1x(cls, elements: Sequence[str] = ("H", "C", "N", "O")) -> "ANI":

@@ -1,7 +1,8 @@
 """Feature tables: explicit rows, one a column of G, that a model file stores and the core compiles.
 
 A row is a dict with ``type``, ``elements``, ``prefactor``, ``eta``, ``shift``, ``cutoff`` and ``cutoff_function``, for
-angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``).
+angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``),
+and with the cutoff function ``polynomial`` also ``gamma``.
 Its value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code (eta / Rc^2,
 sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
 """
@@ -18,7 +19,8 @@ from atomcore._arrays import LARGEST_NUMBER, check_numbers
 Row = dict[str, Any]
 
 TYPES = ("radial", "narrow", "wide", "ani")
-CUTOFF_FUNCTIONS = ("cosine",)
+CUTOFF_FUNCTIONS = ("cosine", "tanh3", "polynomial")
+DEFAULT_GAMMA = 4.0
 KEYS = {  # the numbers of a row besides its cutoff
     "radial": {"prefactor", "eta", "shift"},
     "narrow": {"prefactor", "eta", "shift", "zeta", "lambda"},
@@ -26,6 +28,30 @@ KEYS = {  # the numbers of a row besides its cutoff
     "ani": {"prefactor", "eta", "shift", "zeta", "theta", "cos_scale"},
 }
 _ANGLE_KEY = {"narrow": "lambda", "wide": "lambda", "ani": "theta"}
+
+
+def cutoff_keys(cutoff_function: str, gamma: float = DEFAULT_GAMMA) -> Row:
+    """Return what a row says of its cutoff function besides the radius.
+
+    Parameters
+    ----------
+    cutoff_function
+        "cosine", ``(1 + cos(pi x)) / 2``; "tanh3", ``tanh(1 - x)^3``; or "polynomial",
+        ``1 + gamma x^(gamma+1) - (gamma+1) x^gamma``; with x = r / cutoff.
+    gamma
+        Of the polynomial, at least 2.
+
+    Raises
+    ------
+    ValueError
+        For an unknown function.
+    """
+    if not isinstance(cutoff_function, str) or cutoff_function not in CUTOFF_FUNCTIONS:
+        raise ValueError(
+            f"features: cutoff_function is {cutoff_function!r}; accepted: {', '.join(map(repr, CUTOFF_FUNCTIONS))}"
+        )
+    keys: Row = {"cutoff_function": cutoff_function}
+    return {**keys, "gamma": as_number("gamma", gamma)} if cutoff_function == "polynomial" else keys
 
 
 def radial_row(element: str, *, eta: float, cutoff: float, shift: float = 0.0, prefactor: float = 1.0) -> Row:
@@ -99,12 +125,13 @@ def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -
         Names the row and the key, what was given and what is accepted.
     """
     index = {symbol: i for i, symbol in enumerate(elements)}
-    ints = np.empty((len(table), 3), np.int32)
-    reals = np.empty((len(table), 7))
+    ints = np.empty((len(table), 4), np.int32)
+    reals = np.empty((len(table), 8))
     for number, row in enumerate(table):
         kind = _check_row(number, row, index)
         pair = sorted(index[symbol] for symbol in row["elements"])
-        ints[number] = (TYPES.index(kind), pair[0], pair[1] if kind != "radial" else -1)
+        cutoff_function = CUTOFF_FUNCTIONS.index(row["cutoff_function"])
+        ints[number] = (TYPES.index(kind), pair[0], pair[1] if kind != "radial" else -1, cutoff_function)
         angle = row[_ANGLE_KEY[kind]] if kind != "radial" else 0.0
         reals[number] = (
             row["prefactor"],
@@ -114,6 +141,7 @@ def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -
             angle,
             row.get("cos_scale", 1.0),
             row["cutoff"],
+            row.get("gamma", DEFAULT_GAMMA),
         )
     return _core.compile_features(ints, reals, len(elements))
 
@@ -126,7 +154,8 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
     if row.get("cutoff_function") not in CUTOFF_FUNCTIONS:
         given = row.get("cutoff_function")
         raise ValueError(f"features: row {number} has cutoff_function {given!r}; accepted: {CUTOFF_FUNCTIONS}")
-    expected = KEYS[kind] | {"type", "elements", "cutoff", "cutoff_function"}
+    numbers = KEYS[kind] | {"cutoff"} | ({"gamma"} if row["cutoff_function"] == "polynomial" else set())
+    expected = numbers | {"type", "elements", "cutoff_function"}
     if set(row) != expected:
         missing, unknown = sorted(expected - set(row)), sorted(set(row) - expected)
         raise ValueError(f"features: row {number} ({kind}) misses {missing} and has unknown {unknown}")
@@ -136,21 +165,9 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
         raise ValueError(
             f"features: row {number} ({kind}) has elements {elements!r}; accepted: {count} of {list(index)}"
         )
-    for key in (*KEYS[kind], "cutoff"):
+    for key in numbers:
         as_number(f"row {number} ({kind}) {key}", row[key])
     return kind
-
-
-def labels(table: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a short text for each row, unique within the table: with more digits where six do not tell rows apart."""
-    short = [_label(row, 6) for row in table]
-    return short if len(set(short)) == len(short) else [_label(row, 17) for row in table]
-
-
-def _label(row: Mapping[str, Any], digits: int) -> str:
-    shown = [key for key in ("eta", "shift", "zeta", "lambda", "theta", "cos_scale", "cutoff") if key in row]
-    numbers = ", ".join(f"{key}={row[key]:.{digits}g}" for key in shown)
-    return f"{row['type']}({'-'.join(row['elements'])}; {numbers})"
 
 
 def species_index(numbers: np.ndarray, supported: np.ndarray) -> np.ndarray:

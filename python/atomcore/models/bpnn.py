@@ -11,11 +11,16 @@ from atomcore.data._validate import whole_number
 from atomcore.features.batch import Batch
 from atomcore.features.table import species_index
 from atomcore.models.networks import ACTIVATIONS, Network
-from atomcore.models.scaling import EnergyScaling, InputScaling, Statistics
+from atomcore.models.scaling import NORMALIZER, SCALINGS, EnergyScaling, InputScaling, Statistics
+
+TARGETS = ("energy", "charges")
 
 
 class BehlerParrinello(torch.nn.Module):
     """Energy as a sum over atoms, ``E_i = reference[X] + scale[X] * network_X((G_i[columns_X] - mean_X) * scale_X)``.
+
+    Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007). With ``target="charges"`` the same formula gives a charge
+    for each atom, and there is no sum.
 
     Parameters
     ----------
@@ -23,27 +28,45 @@ class BehlerParrinello(torch.nn.Module):
         From `atomcore.features`: what the networks see and which elements the model knows.
     hidden : sequence of int
         Widths of the hidden layers, the same for every element.
-    activation : {"silu", "tanh", "relu", "celu"}
+    activation : {"silu", "tanh", "relu", "celu", "sigmoid", "softplus"}
     seed : int
         Of the starting weights.
+    shared : bool
+        One network for all elements instead of one each.
+    scaling : {"soft", "standard", "minmax", "normalizer"}
+        How features become network inputs, see `atomcore.models.scaling.InputScaling`.
+    target : {"energy", "charges"}
+        What the networks learn: atomic energies, of which only the sum is known, or a charge (e) an atom.
 
     Raises
     ------
     ValueError
-        For widths that are not whole numbers of at least one, an unknown activation or a negative seed.
+        For widths that are not whole numbers of at least one, an unknown choice or a negative seed.
     """
 
     kind = "behler_parrinello"
 
     def __init__(
-        self, features: Any, hidden: Sequence[int] = (64, 64), activation: str = "silu", seed: int = 0
+        self,
+        features: Any,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "silu",
+        seed: int = 0,
+        *,
+        shared: bool = False,
+        scaling: str = "soft",
+        target: str = "energy",
     ) -> None:
         super().__init__()
-        if not isinstance(activation, str) or activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        choices = (("activation", activation, ACTIVATIONS), ("scaling", scaling, SCALINGS), ("target", target, TARGETS))
+        for name, value, accepted in choices:
+            if not isinstance(value, str) or value not in accepted:
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+        if not isinstance(shared, bool):
+            raise ValueError(f"shared is {shared!r}; accepted: true, false")
         self.features = features
         self.elements: tuple[str, ...] = tuple(features.elements)
-        self.hidden = _widths(hidden)
+        self.hidden, self.shared, self.input_scaling, self.target = _widths(hidden), shared, scaling, target
         self.activation, self.seed = activation, whole_number("seed", seed, 0)
         # Any, since ModuleDict is typed to hold plain modules only.
         self.scaling: Any = torch.nn.ModuleDict({x: InputScaling(features.n_features) for x in self.elements})
@@ -54,9 +77,22 @@ class BehlerParrinello(torch.nn.Module):
 
     def _build_networks(self) -> None:
         generator = torch.Generator().manual_seed(self.seed)
-        self.networks: Any = torch.nn.ModuleDict(
-            {x: Network(len(self.scaling[x].columns), self.hidden, self.activation, generator) for x in self.elements}
-        )
+
+        def network(element: str) -> Network:
+            n_inputs = len(self.scaling[element].columns)
+            normalized = self.input_scaling == NORMALIZER
+            return Network(n_inputs, self.hidden, self.activation, generator, normalized=normalized)
+
+        if self.shared:
+            one = network(self.elements[0])
+            self.networks: Any = torch.nn.ModuleDict(dict.fromkeys(self.elements, one))
+        else:
+            self.networks = torch.nn.ModuleDict({x: network(x) for x in self.elements})
+
+    @property
+    def members(self) -> "tuple[BehlerParrinello, ...]":
+        """The models that are trained one by one: this one."""
+        return (self,)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -65,10 +101,19 @@ class BehlerParrinello(torch.nn.Module):
 
     def prepare(self, statistics: Statistics, dtype: torch.dtype = torch.float32) -> None:
         """Take scaling and reference energies from training data and start fresh networks of precision ``dtype``."""
+        s = statistics.pooled() if self.shared else statistics
+        low, high = (s.minimum, s.maximum)
+        if self.shared:
+            low, high = (np.broadcast_to(x, s.mean.shape) for x in (low.min(axis=0), high.max(axis=0)))
         for i, x in enumerate(self.elements):
-            self.scaling[x].prepare(*(np.asarray(values[i]) for values in statistics[:4]))
-        self.energy.reference = torch.tensor(statistics.reference, dtype=torch.float64)
-        self.energy.scale = torch.tensor(statistics.scale, dtype=torch.float64)
+            self.scaling[x].prepare(self.input_scaling, s.mean[i], s.deviation[i], low[i], high[i])
+            self.scaling[x].set_range(s.minimum[i], s.maximum[i])
+        self.energy.reference = torch.tensor(s.reference, dtype=torch.float64)
+        self.energy.scale = torch.tensor(s.scale, dtype=torch.float64)
+        self.start(dtype)
+
+    def start(self, dtype: torch.dtype) -> None:
+        """Draw fresh starting weights of precision ``dtype``."""
         self._build_networks()
         self.networks.to(dtype)
 
@@ -119,11 +164,37 @@ class BehlerParrinello(torch.nn.Module):
         The slow twin of `atomcore.Potential`, for checks; `save` the model to run it.
         """
         batch = Batch.from_atoms([atoms])
-        species = torch.from_numpy(species_index(batch.numbers.numpy(), self.features.numbers)).long()
         positions = batch.positions.requires_grad_()
-        energy = self(self.features(batch), species).sum()
+        energy = self._atomic(batch).sum()
         (gradient,) = torch.autograd.grad(energy, positions)
         return float(energy.detach()), -gradient.numpy()
+
+    def charges(self, atoms: Any) -> np.ndarray:
+        """Charges [N] in e of one structure, through the torch operators; the twin of `energy_forces`."""
+        with torch.no_grad():
+            return self._atomic(Batch.from_atoms([atoms])).numpy()
+
+    def _atomic(self, batch: Batch) -> torch.Tensor:
+        species = torch.from_numpy(species_index(batch.numbers.numpy(), self.features.numbers)).long()
+        return self(self.features(batch), species)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "BehlerParrinello":
+        """Return the model that a file holds, with its weights, scaling, ranges and reference energies.
+
+        Raises
+        ------
+        OSError, atomcore.AtomcoreError
+            As for `atomcore.Potential.load`.
+        ValueError
+            When the file holds an ensemble: see `Ensemble.load`.
+        """
+        from atomcore.export import restore
+
+        members = restore(path)
+        if len(members) > 1:
+            raise ValueError(f"path: the file holds {len(members)} members; accepted: one (Ensemble.load reads this)")
+        return members[0]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model file (``.atomcore``), after checking that the C++ engine gives the same numbers.

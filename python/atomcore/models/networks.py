@@ -1,5 +1,6 @@
 """Feed-forward networks with seeded starting weights."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,6 +13,9 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "celu": torch.nn.functional.celu,
+    "sigmoid": torch.sigmoid,
+    # By default torch takes x itself from 20 on, which is 2e-9 too little.
+    "softplus": functools.partial(torch.nn.functional.softplus, threshold=40.0),
 }
 
 
@@ -28,10 +32,21 @@ class Network(torch.nn.Module):
     generator : torch.Generator
         Source of the starting weights: normal with variance 1/n_in, so that inputs of unit variance stay of that size;
         biases start at zero.
+    normalized : bool
+        Divide each atom's inputs by their length first.
     """
 
-    def __init__(self, n_inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        n_inputs: int,
+        hidden: Sequence[int],
+        activation: str,
+        generator: torch.Generator,
+        *,
+        normalized: bool = False,
+    ) -> None:
         super().__init__()
+        self._normalized = normalized
         widths = [n_inputs, *hidden, 1]
         with warnings.catch_warnings():  # an element none of whose features vary has a network without inputs
             warnings.filterwarnings("ignore", "Initializing zero-element tensors")
@@ -45,6 +60,9 @@ class Network(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map inputs [M, n_inputs] to [M]."""
+        if self._normalized:
+            square = x.square().sum(dim=1, keepdim=True)
+            x = x * torch.where(square > 0, square, 1.0).rsqrt()
         for layer in self.layers[:-1]:
             x = self._activation(layer(x))
         return self.layers[-1](x).squeeze(1)

@@ -18,6 +18,8 @@ class Statistics(NamedTuple):
         Reference energies in eV.
     scale : ndarray, float64 [n_elements]
         Size of a network's output in eV.
+    n_atoms : ndarray [n_elements]
+        Training atoms of each element.
     """
 
     mean: np.ndarray
@@ -26,6 +28,15 @@ class Statistics(NamedTuple):
     maximum: np.ndarray
     reference: np.ndarray
     scale: np.ndarray
+    n_atoms: np.ndarray
+
+    def pooled(self) -> "Statistics":
+        """Return the statistics with mean and deviation of all atoms together for every element."""
+        share = (self.n_atoms / self.n_atoms.sum())[:, None]
+        mean = (share * self.mean).sum(axis=0)
+        square = (share * (self.deviation**2 + (self.mean - mean) ** 2)).sum(axis=0)
+        shape = self.mean.shape
+        return self._replace(mean=np.broadcast_to(mean, shape), deviation=np.broadcast_to(np.sqrt(square), shape))
 
 
 class DoubleBuffers(torch.nn.Module):
@@ -39,12 +50,41 @@ class DoubleBuffers(torch.nn.Module):
         return self
 
 
+def _soft(mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Dividing by the own deviation alone would blow up columns that hardly vary to the size of the others.
+    return mean, 1.0 / np.sqrt(deviation * deviation.max(initial=0.0))
+
+
+def _standard(
+    mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return mean, 1.0 / deviation
+
+
+def _min_max(
+    mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return 0.5 * (low + high), 2.0 / (high - low)
+
+
+def _unscaled(
+    mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros_like(mean), np.ones_like(mean)
+
+
+NORMALIZER = "normalizer"
+# From mean, deviation, minimum and maximum of each column to what is subtracted and multiplied.
+SCALINGS = {"soft": _soft, "standard": _standard, "minmax": _min_max, NORMALIZER: _unscaled}
+
+
 class InputScaling(DoubleBuffers):
     """Features of one element to the inputs of its network: ``(G[:, columns] - mean) * scale``.
 
-    Columns that never vary in training are left out. The scale is one over the geometric mean of the column's standard
-    deviation and the largest one of the element. Dividing by its own alone would blow up columns that hardly vary to
-    the size of the others.
+    Columns that never vary in training are left out. `SCALINGS` are the ways to choose mean and scale: ``"soft"`` has
+    one over the geometric mean of the column's standard deviation and the largest one of the element, ``"standard"``
+    one over the standard deviation, ``"minmax"`` maps the range seen in training to -1 to 1, ``"normalizer"`` leaves
+    the features as they are, for networks that divide them by their length.
     """
 
     columns: torch.Tensor
@@ -62,14 +102,19 @@ class InputScaling(DoubleBuffers):
         self.register_buffer("minimum", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("maximum", torch.zeros(n_features, dtype=torch.float64))
 
-    def prepare(self, mean: np.ndarray, deviation: np.ndarray, minimum: np.ndarray, maximum: np.ndarray) -> None:
-        """Take means, standard deviations and ranges [K] of one element."""
+    def prepare(
+        self, kind: str, mean: np.ndarray, deviation: np.ndarray, minimum: np.ndarray, maximum: np.ndarray
+    ) -> None:
+        """Choose columns, mean and scale from means, standard deviations and ranges [K] over the same atoms."""
         size = np.maximum(np.abs(minimum), np.abs(maximum))
         columns = np.flatnonzero(maximum - minimum > 1e-12 * size)  # a range of rounding errors is no range
-        kept = np.sqrt(deviation[columns] * deviation[columns].max(initial=0.0))
+        offset, scale = SCALINGS[kind](mean[columns], deviation[columns], minimum[columns], maximum[columns])
         self.columns = torch.from_numpy(columns)
-        self.mean = torch.from_numpy(mean[columns])
-        self.scale = torch.from_numpy(1.0 / kept)
+        self.mean = torch.from_numpy(offset)
+        self.scale = torch.from_numpy(scale)
+
+    def set_range(self, minimum: np.ndarray, maximum: np.ndarray) -> None:
+        """Take the range [K] of each feature over the training atoms of the element."""
         self.minimum = torch.from_numpy(minimum.copy())
         self.maximum = torch.from_numpy(maximum.copy())
 

@@ -54,7 +54,7 @@ def statistics(features: Any, graph: Graph, train: np.ndarray, reference: np.nda
             maximum[i] = np.maximum(maximum[i], values.max(axis=0))
     _check_elements(features.elements, count[:, 0], graph)
     deviation = np.sqrt(square / count)
-    return Statistics(mean, deviation, minimum, maximum, reference, np.full(graph.n_elements, scale))
+    return Statistics(mean, deviation, minimum, maximum, reference, np.full(graph.n_elements, scale), count[:, 0])
 
 
 def _check_elements(elements: Any, count: np.ndarray, graph: Graph) -> None:

@@ -1,0 +1,44 @@
+"""What a model file predicts, by torch, autograd and the explicit Jacobian: the oracle of the engine's tests."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from atomcore.features import SymmetryFunctions
+from model_builder import RandomModel
+
+ACTIVATIONS = {
+    "silu": torch.nn.functional.silu,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "celu": torch.nn.functional.celu,
+    "sigmoid": torch.sigmoid,
+    "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
+}
+
+
+def reference(model: RandomModel, atoms: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return atomic energies and forces of a model with one member, all in double."""
+    elements = model.metadata["elements"]
+    G, jacobian = SymmetryFunctions.from_table(elements, model.metadata["features"]).compute(atoms, jacobian=True)
+    inputs = torch.tensor(G, requires_grad=True)
+    activation = ACTIVATIONS[model.metadata["networks"]["activation"]]
+    tensors = {name: torch.tensor(array) for name, array in model.tensors.items()}
+    energies = []
+    for i, symbol in enumerate(atoms.get_chemical_symbols()):
+        x = inputs[i, tensors[f"features.{symbol}.columns"]]
+        x = (x - tensors[f"features.{symbol}.mean"]) * tensors[f"features.{symbol}.scale"]
+        if "normalized_inputs" in model.metadata["requires"]:
+            x = x / torch.linalg.norm(x)
+        layer = 0
+        while f"networks.0.{symbol}.{layer}.weight" in tensors:
+            x = x if layer == 0 else activation(x)
+            x = tensors[f"networks.0.{symbol}.{layer}.weight"].double() @ x
+            x = x + tensors[f"networks.0.{symbol}.{layer}.bias"].double()
+            layer += 1
+        s = elements.index(symbol)
+        energies.append(tensors["energy.reference"][s] + tensors["energy.scale"][s] * x[0])
+    stacked = torch.stack(energies)
+    (g,) = torch.autograd.grad(stacked.sum(), inputs)
+    return stacked.detach().numpy(), -jacobian.vjp(g.numpy())
