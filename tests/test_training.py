@@ -19,13 +19,15 @@ from atomcore.train import Options, TrainingError, fit
 from atomcore.train.batches import Graph
 from atomcore.train.cache import Recomputed, Stored, free_memory, make_source
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
-from atomcore.train.losses import batch_errors, loss_of
+from atomcore.train.losses import Labels, loss_of
 from atomcore.train.options import SCHEDULES
+from atomcore.train.parallel import Ranks
+from atomcore.train.prepare import make_material
+from atomcore.train.task import Task
 from helpers import Payload
 from tolerances import EXACT, FLOAT32, INVARIANT, WEIGHTS_FD, assert_close
 from training_sets import molecules, small_features
 
-FIT = sys.modules["atomcore.train.fit"]
 QUICK = {"batch_size": 5, "threads": 1, "progress": False, "learning_rate": 5e-3}
 
 
@@ -39,17 +41,20 @@ def new_split(data=None, **choices):
 
 
 def task_of(data, **options):
-    return FIT._make_task(new_model(), data.split(), Options(**options), identity={})
+    model, choices = new_model(), Options(**options)
+    return Task(model, make_material(model, data.split(), choices, Ranks()), choices, identity={})
+
+
+def errors_of(task, structures, *, differentiable):
+    return task._errors(np.array(structures), differentiable=differentiable)
 
 
 @pytest.mark.parametrize("cache", [True, False])
 def test_weight_gradients_of_the_loss_match_finite_differences(cache):
     task = task_of(molecules(6), precision="float64", cache=cache)
-    batch = task._graph.batch(np.array([4, 1, 0]))
 
     def loss():
-        errors = batch_errors(task.model, task._source, task._labels, batch, differentiable=True)
-        return loss_of(errors, 3.0, 2.0)
+        return loss_of(errors_of(task, [4, 1, 0], differentiable=True), {"energy": 3.0, "forces": 2.0})
 
     loss().backward()
     step = 1e-5
@@ -73,11 +78,9 @@ def test_stored_and_recomputed_features_give_the_same_losses_and_gradients(preci
     gradients = []
     for cache in (True, False):
         task = task_of(molecules(6), precision=precision, cache=cache)
-        assert isinstance(task._source, Stored if cache else Recomputed)
-        errors = batch_errors(
-            task.model, task._source, task._labels, task._graph.batch(np.array([5, 2, 3])), differentiable=True
-        )
-        loss_of(errors, 1.0, 1.0).backward()
+        assert isinstance(task.material.source, Stored if cache else Recomputed)
+        errors = errors_of(task, [5, 2, 3], differentiable=True)
+        loss_of(errors, {"energy": 1.0, "forces": 1.0}).backward()
         weights = task.model.networks.parameters()
         gradients.append(torch.cat([errors.forces.detach().ravel(), *(w.grad.ravel() for w in weights)]))
     assert_close(gradients[0], gradients[1], tolerance, scale=float(gradients[1].abs().max()))
@@ -124,11 +127,11 @@ def test_free_memory_is_that_of_the_container(tmp_path, limits, expected):
 def test_a_batch_is_its_structures_one_by_one():
     data = molecules(5)
     task = task_of(data, precision="float64")
-    together = task._graph.batch(np.array([3, 0, 4]))
-    errors = batch_errors(task.model, task._source, task._labels, together, differentiable=False)
+    together = task.material.graph.batch(np.array([3, 0, 4]))
+    errors = errors_of(task, [3, 0, 4], differentiable=False)
     for position, structure in enumerate((3, 0, 4)):
-        alone = task._graph.batch(np.array([structure]))
-        single = batch_errors(task.model, task._source, task._labels, alone, differentiable=False)
+        alone = task.material.graph.batch(np.array([structure]))
+        single = errors_of(task, [structure], differentiable=False)
         assert_close(errors.energy[position].detach(), single.energy[0].detach(), INVARIANT)
         rows = together.rows[together.owner == position]
         assert_close(errors.forces.detach()[together.owner == position], single.forces.detach(), INVARIANT)
@@ -227,14 +230,14 @@ def test_twenty_killed_runs(tmp_path):
 
 @pytest.mark.parametrize("which", ["energy", "forces"])
 def test_a_label_that_is_not_a_number_ends_the_run_naming_the_structure(monkeypatch, which):
-    data, make = molecules(), FIT.Labels.make
+    data, make = molecules(), Labels.make
 
-    def poisoned(*arguments):
-        labels = make(*arguments)
+    def poisoned(*arguments, **arrays):
+        labels = make(*arguments, **arrays)
         getattr(labels, which)[7 if which == "energy" else data.structure_ptr[7]] = float("nan")
         return labels
 
-    monkeypatch.setattr(FIT.Labels, "make", poisoned)
+    monkeypatch.setattr(Labels, "make", poisoned)
     with pytest.raises(TrainingError, match=r"epoch 0, batch \d+: the loss is nan, .* structure 7;"):
         fit(new_model(), data.split(), max_epochs=3, **QUICK)
 
@@ -251,15 +254,14 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
 
 
 def test_infinite_weights_are_not_checkpointed(tmp_path, monkeypatch):
-    task = sys.modules["atomcore.train.task"].Task
-    original = task.on_train_epoch_start
+    original = Task.on_train_epoch_start
 
     def poison(self):
         original(self)
         if self.current_epoch == 2:
             self.model.networks["O"].layers[0].weight.register_hook(lambda grad: grad * float("nan"))
 
-    monkeypatch.setattr(task, "on_train_epoch_start", poison)
+    monkeypatch.setattr(Task, "on_train_epoch_start", poison)
     with pytest.raises(TrainingError, match=r"epoch 2.* The last checkpoint is kept\.$"):
         fit(new_model(), new_split(), max_epochs=4, run_dir=tmp_path, **QUICK, gradient_clip=None)
     checkpoint = CheckedCheckpointIO().load_checkpoint(tmp_path / LAST)
@@ -379,6 +381,8 @@ def finished(tmp_path_factory):
 
 CHANGED = {
     "batch_size": 4, "energy_weight": 2.0, "forces_weight": 0.0, "learning_rate": 1e-3, "weight_decay": 0.1,
+    "stress_weight": 1.0, "final_energy_weight": 1.0, "final_forces_weight": 2.0, "optimizer": "adam",
+    "decay_factor": 0.1, "decay_every": 2, "decay_after": (1, 2),
     "schedule": "plateau", "schedule_epochs": 3, "final_learning_rate": 0.5, "plateau_patience": 3,
     "warmup_epochs": 0.0, "gradient_clip": None, "ema_decay": 0.5, "validate_every": 2, "precision": "float64",
     "seed": 7, "reference_energies": {"H": -1.0, "O": -2.0},
@@ -392,7 +396,8 @@ def test_a_run_that_is_not_the_same_is_refused_and_changes_nothing(finished):
         fit(new_model(), new_split(), **again)
     with pytest.raises(ValueError, match="features know C,"):
         fit(BehlerParrinello(small_features(("H", "C", "O"))), new_split(), overwrite=True, **again)
-    fixed = {"max_epochs", "early_stopping", "cache"}
+    fixed = {"max_epochs", "early_stopping", "convergence", "cache"}
+    fixed.add("final_stress_weight")  # goes with a stress_weight, which is refused before
     assert CHANGED.keys() | fixed == Options().to_dict().keys(), "is a new option part of what a run is?"
     for name, value in CHANGED.items():
         with pytest.raises(ValueError, match=f"belongs to another run: its {name} is .*, here it is"):

@@ -52,6 +52,32 @@ def molecules(n: int = 24, *, seed: int = 0, offset: float = 0.0, with_forces: b
     )
 
 
+def crystals(n: int = 12, *, seed: int = 0) -> Dataset:
+    """``n`` strained and shaken cells of copper by ASE's effective-medium theory, of 4 and 8 atoms, with stress."""
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    generator = np.random.default_rng(seed)
+    frames = []
+    for i in range(n):
+        atoms = bulk("Cu", cubic=True).repeat((1, 1, 1 + i % 2))
+        atoms.set_cell(atoms.cell @ (np.eye(3) + generator.normal(0.0, 0.03, (3, 3))), scale_atoms=True)
+        atoms.rattle(0.1, rng=generator)
+        atoms.calc = EMT()
+        frames.append(atoms)
+    return Dataset(
+        numbers=np.concatenate([atoms.numbers for atoms in frames]),
+        positions=np.concatenate([atoms.positions for atoms in frames]),
+        cells=np.array([atoms.cell[:] for atoms in frames]),
+        pbc=np.ones((n, 3), dtype=bool),
+        structure_ptr=np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])]),
+        energy=np.array([atoms.get_potential_energy() for atoms in frames]),
+        forces=np.concatenate([atoms.get_forces() for atoms in frames]),
+        stress=np.array([atoms.get_stress() for atoms in frames]),
+        source="made in the test",
+    )
+
+
 def _morse(z: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
     depth, width = 1.0, 1.2
     energy, forces = 0.0, np.zeros_like(x)

@@ -30,6 +30,9 @@ class Source(Protocol):
     def vjp(self, batch: MiniBatch, g: torch.Tensor) -> torch.Tensor:
         """Edge gradients [P, 3] from feature gradients ``g`` [M, K], differentiable in ``g``."""
 
+    def edge_vectors(self, batch: MiniBatch) -> torch.Tensor:
+        """Edge vectors [P, 3] in Angstrom, in training precision."""
+
 
 class FeaturePlan:
     """Arrays of a feature plan as tensors, and the operators on a batch."""
@@ -58,10 +61,13 @@ class Recomputed:
         groups = zip(self._model.elements, G.split(batch.counts), strict=True)
         return [self._model.scaling[x](group).to(self._dtype) for x, group in groups]
 
+    def edge_vectors(self, batch: MiniBatch) -> torch.Tensor:
+        """See `Source`."""
+        return self._graph.D[batch.edges].to(self._dtype)
+
     def vjp(self, batch: MiniBatch, g: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
-        D = self._graph.D[batch.edges].to(self._dtype)
-        plan = self._plan
+        D, plan = self.edge_vectors(batch), self._plan
         return torch.ops.atomcore.features_vjp(
             plan.table, plan.parameters, plan.n_features, batch.species, batch.row_ptr, batch.neighbor, D, g
         )
@@ -71,6 +77,7 @@ class Stored:
     """Network inputs and the Jacobian of the whole data set in memory: a batch is slices and dense algebra."""
 
     def __init__(self, model: Any, graph: Graph, dtype: torch.dtype, *, with_jacobian: bool) -> None:
+        self._graph, self._dtype = graph, dtype
         self._slot = torch.empty(len(graph.species), dtype=torch.int64)
         self._inputs = []
         for i, x in enumerate(model.elements):
@@ -98,13 +105,19 @@ class Stored:
         slots = self._slot[batch.rows].split(batch.counts)
         return [kept.index_select(0, slot) for kept, slot in zip(self._inputs, slots, strict=True)]
 
+    def edge_vectors(self, batch: MiniBatch) -> torch.Tensor:
+        """See `Source`."""
+        return self._graph.D[batch.edges].to(self._dtype)
+
     def vjp(self, batch: MiniBatch, g: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
         n_edges = len(batch.neighbor)
         return torch.ops.atomcore.jacobian_vjp(*self._plan, n_edges, *self._jacobian, batch.rows, g)
 
 
-def make_source(model: Any, graph: Graph, dtype: torch.dtype, *, cache: bool | None, with_jacobian: bool) -> Source:
+def make_source(
+    model: Any, graph: Graph, dtype: torch.dtype, *, cache: bool | None, with_jacobian: bool, processes: int = 1
+) -> Source:
     """Choose between keeping and recomputing, and say so with the size.
 
     Parameters
@@ -118,9 +131,11 @@ def make_source(model: Any, graph: Graph, dtype: torch.dtype, *, cache: bool | N
         Force one or the other; by default keep what takes at most half of the free memory.
     with_jacobian : bool
         False when only energies are trained on.
+    processes : int
+        Which share the memory.
     """
     size = _stored_bytes(model, graph, dtype, with_jacobian=with_jacobian)
-    free = free_memory()
+    free = free_memory() / processes
     what = "features and their Jacobian" if with_jacobian else "features"
     if cache is None:
         cache = size <= free / 2

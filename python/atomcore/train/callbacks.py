@@ -11,18 +11,16 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from atomcore._files import write_text
 from atomcore._progress import Progress
+from atomcore.train.losses import ERROR_NAMES
 
 _COLUMNS = (
     "epoch",
     "step",
     "learning_rate",
-    "train_loss",
-    "train_energy_rmse_per_atom",
-    "train_forces_rmse",
-    "valid_loss",
-    "valid_energy_rmse_per_atom",
-    "valid_forces_rmse",
+    *(f"{part}_{name}" for part in ("train", "valid") for name in ("loss", *ERROR_NAMES.values())),
 )
+
+_SHOWN = {"energy": "meV/atom", "forces": "meV/A", "stress": "meV/A^3", "charges": "me"}
 
 
 class WeightAverage(lightning.Callback):
@@ -54,10 +52,15 @@ class WeightAverage(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Bring the weights back and note whether the average is the best so far."""
         self._exchange(pl_module)
-        loss = pl_module.valid_sums.summary(pl_module.options)["loss"]
+        loss = pl_module.valid_sums.summary(pl_module.options.weights())["loss"]
         if loss < self._best_loss:
-            self._best_loss, self.best_epoch = loss, trainer.current_epoch
-            self._best = [weight.clone() for weight in self._average]
+            self._best_loss = loss
+            self.keep(trainer.current_epoch)
+
+    def keep(self, epoch: int) -> None:
+        """Take the average as it is for the best one."""
+        self.best_epoch = epoch
+        self._best = [weight.clone() for weight in self._average]
 
     def load_best(self, pl_module: Any) -> None:
         """Give the model the best average, or the latest when nothing was validated."""
@@ -98,6 +101,31 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
+class Convergence(lightning.Callback):
+    """Stops when all errors that have a goal are below it, and keeps the weights of that epoch.
+
+    A callback after `History`, whose last row it looks at; that way it also knows when a resumed run has nothing to do.
+    """
+
+    def __init__(self, goal: dict[str, float], history: "History", average: WeightAverage) -> None:
+        self._goal, self._history, self._average = goal, history, average
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Do not go on with a resumed run that has converged."""
+        trainer.should_stop = trainer.should_stop or self._reached(pl_module)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Look at the errors of this epoch."""
+        if self._reached(pl_module):
+            self._average.keep(trainer.current_epoch)
+            trainer.should_stop = True
+
+    def _reached(self, pl_module: Any) -> bool:
+        part = pl_module.monitor.removesuffix("_loss")
+        row = self._history.rows[-1] if self._history.rows else {}
+        return all(row.get(f"{part}_{name}", float("inf")) < value for name, value in self._goal.items())
+
+
 class KeepState(Checkpoint):
     """Writes the checkpoint at every validation and at the end of training; Lightning calls it after the others."""
 
@@ -123,16 +151,15 @@ class History(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Note the epoch; a state with infinite weights ends the run before it is checkpointed."""
-        pl_module.check_weights()
-        options = pl_module.options
-        train = pl_module.train_sums.summary(options)
-        pl_module.log("train_loss", train["loss"])
+        train = pl_module.finish_epoch()
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         row |= {f"train_{name}": value for name, value in train.items()}
+        options = pl_module.options
         due = (trainer.current_epoch + 1) % options.validate_every == 0
         if due and len(pl_module.valid_loader):
-            row |= {f"valid_{name}": value for name, value in pl_module.valid_sums.summary(options).items()}
+            errors = pl_module.valid_sums.summary(options.weights())
+            row |= {f"valid_{name}": value for name, value in errors.items()}
         self.rows.append(row)
         if due:
             self._write()
@@ -153,7 +180,9 @@ class History(lightning.Callback):
         if self._path is None:
             return
         text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        learned = {name.removeprefix("train_") for row in self.rows for name in row}
+        columns = [name for name in _COLUMNS if name.removeprefix("train_").removeprefix("valid_") in learned]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_text(self._path, text.getvalue())
@@ -162,14 +191,14 @@ class History(lightning.Callback):
 class ShowProgress(lightning.Callback):
     """Epochs done, and the errors of the last one."""
 
-    def __init__(self, history: History, *, enabled: bool) -> None:
-        self._history, self._enabled = history, enabled
+    def __init__(self, history: History, label: str, *, enabled: bool) -> None:
+        self._history, self._label, self._enabled = history, label, enabled
         self._progress: Progress | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Show the bar."""
         total = trainer.max_epochs or 0
-        self._progress = Progress(total, "training, epoch", start=trainer.current_epoch, enabled=self._enabled)
+        self._progress = Progress(total, f"{self._label}, epoch", start=trainer.current_epoch, enabled=self._enabled)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -190,10 +219,12 @@ class ShowProgress(lightning.Callback):
             return ""
         row = self._history.rows[-1]
         part = "valid" if "valid_loss" in row else "train"
-        text = f"{part}: energy {1000 * row[f'{part}_energy_rmse_per_atom']:.3g} meV/atom"
-        if f"{part}_forces_rmse" in row:
-            text += f", forces {1000 * row[f'{part}_forces_rmse']:.3g} meV/A"
-        return text
+        shown = [
+            f"{name} {1000 * row[key]:.3g} {unit}"
+            for name, unit in _SHOWN.items()
+            if (key := f"{part}_{ERROR_NAMES[name]}") in row
+        ]
+        return f"{part}: {', '.join(shown)}"
 
 
 def _weights(pl_module: Any) -> list[torch.Tensor]:

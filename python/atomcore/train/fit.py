@@ -11,29 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 
-from atomcore._files import remove_leftovers, write_json, write_text
+from atomcore._files import write_json
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
-from atomcore.data import Dataset, Split, reference_energies
 from atomcore.evaluation import evaluate
 from atomcore.potential import Potential
-from atomcore.train.batches import Graph
-from atomcore.train.cache import make_source
-from atomcore.train.callbacks import History, KeepState, Patience, ShowProgress, WeightAverage
+from atomcore.train.callbacks import Convergence, History, KeepState, Patience, ShowProgress, WeightAverage
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
-from atomcore.train.losses import Labels
+from atomcore.train.folder import check_checkpoint, check_folder, start_folder
 from atomcore.train.options import Options
+from atomcore.train.parallel import Ranks
+from atomcore.train.prepare import as_split, make_material
 from atomcore.train.report import Report
-from atomcore.train.statistics import output_scale, statistics
-from atomcore.train.task import Task, TrainingError, check_identity
+from atomcore.train.task import Task, TrainingError
 
-_log = logging.getLogger("atomcore")
-_FILES = (LAST, "config.yaml", "log.csv", "metrics.json", "model.atomcore", "split.json")
-_RESULTS = (LAST, "model.atomcore", "metrics.json")  # a folder with one of these holds a run
-_FREE = ("max_epochs", "early_stopping", "cache")  # options that may change when a run is continued
+_FREE = ("max_epochs", "early_stopping", "convergence", "cache")  # options that may change when a run is continued
 _PARTS = ("train", "valid", "test")
 
 
@@ -49,7 +43,7 @@ def fit(
     config: str | None = None,
     **options: Any,
 ) -> Report:
-    """Train ``model`` on energies and, where there are, forces.
+    """Train ``model`` on energies and, where there are, forces; on stress when `stress_weight` says so.
 
     Parameters
     ----------
@@ -62,8 +56,8 @@ def fit(
         Nothing is written without it.
     resume : bool
         Continue the run in `run_dir`, bit for bit as if it had never stopped; start one if there is none. The order of
-        the batches and the log go on. `max_epochs`, `early_stopping` and `cache` may differ from before, nothing else;
-        give `schedule_epochs` to a run whose `max_epochs` may grow.
+        the batches and the log go on. `max_epochs`, `early_stopping`, `convergence` and `cache` may differ from before,
+        nothing else; give `schedule_epochs` to a run whose `max_epochs` may grow.
     overwrite : bool
         Start anew in a `run_dir` that holds a run already; not together with `resume`.
     threads : int, optional
@@ -88,115 +82,27 @@ def fit(
         When the loss diverges or is not a number; the last good checkpoint stays.
     """
     choices = Options.from_keywords(options)
-    folder = _check_folder(run_dir, resume=resume, overwrite=overwrite)
+    folder = check_folder(run_dir, resume=resume, overwrite=overwrite, members=1)
     with speaking(progress), _torch_threads(resolve_threads(threads)):
-        split = _as_split(data)
+        split = as_split(data)
         identity = _identity(model, split, choices)
         checkpoint = folder / LAST if folder is not None and resume and (folder / LAST).exists() else None
         if checkpoint is not None:
-            _check_checkpoint(CheckedCheckpointIO().load_checkpoint(checkpoint), identity, choices.max_epochs)
-        task = _make_task(model, split, choices, identity)
+            check_checkpoint(checkpoint, identity, choices.max_epochs)
+        material = make_material(model, split, choices, Ranks())
+        task = Task(model, material, choices, identity)
         if folder is not None:  # from here on nothing in the input can be wrong
-            _start_folder(folder, split, config, keep=checkpoint)
+            start_folder(folder, split, config, (), keep=checkpoint is not None)
         average, history = _run(task, folder, checkpoint, progress=progress)
         average.load_best(task)
         return _finish(model, split, average, history, folder, threads)
 
 
-def _check_folder(run_dir: str | os.PathLike | None, *, resume: bool, overwrite: bool) -> Path | None:
-    """Raise when the run may not go where it is told to; change nothing there."""
-    for name, value in (("resume", resume), ("overwrite", overwrite)):
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} is {value!r}; accepted: true, false")
-    if resume and overwrite:
-        raise ValueError("resume and overwrite are both true; accepted: one of them, to continue or to start anew")
-    if run_dir is None:
-        if resume:
-            raise ValueError("resume needs run_dir, the folder of the run to continue")
-        return None
-    if not isinstance(run_dir, str | os.PathLike) or not os.fspath(run_dir):
-        raise ValueError(f"run_dir is {run_dir!r}; accepted: the path of a folder, such as 'run'")
-    folder = Path(run_dir)
-    held = [name for name in _RESULTS if (folder / name).exists()]
-    if held and not resume and not overwrite:
-        raise ValueError(
-            f"run_dir {str(folder)!r} holds a run already ({', '.join(held)}): continue it with resume "
-            "(run.resume=true), replace it with overwrite (run.overwrite=true), or take another folder"
-        )
-    if held and resume and LAST not in held:
-        raise ValueError(
-            f"run_dir {str(folder)!r} has {' and '.join(held)} but no {LAST} to continue from: replace the run with "
-            "overwrite (run.overwrite=true), or take another folder"
-        )
-    return folder
-
-
-def _check_checkpoint(checkpoint: dict[str, Any], identity: dict[str, Any], max_epochs: int) -> None:
-    check_identity(checkpoint, identity)
-    finished = checkpoint["epoch"] + 1
-    if max_epochs < finished:
-        raise ValueError(
-            f"max_epochs is {max_epochs}, but the run to resume has {finished} epochs already; accepted: {finished} "
-            "or more"
-        )
-
-
-def _start_folder(folder: Path, split: Any, config: str | None, *, keep: Path | None) -> None:
-    """Make the folder ready for a new run, or for the one whose checkpoint is ``keep``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
-        remove_leftovers(folder / name)
-    if keep is None:
-        for name in _RESULTS:  # what is left of an older run would be taken for this one's
-            (folder / name).unlink(missing_ok=True)
-    split.save(folder / "split.json")
-    if config is not None:
-        write_text(folder / "config.yaml", config)
-
-
-def _as_split(data: Any) -> Any:
-    if isinstance(data, Split):
-        return data
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data is a {type(data).__name__}; accepted: Dataset (see atomcore.data.load), Split")
-    part = len(data) // 10
-    split = data.split(valid=part, test=part, seed=0)
-    _log.info("No split given: %d structures for training, %d validation, %d test, at random (seed 0).",
-              len(data) - 2 * part, part, part)  # fmt: skip
-    return split
-
-
-def _make_task(model: Any, split: Any, options: Options, identity: dict[str, Any]) -> Task:
-    """Set the model's scaling and gather what the training steps need."""
-    data, train = split.dataset, split.indices["train"]
-    if data.energy is None:
-        raise ValueError("data has no energies to learn from")
-    reference = _references(model, split.train, options)
-    graph = Graph(data, model.features.numbers, model.features.cutoff)
-    atomic = reference[graph.species]
-    residual = data.energy - np.add.reduceat(atomic, data.structure_ptr[:-1])  # double: total energies are large
-    forces = data.forces if options.forces_weight > 0 else None
-    dtype = getattr(torch, options.precision)
-    scale = output_scale(residual[train], graph.n_atoms[train], split.train.forces)
-    model.prepare(statistics(model.features, graph, train, reference, scale), dtype)
-    spread = np.unique(np.linspace(0, len(split.train) - 1, 3).astype(int))
-    model.examples = [split.train[int(i)] for i in spread]
-    source = make_source(model, graph, dtype, cache=options.cache, with_jacobian=forces is not None)
-    labels = Labels.make(residual, forces, graph.n_atoms, dtype)
-    return Task(model, source, labels, graph, train, split.indices["valid"], options, identity)
-
-
-def _references(model: Any, train: Any, options: Options) -> np.ndarray:
-    """Reference energies in eV in the order of the model's elements."""
-    found = dict(zip(train.elements, reference_energies(train, options.reference_energies), strict=True))
-    return np.array([found.get(x, 0.0) for x in model.elements])
-
-
 def _identity(model: Any, split: Any, options: Options) -> dict[str, Any]:
     """What must be the same when a run is continued."""
     choices = {name: value for name, value in options.to_dict().items() if name not in _FREE}
-    if options.schedule in ("cosine", "exponential"):  # the others have no length
-        choices["schedule_epochs"] = options.schedule_epochs or options.max_epochs
+    if options.has_length:
+        choices["schedule_epochs"] = options.length
     return {
         "data": split.dataset.sha256,
         "split": json.dumps({name: indices.tolist() for name, indices in split.indices.items()}),
@@ -209,13 +115,14 @@ def _identity(model: Any, split: Any, options: Options) -> dict[str, Any]:
 
 def _run(task: Task, folder: Path | None, checkpoint: Path | None, *, progress: bool) -> tuple[WeightAverage, History]:
     options = task.options
-    average = WeightAverage(options.ema_decay)
+    average = WeightAverage(0.0 if options.optimizer == "lbfgs" else options.ema_decay)
     history = History(None if folder is None else folder / "log.csv")
-    callbacks: list[lightning.Callback] = [average, history, ShowProgress(history, enabled=progress)]
+    callbacks: list[lightning.Callback] = [average, history, ShowProgress(history, "training", enabled=progress)]
     if options.early_stopping is not None:
-        monitor = "valid_loss" if len(task.valid_loader) else "train_loss"
         patience = max(options.early_stopping // options.validate_every, 1)
-        callbacks.append(Patience(monitor, patience=patience, check_finite=False))
+        callbacks.append(Patience(task.monitor, patience=patience, check_finite=False))
+    if options.convergence is not None:
+        callbacks.append(Convergence(options.convergence, history, average))
     if folder is not None:
         callbacks.append(KeepState(folder / LAST))
     with _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
@@ -223,7 +130,7 @@ def _run(task: Task, folder: Path | None, checkpoint: Path | None, *, progress: 
             accelerator="cpu",
             devices=1,
             max_epochs=options.max_epochs,
-            gradient_clip_val=options.gradient_clip,
+            gradient_clip_val=None if options.optimizer == "lbfgs" else options.gradient_clip,
             check_val_every_n_epoch=options.validate_every,
             num_sanity_val_steps=0,
             inference_mode=False,

@@ -7,37 +7,59 @@ from typing import Any
 
 from atomcore.data._validate import as_plain
 
-SCHEDULES = ("cosine", "exponential", "plateau", "none")
+OPTIMIZERS = ("adamw", "adam", "amsgrad", "adagrad", "lbfgs")
+SCHEDULES = ("cosine", "exponential", "step", "multistep", "plateau", "none")
 PRECISIONS = ("float32", "float64")
+CRITERIA = ("energy_rmse_per_atom", "forces_rmse", "stress_rmse", "charges_rmse")
+_LEARNING_RATES = {"adamw": 5e-3, "adam": 5e-3, "amsgrad": 5e-3, "adagrad": 2e-2, "lbfgs": 1.0}
+_WEIGHTED = ("energy", "forces", "stress")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Choices of `fit`; each is a keyword of it.
 
-    The loss of a batch is ``energy_weight * mean_s((dE_s / n_s)^2) + forces_weight * mean_{i,x}(dF_ix^2)``, with
-    ``dE_s`` the error of the energy of structure s in eV, ``n_s`` its number of atoms and ``dF_ix`` the error of a
-    force component in eV/A.
+    The loss of a batch is ``energy_weight * mean_s(w_s (dE_s / n_s)^2) + forces_weight * mean_{i,x}(w_s dF_ix^2) +
+    stress_weight * mean_{s,k}(w_s (V_s dS_sk / n_s)^2)``, with ``dE_s`` the error of the energy of structure s in eV,
+    ``n_s`` its number of atoms, ``V_s`` its volume in A^3, ``dF_ix`` the error of a force component in eV/A and
+    ``dS_sk`` that of one of the six stress components in eV/A^3. ``w_s`` is 1, or ``1 / uncertainty_s^2`` over its mean
+    in the training part where the data has uncertainties. A model of charges has the loss ``mean_i(w_s dq_i^2)``.
 
     Parameters
     ----------
     max_epochs : int
     batch_size : int
-        Structures in a mini-batch; they are dealt anew each epoch.
-    energy_weight, forces_weight : float
-        Of the two terms of the loss. Without forces in the data the second term is absent.
-    learning_rate, weight_decay : float
-        Of AdamW; biases do not decay.
-    schedule : {"cosine", "exponential", "plateau", "none"}
-        How the learning rate falls, to ``final_learning_rate`` times its start; "plateau" halves it whenever the
-        validation loss has not improved for ``plateau_patience`` epochs.
+        Structures in a mini-batch; they are dealt anew each epoch. L-BFGS steps on the whole training part and takes
+        so many structures at once into memory.
+    energy_weight, forces_weight, stress_weight : float
+        Of the terms of the loss. Without forces in the data the second term is absent.
+    final_energy_weight, final_forces_weight, final_stress_weight : float, optional
+        A weight with a final value goes there in equal ratios from epoch to epoch, over `schedule_epochs`. The losses
+        of log, early stopping and choice of the best epoch always have the final weights, to be comparable.
+    optimizer : {"adamw", "adam", "amsgrad", "adagrad", "lbfgs"}
+        "lbfgs" takes up to 20 iterations with a line search an epoch, without clipping and moving average.
+    learning_rate : float, optional
+        Default 5e-3; 2e-2 for "adagrad", 1 for "lbfgs".
+    weight_decay : float
+        Decoupled in "adamw", a part of the gradient in "adam", "amsgrad" and "adagrad", absent in "lbfgs"; biases do
+        not decay.
+    schedule : {"cosine", "exponential", "step", "multistep", "plateau", "none"}
+        How the learning rate falls: the first two to ``final_learning_rate`` times its start, the others by
+        `decay_factor`: "step" every `decay_every` epochs, "multistep" after the epochs `decay_after`, "plateau"
+        whenever the validation loss has not improved for ``plateau_patience`` epochs.
     schedule_epochs : int, optional
-        Length of the cosine or exponential schedule; default `max_epochs`. Give it when a run is meant to be continued
-        with a larger `max_epochs`.
+        Length of the cosine and exponential schedules and of changing weights; default `max_epochs`. Give it when a run
+        is meant to be continued with a larger `max_epochs`.
+    decay_after : sequence of int
+        Rising numbers of epochs.
     warmup_epochs : float
         The learning rate rises linearly over these first epochs.
     early_stopping : int, optional
         Stop when the validation loss has not improved for so many epochs.
+    convergence : dict, optional
+        Stop when validation errors are below these values, all of them, e.g. ``{"forces_rmse": 0.05}``; of
+        energy_rmse_per_atom, forces_rmse, stress_rmse, charges_rmse in eV/atom, eV/A, eV/A^3, e. The weights of that
+        epoch are kept. Without a validation part the training errors count.
     gradient_clip : float, optional
         Largest norm of the gradient.
     ema_decay : float
@@ -64,14 +86,23 @@ class Options:
     batch_size: int = 32
     energy_weight: float = 30.0
     forces_weight: float = 1.0
-    learning_rate: float = 5e-3
+    stress_weight: float = 0.0
+    final_energy_weight: float | None = None
+    final_forces_weight: float | None = None
+    final_stress_weight: float | None = None
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     schedule_epochs: int | None = None
     final_learning_rate: float = 1e-2
+    decay_factor: float = 0.5
+    decay_every: int = 50
+    decay_after: tuple[int, ...] = (100, 150)
     plateau_patience: int = 10
     warmup_epochs: float = 1.0
     early_stopping: int | None = None
+    convergence: dict[str, float] | None = None
     gradient_clip: float | None = 10.0
     ema_decay: float = 0.99
     validate_every: int = 1
@@ -83,28 +114,73 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):  # what a checkpoint notes must be plain
             object.__setattr__(self, field.name, as_plain(getattr(self, field.name)))
-        for name in ("max_epochs", "batch_size", "validate_every", "plateau_patience"):
+        self._check_choices()
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", _LEARNING_RATES[self.optimizer])
+        for name in ("max_epochs", "batch_size", "validate_every", "plateau_patience", "decay_every"):
             self._check(name, _whole(getattr(self, name), 1), "a whole number of at least 1")
         for name in ("schedule_epochs", "early_stopping"):
             value = getattr(self, name)
             self._check(name, value is None or _whole(value, 1), "a whole number of at least 1, or None")
         self._check("seed", _whole(self.seed, 0), "a whole number of at least 0")
-        for name in ("energy_weight", "forces_weight", "weight_decay", "warmup_epochs"):
+        for name in ("weight_decay", "warmup_epochs"):
             self._check(name, _real(getattr(self, name), 0.0), "a finite number of at least 0")
-        self._check("energy_weight", self.energy_weight + self.forces_weight > 0, "a weight; both are zero")
-        self._check("learning_rate", _real(self.learning_rate, 0.0) and self.learning_rate > 0, "a number above 0")
+        self._check_weights()
+        self._check("learning_rate", _positive(self.learning_rate), "a number above 0")
         clip = self.gradient_clip
-        self._check("gradient_clip", clip is None or (_real(clip, 0.0) and clip > 0), "a number above 0, or None")
-        final = self.final_learning_rate
-        self._check("final_learning_rate", _real(final, 0.0) and 0 < final <= 1, "a fraction in (0, 1]")
+        self._check("gradient_clip", clip is None or _positive(clip), "a number above 0, or None")
+        for name in ("final_learning_rate", "decay_factor"):
+            value = getattr(self, name)
+            self._check(name, _positive(value) and value <= 1, "a fraction in (0, 1]")
         self._check("ema_decay", _real(self.ema_decay, 0.0) and self.ema_decay < 1, "a number in [0, 1)")
         self._check("cache", self.cache is None or isinstance(self.cache, bool), "True, False or None")
-        self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
-        self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+
+    def _check_choices(self) -> None:
+        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
+        for name, accepted in choices.items():
+            self._check(name, getattr(self, name) in accepted, f"one of {', '.join(accepted)}")
+        after = self.decay_after
+        good = isinstance(after, list | tuple) and all(_whole(epoch, 1) for epoch in after)
+        good = good and list(after) == sorted(set(after))
+        self._check("decay_after", good, "rising whole numbers of at least 1, such as [100, 150]")
+        object.__setattr__(self, "decay_after", tuple(after))
+        goal = self.convergence
+        good = goal is None or (isinstance(goal, dict) and all(k in CRITERIA and _positive(v) for k, v in goal.items()))
+        self._check("convergence", good, f"numbers above 0 under {', '.join(CRITERIA)}, or None")
+
+    def _check_weights(self) -> None:
+        for name in _WEIGHTED:
+            start, end = f"{name}_weight", f"final_{name}_weight"
+            self._check(start, _real(getattr(self, start), 0.0), "a finite number of at least 0")
+            if getattr(self, end) is not None:
+                self._check(end, _positive(getattr(self, end)), "a number above 0, or None")
+                self._check(start, getattr(self, start) > 0, f"above 0 when there is a {end}")
+        total = sum(getattr(self, f"{name}_weight") for name in _WEIGHTED)
+        self._check("energy_weight", total > 0, "a weight; all are zero")
 
     def _check(self, name: str, good: bool, accepted: str) -> None:
         if not good:
             raise ValueError(f"{name} must be {accepted}; got {getattr(self, name)!r}")
+
+    @property
+    def length(self) -> int:
+        """Epochs over which schedules run."""
+        return self.schedule_epochs or self.max_epochs
+
+    @property
+    def has_length(self) -> bool:
+        """Whether the course of the run depends on `length`."""
+        changing = any(getattr(self, f"final_{name}_weight") is not None for name in _WEIGHTED)
+        return changing or self.schedule in ("cosine", "exponential")
+
+    def weights(self, epoch: int | None = None) -> dict[str, float]:
+        """Weights of the terms of the loss in an epoch, counted from 0; without it the final ones."""
+        done = 1.0 if epoch is None else min(epoch / max(self.length - 1, 1), 1.0)
+        result = {"charges": 1.0}
+        for name in _WEIGHTED:
+            start, end = getattr(self, f"{name}_weight"), getattr(self, f"final_{name}_weight")
+            result[name] = start if end is None else start * (end / start) ** done
+        return result
 
     @classmethod
     def from_keywords(cls, keywords: dict[str, Any]) -> "Options":
@@ -127,3 +203,7 @@ def _whole(value: Any, minimum: int) -> bool:
 
 def _real(value: Any, minimum: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and minimum <= value < math.inf
+
+
+def _positive(value: Any) -> bool:
+    return _real(value, 0.0) and value > 0

@@ -1,0 +1,106 @@
+"""From a model, data and choices to what training steps need: scaling, reference energies, labels, features."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+
+from atomcore.data import Dataset, Split, reference_energies
+from atomcore.train.batches import Graph
+from atomcore.train.cache import make_source
+from atomcore.train.losses import ERROR_NAMES, Labels
+from atomcore.train.options import Options
+from atomcore.train.parallel import Ranks
+from atomcore.train.statistics import output_scale, statistics
+from atomcore.train.task import Material
+
+_log = logging.getLogger("atomcore")
+
+
+def as_split(data: Any) -> Any:
+    """Return ``data`` if it is a Split; a Dataset is split at random."""
+    if isinstance(data, Split):
+        return data
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data is a {type(data).__name__}; accepted: Dataset (see atomcore.data.load), Split")
+    part = len(data) // 10
+    split = data.split(valid=part, test=part, seed=0)
+    _log.info("No split given: %d structures for training, %d validation, %d test, at random (seed 0).",
+              len(data) - 2 * part, part, part)  # fmt: skip
+    return split
+
+
+def make_material(model: Any, split: Any, options: Options, ranks: Ranks) -> Material:
+    """Set the model's scaling and references, and gather what the training steps need.
+
+    Parameters
+    ----------
+    model : BehlerParrinello or Ensemble
+    split : Split
+    options : Options
+    ranks : Ranks
+        Processes that share the memory of this machine.
+    """
+    data, train = split.dataset, split.indices["train"]
+    learned = _learned(model, data, options)
+    graph = Graph(data, model.features.numbers, model.features.cutoff)
+    dtype = getattr(torch, options.precision)
+    reference = _references(model, split.train, options)
+    residual = _residual(data, reference[graph.species])
+    scale = output_scale(residual[train], graph.n_atoms[train], split.train.forces)
+    model.prepare(statistics(model.features, graph, train, reference, scale), dtype)
+    spread = np.unique(np.linspace(0, len(split.train) - 1, 3).astype(int))
+    model.examples = [split.train[int(i)] for i in spread]
+    with_jacobian = "forces" in learned or "stress" in learned
+    first = getattr(model, "members", [model])[0]
+    source = make_source(first, graph, dtype, cache=options.cache, with_jacobian=with_jacobian, processes=ranks.size)
+    labels = Labels.make(
+        graph.n_atoms,
+        dtype,
+        weight=_weight(data, train),
+        energy=residual,
+        forces=data.forces if "forces" in learned else None,
+        stress=data.stress if "stress" in learned else None,
+        volume=np.abs(np.linalg.det(data.cells)) if "stress" in learned else None,
+    )
+    return Material(graph, source, labels, train, split.indices["valid"])
+
+
+def _learned(model: Any, data: Any, options: Options) -> set[str]:
+    """Which labels of the data are trained on; raise when what the options ask for is not there."""
+    if data.energy is None:
+        raise ValueError("data has no energies to learn from")
+    learned = {"energy"}
+    if data.forces is not None and options.forces_weight > 0:
+        learned.add("forces")
+    if options.stress_weight > 0:
+        if data.stress is None:
+            raise ValueError(f"stress_weight is {options.stress_weight}, but data has no stress; accepted: 0")
+        learned.add("stress")
+    elif data.stress is not None:
+        _log.info("The data has stress, which is not trained on: stress_weight (loss.stress_weight) is 0.")
+    known = {ERROR_NAMES[name] for name in learned}
+    for name in options.convergence or ():
+        if name not in known:
+            raise ValueError(f"convergence has {name}, which is not trained on; accepted: {', '.join(sorted(known))}")
+    return learned
+
+
+def _weight(data: Any, train: np.ndarray) -> np.ndarray | None:
+    """Weight of each structure, 1 on average over ``train``, from the uncertainties of its labels."""
+    if data.uncertainty is None:
+        return None
+    weight = (data.uncertainty.min() / data.uncertainty) ** 2  # ratios first: the squares of tiny ones are zero
+    return weight / weight[train].mean()
+
+
+def _residual(data: Any, atomic: np.ndarray) -> np.ndarray:
+    """Energies minus reference energies, in double: total energies are large."""
+    return data.energy - np.add.reduceat(atomic, data.structure_ptr[:-1])
+
+
+def _references(model: Any, train: Any, options: Options) -> np.ndarray:
+    """Reference energies in eV in the order of the model's elements."""
+    found = dict(zip(train.elements, reference_energies(train, options.reference_energies), strict=True))
+    return np.array([found.get(x, 0.0) for x in model.elements])
