@@ -187,9 +187,9 @@ def _results(atoms: "Atoms") -> dict[str, Any]:
     computed_for = getattr(atoms.calc, "atoms", None)
     # ASE's own check_state takes as long as reading the file.
     if computed_for is None or not (
-        np.array_equal(computed_for.positions, atoms.positions)
+        np.array_equal(computed_for.positions, atoms.positions, equal_nan=True)
         and np.array_equal(computed_for.numbers, atoms.numbers)
-        and np.array_equal(computed_for.cell.array, atoms.cell.array)
+        and np.array_equal(computed_for.cell.array, atoms.cell.array, equal_nan=True)
         and np.array_equal(computed_for.pbc, atoms.pbc)
     ):
         return {}
