@@ -2,6 +2,7 @@
 
 import numpy as np
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from atomcore.data import Dataset
@@ -28,6 +29,25 @@ def frames(n: int = 4) -> list[Atoms]:
     for i in range(n):
         atoms = Atoms("OH2", positions=np.round(rng.normal(size=(3, 3)), 6))
         atoms.calc = SinglePointCalculator(atoms, energy=float(-i), forces=np.round(rng.normal(size=(3, 3)), 6))
+        images.append(atoms)
+    return images
+
+
+def crystals(n: int = 4) -> list[Atoms]:
+    """Return strained copper cells of two atoms with energy, forces, stress and charges."""
+    rng = np.random.default_rng(31)
+    images = []
+    for i in range(n):
+        atoms = bulk("Cu", cubic=True)[:2]
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.03 * rng.normal(size=(3, 3))), scale_atoms=True)
+        atoms.calc = SinglePointCalculator(
+            atoms,
+            energy=float(i),
+            forces=np.round(rng.normal(size=(2, 3)), 6),
+            stress=np.round(rng.normal(size=6), 6),
+            charges=np.round(rng.normal(size=2), 6),
+        )
+        atoms.info["uncertainty"] = 0.5 + i
         images.append(atoms)
     return images
 

@@ -13,32 +13,13 @@ from ase.io import read, write
 
 from atomcore.data import Dataset, from_atoms, load
 from atomcore.units import stress_factors
-from data_helpers import assert_same, frames, saved, water_and_ammonia
+from data_helpers import assert_same, crystals, frames, saved, water_and_ammonia
 from helpers import shared_data
 from tolerances import EXACT, REFERENCE, Tolerance, assert_close
 
 KBAR = stress_factors()["kbar"]  # eV/A^3
 PRINTED = Tolerance(1e-7, 0.0)  # eight decimals of extended XYZ
 ALL = "stress charges uncertainty baseline"
-
-
-def crystals(n: int = 4) -> list[Atoms]:
-    """Return strained copper cells of two atoms with energy, forces, stress and charges."""
-    rng = np.random.default_rng(31)
-    images = []
-    for i in range(n):
-        atoms = bulk("Cu", cubic=True)[:2]
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.03 * rng.normal(size=(3, 3))), scale_atoms=True)
-        atoms.calc = SinglePointCalculator(
-            atoms,
-            energy=float(i),
-            forces=np.round(rng.normal(size=(2, 3)), 6),
-            stress=np.round(rng.normal(size=6), 6),
-            charges=np.round(rng.normal(size=2), 6),
-        )
-        atoms.info["uncertainty"] = 0.5 + i
-        images.append(atoms)
-    return images
 
 
 def everything() -> Dataset:

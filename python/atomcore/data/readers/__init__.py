@@ -2,5 +2,6 @@
 
 from atomcore.data.readers.atoms import from_atoms
 from atomcore.data.readers.files import load, load_structure, sample
+from atomcore.data.readers.pymatgen import from_pymatgen
 
-__all__ = ["from_atoms", "load", "load_structure", "sample"]
+__all__ = ["from_atoms", "from_pymatgen", "load", "load_structure", "sample"]

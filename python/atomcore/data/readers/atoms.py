@@ -1,6 +1,7 @@
 """Data sets from ASE Atoms, and from files that ASE reads."""
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,11 +112,7 @@ def read_images(file: Path, units: str | None, index: slice) -> "list[Atoms]":
     """Return at least one structure of a file that ASE reads."""
     from ase.io import iread
 
-    if units is not None and parse_units(units) != Units(1.0, 1.0, 1.0):
-        raise ValueError(
-            f"units is {units!r}, but {file.name} is read by ASE, which gives eV and Angstrom; accepted: "
-            "'eV, Angstrom' or nothing"
-        )
+    check_ase_units(file, units)
     try:
         images = list(iread(file, index=index, do_not_split_by_at_sign=True))
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
@@ -125,13 +122,22 @@ def read_images(file: Path, units: str | None, index: slice) -> "list[Atoms]":
     return images
 
 
+def check_ase_units(file: Path, units: str | None) -> None:
+    """Raise unless no units were given, or those in which ASE reads everything."""
+    if units is not None and parse_units(units) != Units(1.0, 1.0, 1.0):
+        raise ValueError(
+            f"units is {units!r}, but {file.name} is read by ASE, which gives eV and Angstrom; accepted: "
+            "'eV, Angstrom' or nothing"
+        )
+
+
 def _label(name: str, pairs: "list[tuple[Atoms, dict[str, Any]]]", keys: Keys) -> np.ndarray | None:
     """Return a label, or a baseline of one, of all structures, or None where nothing has any and none was asked for."""
     kind, key = name.removeprefix("baseline_"), keys.of(name)
     if key == WITHOUT or (name in BASELINES and key is None):
         return None
     label = LABELS[kind]
-    values = [_find(atoms.arrays if label.per_atom else atoms.info, computed, key, kind) for atoms, computed in pairs]
+    values = [_find(_own(atoms, label.per_atom), computed, key, kind) for atoms, computed in pairs]
     if name == "stress" and key is None:  # some calculators give numbers for open directions, too
         values = [value if atoms.pbc.all() else None for (atoms, _), value in zip(pairs, values, strict=True)]
     missing = [i for i, value in enumerate(values) if value is None]
@@ -175,7 +181,13 @@ def _baseline(images: "Sequence[Atoms]", source: str) -> str:
     return names.pop()
 
 
-def _find(own: dict[str, Any], computed: dict[str, Any], key: str | None, default: str) -> Any:
+def _own(atoms: "Atoms", per_atom: bool) -> Mapping[str, Any]:
+    """Return what a structure carries by name, of its atoms or as a whole, with the columns of ASE's data bases."""
+    columns = [atoms.info[name] for name in ("data", "key_value_pairs") if isinstance(atoms.info.get(name), dict)]
+    return ChainMap(atoms.arrays if per_atom else atoms.info, *reversed(columns))
+
+
+def _find(own: Mapping[str, Any], computed: dict[str, Any], key: str | None, default: str) -> Any:
     """Return a label by its key, first of the structure's own; without a key what was computed counts first."""
     if key is not None:
         return own.get(key, computed.get(key))
@@ -199,7 +211,8 @@ def _results(atoms: "Atoms") -> dict[str, Any]:
 def _candidates(atoms: "Atoms", label: str) -> list[str]:
     """Return the keys of a structure under which labels might be."""
     if label == "energy":
-        return [key for key, value in atoms.info.items() if isinstance(value, float) and "energy" in key.lower()]
+        own = _own(atoms, per_atom=False)
+        return [key for key, value in own.items() if isinstance(value, float) and "energy" in key.lower()]
     return [
         key
         for key, value in atoms.arrays.items()
@@ -208,4 +221,4 @@ def _candidates(atoms: "Atoms", label: str) -> list[str]:
 
 
 def _stress_candidates(atoms: "Atoms") -> list[str]:
-    return [key for key in atoms.info if any(word in key.lower() for word in ("stress", "virial"))]
+    return [key for key in _own(atoms, per_atom=False) if any(word in key.lower() for word in ("stress", "virial"))]

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 from atomcore.data.checks import check_consistency
 from atomcore.data.dataset import Dataset
 from atomcore.data.duplicates import drop_duplicates
+from atomcore.data.readers.ani import read_ani
+from atomcore.data.readers.ase_db import read_sqlite
 from atomcore.data.readers.atoms import read_images, read_with_ase
+from atomcore.data.readers.cjson import read_cjson
+from atomcore.data.readers.json_files import read_json
 from atomcore.data.readers.labels import NO_LABELS, Keys, Request
 from atomcore.data.readers.npz import read_npz
+from atomcore.data.readers.qm7 import read_qm7
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,7 +24,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger("atomcore")
 _SAMPLES = Path(__file__).parents[1] / "samples"
 # The reader of each suffix; all others are read by ASE.
-_READERS: dict[str, Callable[[Path, Request], Dataset]] = {".npz": read_npz}
+_READERS: dict[str, Callable[[Path, Request], Dataset]] = {
+    ".npz": read_npz,
+    ".db": read_sqlite,
+    ".cjson": read_cjson,
+    ".json": read_json,
+    ".mat": read_qm7,
+    ".h5": read_ani,
+    ".hdf5": read_ani,
+}
 
 
 def load(
@@ -49,11 +62,13 @@ def load(
         whose units are eV and Angstrom.
     units : str, optional
         Units of an npz file, ``"ENERGY, LENGTH"`` or ``"ENERGY, LENGTH, FORCE"``; needed unless the file declares its
-        own under the key ``units``. Its stress is in ENERGY/LENGTH^3, charges are in e.
+        own under the key ``units``. Its stress is in ENERGY/LENGTH^3, charges are in e. Energies of Chemical JSON need
+        a unit, too; other formats have units of their own, which are converted and logged.
     energy_key, forces_key, stress_key, charges_key, uncertainty_key : str, optional
         Where the labels are: keys of the npz file in place of those above; for ASE keys of ``atoms.info``, or of
-        ``atoms.arrays`` for forces and charges, in place of the attached calculator's results. ``"none"`` does without
-        the label. Stress without a key is taken of structures periodic in three directions only.
+        ``atoms.arrays`` for forces and charges, or of a data base's key-value pairs and data, in place of the attached
+        calculator's results; for other formats their arrays or properties. ``"none"`` does without the
+        label. Stress without a key is taken of structures periodic in three directions only.
     stress_convention : {"ase", "vasp"}
         How the stress is written. "ase": tension positive, order xx, yy, zz, yz, xz, xy. "vasp", for numbers copied
         from VASP's output: compression positive, order xx, yy, zz, xy, yz, xz, in kbar whatever the units are. What ASE

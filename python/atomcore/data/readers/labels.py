@@ -1,16 +1,21 @@
 """Which labels are read, under which names, and what is done with them before they are a data set's."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from atomcore._arrays import as_float64
-from atomcore.units import stress_factors
+from atomcore._core import AtomcoreError
+from atomcore.units import Units, parse_units, stress_factors
 
 _log = logging.getLogger("atomcore")
+_T = TypeVar("_T")
+UNITS = "data.units (units=... in Python, --units of atomcore evaluate)"
 WITHOUT = "none"  # as a key: do without this label
 BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
 _CONVENTIONS = ("ase", "vasp")
@@ -51,6 +56,35 @@ class Request:
     units: str | None
     keys: Keys
     index: slice
+
+
+@contextmanager
+def parsing(file: Path, what: str) -> Iterator[None]:
+    """Turn whatever a parser runs into on a damaged file into an AtomcoreError."""
+    try:
+        yield
+    except (AtomcoreError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        raise AtomcoreError(f"{file.name} is damaged or no {what}: {type(error).__name__}: {error}") from error
+
+
+def units_of_format(file: Path, what: str, given: str | None, fixed: str) -> Units:
+    """Return the units that a format always has, and say so; raise where others were given."""
+    if given is not None and parse_units(given) != parse_units(fixed):
+        raise ValueError(
+            f"{UNITS} is {given!r}, but {file.name} is read as {what}, in {fixed}; accepted: that, or nothing"
+        )
+    _log.info("%s: read as %s, converted from %s to eV, Angstrom", file.name, what, fixed)
+    return parse_units(fixed)
+
+
+def chosen(file: Path, rows: Sequence[_T], index: slice) -> Sequence[_T]:
+    """Return the structures that are asked for, at least one."""
+    taken = rows[index]
+    if not taken:
+        raise ValueError(f"index {index} takes none of the {len(rows)} structures of {file.name}")
+    return taken
 
 
 def as_stress(name: str, values: Any, n: int, convention: str, factor: float) -> np.ndarray:

@@ -12,10 +12,17 @@ import numpy as np
 from atomcore._arrays import as_booleans, as_float64, as_integers
 from atomcore._core import AtomcoreError
 from atomcore.data.dataset import LABELS, Dataset
-from atomcore.data.readers.labels import BASELINES, WITHOUT, Keys, Request, as_stress, less_baselines, refuse_overlooked
+from atomcore.data.readers.labels import (
+    BASELINES,
+    UNITS,
+    WITHOUT,
+    Keys,
+    Request,
+    as_stress,
+    less_baselines,
+    refuse_overlooked,
+)
 from atomcore.units import ACCEPTED, Units, parse_units
-
-_UNITS = "data.units (units=... in Python, --units of atomcore evaluate)"
 
 
 def read_npz(file: Path, request: Request) -> Dataset:
@@ -119,10 +126,10 @@ def _npz_units(file: Path, declared: np.ndarray | None, given: str | None) -> Un
     if declared is not None:
         text = str(declared)
         if given is not None and parse_units(given) != parse_units(text):
-            raise ValueError(f"{_UNITS} is {given!r}, but {file.name} declares {text!r}")
+            raise ValueError(f"{UNITS} is {given!r}, but {file.name} declares {text!r}")
         return parse_units(text)
     if given is None:
-        raise ValueError(f"{_UNITS} is missing: {file.name} does not say its units; accepted: {ACCEPTED}")
+        raise ValueError(f"{UNITS} is missing: {file.name} does not say its units; accepted: {ACCEPTED}")
     return parse_units(given)
 
 
