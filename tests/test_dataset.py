@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.units import GPa
 
-from atomcore.data import Dataset, from_atoms, load, reference_energies
-from data_helpers import assert_same, frames, saved, water_and_ammonia
+from atomcore.data import Dataset, from_atoms, load, reference_energies, sample
+from data_helpers import assert_same, crystals, frames, saved, water_and_ammonia
 from tolerances import EXACT, REFERENCE, assert_close
 
 # duplicates
@@ -203,3 +205,29 @@ def test_reference_energies_that_are_none(given, message):
         reference_energies(from_atoms(frames()), given)
     with pytest.raises(ValueError, match="no energies to fit references of H, O"):
         reference_energies(replace(from_atoms(frames()), energy=None))
+
+
+# tables
+
+
+def test_table():
+    pandas = pytest.importorskip("pandas")
+    molecules = load(sample("glycol"), index="::500")
+    table = molecules.to_pandas()
+    assert table.formula.tolist() == ["C2H6O2", "C2H6O2"]
+    assert table.volume.isna().all()
+    assert list(table) == ["formula", "n_atoms", "volume", "energy", "energy_per_atom", "max_force"]
+    lengths = np.linalg.norm(molecules.forces, axis=1).reshape(2, 10)
+    assert_close(table.max_force, lengths.max(axis=1), EXACT)
+    images = crystals()
+    table = from_atoms(images).to_pandas()
+    assert table.index.tolist() == [0, 1, 2, 3]
+    assert table.n_atoms.tolist() == [2, 2, 2, 2]
+    assert_close(table.volume, [atoms.get_volume() for atoms in images], REFERENCE)
+    assert_close(table.energy_per_atom, [0.0, 0.5, 1.0, 1.5], EXACT)
+    assert_close(table.pressure, [-atoms.get_stress()[:3].mean() / GPa for atoms in images], REFERENCE)
+    assert_close(table.charge, [atoms.get_charges().sum() for atoms in images], REFERENCE)
+    assert table.uncertainty.tolist() == [0.5, 1.5, 2.5, 3.5]
+    mixed = from_atoms([Atoms("OH2"), Atoms("CH4"), Atoms("H2O", cell=np.eye(3), pbc=[1, 1, 0])]).to_pandas()
+    assert mixed.formula.tolist() == ["H2O", "CH4", "H2O"]
+    assert isinstance(from_atoms(images).subset([]).to_pandas(), pandas.DataFrame)

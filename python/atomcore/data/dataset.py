@@ -15,6 +15,7 @@ from atomcore._files import replacing
 from atomcore.data._validate import check_cells, check_finite, check_numbers, check_periodic, check_positive
 
 if TYPE_CHECKING:
+    import pandas
     from ase import Atoms
 
     from atomcore.data.split import Split
@@ -248,6 +249,26 @@ class Dataset:
         from atomcore.data.split import Split
 
         return Split.make(self, **settings)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a table with a row a structure, for looking at a data set.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``formula`` (Hill's order), ``n_atoms``, ``volume`` in Angstrom^3 (of structures periodic in three
+            directions) and, of the labels that are there, ``energy`` in eV, ``energy_per_atom`` in eV, ``max_force``
+            (length of the largest force) in eV/Angstrom, ``pressure`` (minus a third of the trace of the stress) in
+            GPa, ``charge`` (of the whole structure) in e and ``uncertainty``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without pandas, which comes with ``atomcore[data]``.
+        """
+        from atomcore.data.table import as_table
+
+        return as_table(self)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the structures to a file, whole or not at all.
