@@ -110,7 +110,7 @@ def test_stress_of_a_calculator():
     assert dataset.stress[0, :3].sum() < 0  # compressed
 
 
-def test_units_of_stress_in_npz(tmp_path):
+def test_units_of_stress_in_npz(tmp_path, caplog):
     rng = np.random.default_rng(32)
     stress = rng.normal(size=(3, 6))
     assert abs(KBAR / 6.2415e-4 - 1) < 1e-5
@@ -128,6 +128,10 @@ def test_units_of_stress_in_npz(tmp_path):
     assert_close(vasp.stress, -KBAR * stress, REFERENCE)
     assert_close(load(file, units="eV, Angstrom", stress_key="none").energy, [0, 1, 2], EXACT)
     assert load(file, units="eV, Angstrom", stress_key="none").stress is None
+    with caplog.at_level(logging.INFO, logger="atomcore"):
+        del arrays["stress"]
+        assert load(saved(tmp_path, arrays | {"virials": stress}, "v.npz"), units="eV, Angstrom").stress is None
+    assert "v.npz: no stress read, but there is 'virials': name it by stress_key" in caplog.text
     matrix[1, 0, 2] += 0.1
     file = saved(tmp_path, arrays | {"matrix": matrix}, "c.npz")
     with pytest.raises(ValueError, match="matrix of structure 1 is not symmetric"):

@@ -89,7 +89,7 @@ def dataset_of(images: "Sequence[Atoms]", keys: Keys, source: str) -> Dataset:
                 source, label, dict.fromkeys(name for atoms in images for name in _candidates(atoms, label))
             )
     if found["stress"] is None and keys.stress is None:
-        mention_stress(source, _stress_candidates(images[0]))
+        mention_stress(source, _own(images[0], per_atom=False))
     labels, baseline = less_baselines(source, found, keys, _baseline(images, source))
     return Dataset(
         numbers=np.concatenate([atoms.numbers for atoms in images]),
@@ -218,7 +218,3 @@ def _candidates(atoms: "Atoms", label: str) -> list[str]:
         for key, value in atoms.arrays.items()
         if key not in _PLAIN_VECTORS and value.dtype.kind == "f" and value.shape == (len(atoms), 3)
     ]
-
-
-def _stress_candidates(atoms: "Atoms") -> list[str]:
-    return [key for key in _own(atoms, per_atom=False) if any(word in key.lower() for word in ("stress", "virial"))]

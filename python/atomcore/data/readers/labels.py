@@ -181,8 +181,8 @@ def refuse_overlooked(source: str, label: str, candidates: Iterable[str]) -> Non
         )
 
 
-def mention_stress(source: str, candidates: Iterable[str]) -> None:
-    """Say where stress seems to have another name; few models are trained on it, so this is no error."""
-    there = ", ".join(map(repr, candidates))
+def mention_stress(source: str, names: Iterable[str]) -> None:
+    """Say where stress seems to have another of these names; few models are trained on it, so this is no error."""
+    there = ", ".join(repr(name) for name in names if any(word in name.lower() for word in ("stress", "virial")))
     if there:
         _log.info("%s: no stress read, but there is %s: name it by stress_key to use it", source or "images", there)

@@ -20,6 +20,7 @@ from atomcore.data.readers.labels import (
     Request,
     as_stress,
     less_baselines,
+    mention_stress,
     refuse_overlooked,
 )
 from atomcore.units import ACCEPTED, Units, parse_units
@@ -47,6 +48,8 @@ def read_npz(file: Path, request: Request) -> Dataset:
     cells, pbc = _npz_cells(arrays, n)
     if keys.stress is None and not pbc.all(axis=1).any():
         arrays.pop("stress", None)  # zeros that some writers put beside molecules
+    if "stress" not in arrays and keys.stress is None and pbc.all():
+        mention_stress(file.name, names)
     found = {
         label: _label(label, key, arrays[key], used, factors, keys) for label, key in wanted.items() if key in arrays
     }
