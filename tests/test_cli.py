@@ -141,7 +141,7 @@ def test_help_fits_a_screen(command, tmp_path):
     [
         (("train", "data.path=set.extxyz", "training.max_epoch=3"), "did you mean 'training.max_epochs'?"),
         (("train", "data.path=set.extxyz", "feature=ani1x"), "unknown key 'feature'; did you mean 'features'?"),
-        (("train", "data.path=set.extxyz", "schedule=linear"), "accepted are cosine, exponential, none, plateau"),
+        (("train", "data.path=set.extxyz", "schedule=linear"), "accepted are cosine, exponential, multistep, none"),
         (("train", "data.path=set.extxyz", "training=3"), "training=3: training is a section; accepted are values of"),
         (("train", "data.path=set.extxyz", "loss=null"), "values of loss.energy_weight"),
         (("train", "foo"), "cannot read 'foo'; accepted: key=value"),
@@ -257,7 +257,7 @@ def test_every_choice_of_the_configuration_can_be_used(choice):
     if not data:
         assert atomcore.data.load(**plain["data"]).sha256 == glycol.sha256
     split = glycol.split(**plain["split"])
-    assert len(split.test) == (200 if choice == "split=block" else 100)
+    assert len(split.test) == (200 if choice in ("split=block", "split=kfold") else 100)
 
 
 def test_an_error_can_be_traced_and_a_full_memory_is_a_failed_run(monkeypatch, capsys):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atomcore.evaluation import Predictions, metrics_table
+from atomcore.evaluation import ChargePredictions, Predictions, metrics_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,7 @@ class Report:
 
     Attributes
     ----------
-    predictions : dict of str to Predictions
+    predictions : dict of str to Predictions or ChargePredictions
         For those of "train", "valid" and "test" that have structures; by the C++ engine, in double.
     history : list of dict
         A row an epoch, as in ``log.csv``; energies in eV/atom, forces in eV/A.
@@ -23,7 +23,7 @@ class Report:
         Where things were written.
     """
 
-    predictions: dict[str, Predictions]
+    predictions: dict[str, Predictions | ChargePredictions]
     history: list[dict[str, float]]
     best_epoch: int | None
     model_path: Path | None
@@ -51,11 +51,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that ``metrics.json`` holds."""
-        sizes = {name: len(predictions.energy) for name, predictions in self.predictions.items()}
+        sizes = {name: len(predictions.n_atoms) for name, predictions in self.predictions.items()}
         return {**self.metrics, "n_structures": sizes, "epochs": len(self.history), "best_epoch": self.best_epoch}
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{len(p.energy)} {name}" for name, p in self.predictions.items())
+        sizes = ", ".join(f"{len(p.n_atoms)} {name}" for name, p in self.predictions.items())
         best = "" if self.best_epoch is None else f", best after epoch {self.best_epoch + 1}"
         text = f"{len(self.history)} epochs{best}; structures: {sizes}\n{metrics_table(self.metrics)}"
         return text if self.model_path is None else f"{text}\nmodel: {self.model_path}"
