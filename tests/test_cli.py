@@ -250,7 +250,7 @@ def test_every_choice_of_the_configuration_can_be_used(choice):
     plain = OmegaConf.to_container(config, resolve=True)
     options = train._options(plain)
     chosen = atomcore.train.Options.from_keywords(
-        {name: value for name, value in options.items() if name not in ("resume", "overwrite", "threads")}
+        {name: value for name, value in options.items() if name not in ("resume", "overwrite", "threads", "bagging")}
     )
     assert chosen.schedule == (choice.removeprefix("schedule=") if choice.startswith("schedule") else "cosine")
     glycol = atomcore.data.load(atomcore.data.sample("glycol"), units="eV, Angstrom")

@@ -22,13 +22,14 @@ the keys that matter most ('atomcore train --cfg job' prints all)
   run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
   features=behler|gaussian|ani1x|ani2x             what the networks see
   model.hidden=[64,64] model.activation=silu       the networks
+  ensemble.members=4 ensemble.bagging=true         several, whose spread tells what not to trust
   split=random split.valid=0.1 split.test=0.1      fractions or counts
-  split=block split.block=100 split.test_every=5   contiguous blocks, every fifth held out
-  split=kfold split.folds=5 split.fold=0           cross-validation: -m split.fold=0,1,2,3,4
+  split=block|kfold                                contiguous blocks; -m split.fold=0,1,2,3,4
   training.max_epochs=200 training.batch_size=32 training.early_stopping=50
   loss.energy_weight=30 loss.forces_weight=1       of mean((dE/n)^2) and mean(dF^2); eV, A
-  optimizer.learning_rate=5e-3                     AdamW
-  schedule=cosine|plateau|exponential|none         of the learning rate
+  loss.stress_weight=1                             of mean((V dS/n)^2), where the data has stress
+  optimizer=adamw|adam|amsgrad|adagrad|lbfgs       optimizer.learning_rate=5e-3
+  schedule=cosine|plateau|exponential|step|multistep|none
   seed=0                                           of split, starting weights and batches
   -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
@@ -202,15 +203,23 @@ def run(config: Any) -> Any:
 
         try:
             features = instantiate(config.features, elements=list(split.elements), _convert_="all")
-            model = instantiate(config.model, features=features, _convert_="all")
+            model = _ensemble(instantiate(config.model, features=features, _convert_="all"), plain["ensemble"])
         except InstantiationException as error:
             raise ValueError(str(error.__cause__ or error)) from error
         folder = Path(config.run.dir)
-        report = train.fit(
-            model, split, run_dir=folder, config=OmegaConf.to_yaml(config, resolve=True), **_options(plain)
-        )
+        text = OmegaConf.to_yaml(config, resolve=True)
+        report = train.fit(model, split, run_dir=folder, config=text, **_options(plain))
         draw(report, folder)
     return report
+
+
+def _ensemble(model: Any, choices: dict[str, Any]) -> Any:
+    """Return the model itself, or an ensemble of ``members`` like it."""
+    from atomcore.data._validate import whole_number
+    from atomcore.models import Ensemble
+
+    members = whole_number("ensemble.members", choices["members"], 1)
+    return model if members == 1 else Ensemble(model, members)
 
 
 def draw(report: Any, folder: Path) -> None:
@@ -234,4 +243,4 @@ def _options(config: dict[str, Any]) -> dict[str, Any]:
     sections = (config["training"], config["loss"], config["optimizer"], config["schedule"])
     options = {name: value for section in sections for name, value in section.items()}
     options |= {name: config["run"][name] for name in ("resume", "overwrite", "threads")}
-    return {**options, "reference_energies": config["reference_energies"]}
+    return {**options, "bagging": config["ensemble"]["bagging"], "reference_energies": config["reference_energies"]}
