@@ -39,7 +39,8 @@ _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--conf
 _INTERRUPTED = 130
 _LABELS = ("energy", "forces", "stress", "charges", "uncertainty")
 _BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
-_TEXTS = ("data.path", "data.units", *(f"data.{name}_key" for name in (*_LABELS, *_BASELINES)), "data.index", "run.dir")
+_TEXTS = ("data.path", "data.units", *(f"data.{name}_key" for name in (*_LABELS, *_BASELINES)), "data.index", "run.dir",
+          "transfer.path")  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -184,7 +185,6 @@ def _job(config: Any) -> int:
 def run(config: Any) -> Any:
     """Train as ``config`` says, write everything to ``run.dir`` and return the report."""
     from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     if OmegaConf.is_missing(config.data, "path"):
@@ -202,8 +202,7 @@ def run(config: Any) -> Any:
         from atomcore import train  # after the data has been read: this takes seconds
 
         try:
-            features = instantiate(config.features, elements=list(split.elements), _convert_="all")
-            model = _ensemble(instantiate(config.model, features=features, _convert_="all"), plain["ensemble"])
+            model = _model(config, plain, split)
         except InstantiationException as error:
             raise ValueError(str(error.__cause__ or error)) from error
         folder = Path(config.run.dir)
@@ -213,13 +212,23 @@ def run(config: Any) -> Any:
     return report
 
 
-def _ensemble(model: Any, choices: dict[str, Any]) -> Any:
-    """Return the model itself, or an ensemble of ``members`` like it."""
-    from atomcore.data._validate import whole_number
-    from atomcore.models import Ensemble
+def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
+    """Return the model to train: a new one, several like it, or the one in a file."""
+    from hydra.utils import instantiate
 
-    members = whole_number("ensemble.members", choices["members"], 1)
-    return model if members == 1 else Ensemble(model, members)
+    from atomcore import Potential
+    from atomcore.data._validate import whole_number
+    from atomcore.models import BehlerParrinello, Ensemble
+
+    members, path = whole_number("ensemble.members", plain["ensemble"]["members"], 1), plain["transfer"]["path"]
+    if path is None:
+        features = instantiate(config.features, elements=list(split.elements), _convert_="all")
+        model = instantiate(config.model, features=features, _convert_="all")
+        return model if members == 1 else Ensemble(model, members)
+    held = Potential.load(path).members
+    if members not in (1, held):
+        raise ValueError(f"ensemble.members is {members}, but {path} holds {held}; accepted: {held}, or leave it out")
+    return BehlerParrinello.load(path) if held == 1 else Ensemble.load(path)
 
 
 def draw(report: Any, folder: Path) -> None:
@@ -243,4 +252,5 @@ def _options(config: dict[str, Any]) -> dict[str, Any]:
     sections = (config["training"], config["loss"], config["optimizer"], config["schedule"])
     options = {name: value for section in sections for name, value in section.items()}
     options |= {name: config["run"][name] for name in ("resume", "overwrite", "threads")}
+    options |= {"transfer": config["transfer"]["path"] is not None, "freeze": config["transfer"]["freeze"]}
     return {**options, "bagging": config["ensemble"]["bagging"], "reference_energies": config["reference_energies"]}

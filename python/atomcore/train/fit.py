@@ -23,6 +23,7 @@ from atomcore.train.parallel import Ranks, join
 from atomcore.train.prepare import as_split, make_material
 from atomcore.train.report import Report
 from atomcore.train.task import Material, Task
+from atomcore.train.transfer import fingerprint, frozen
 
 _FREE = ("max_epochs", "early_stopping", "convergence", "cache")  # options that may change when a run is continued
 _PARTS = ("train", "valid", "test")
@@ -52,7 +53,7 @@ def fit(
     model : BehlerParrinello or Ensemble
         Scaling, reference energies and weights are set here; afterwards it holds the best (averaged) weights. The
         members of an ensemble are trained one after the other on the same features; member m deals its batches with the
-        seed of the options plus m.
+        seed of the options plus m. With ``transfer=True`` training goes on from the model as it is, see `Options`.
     data : Split or Dataset
         A Dataset is split at random: a tenth for validation, a tenth for test.
     run_dir : path, optional
@@ -103,7 +104,8 @@ def fit(
             folders = [member.folder for member in members if member.folder is not None]
             start_folder(folder, split, config, folders, keep=resume)
         ranks.wait()
-        courses = [_train(member, material, ranks, progress=progress) for member in members]
+        with frozen(model, choices.freeze):
+            courses = [_train(member, material, ranks, progress=progress) for member in members]
         return _finish(model, split, courses, folder, threads, ranks)
 
 
@@ -172,6 +174,7 @@ def _identity(model: Any, split: Any, options: Options, ranks: Ranks) -> dict[st
         "processes": ranks.size,
         **choices,
         "reference_energies": json.dumps(options.reference_energies, sort_keys=True, default=float),
+        "start": fingerprint(model) if options.transfer else "",
     }
 
 

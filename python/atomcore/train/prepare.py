@@ -14,6 +14,7 @@ from atomcore.train.options import Options
 from atomcore.train.parallel import Ranks
 from atomcore.train.statistics import output_scale, statistics
 from atomcore.train.task import Material
+from atomcore.train.transfer import adopt, check_transfer
 
 _log = logging.getLogger("atomcore")
 
@@ -44,12 +45,16 @@ def make_material(model: Any, split: Any, options: Options, ranks: Ranks) -> Mat
     """
     data, train = split.dataset, split.indices["train"]
     learned = _learned(model, data, options)
+    check_transfer(model, data, options)
     graph = Graph(data, model.features.numbers, model.features.cutoff)
     dtype = getattr(torch, options.precision)
-    reference = _references(model, split.train, options)
-    residual = _residual(data, reference[graph.species], model.target)
-    size = _size(split, residual, model.target)
-    model.prepare(statistics(model.features, graph, train, reference, size), dtype)
+    if options.transfer:
+        adopt(model, graph, split, dtype)
+    else:
+        reference = _references(model, split.train, options)
+        size = _size(split, _residual(data, reference[graph.species], model.target), model.target)
+        model.prepare(statistics(model.features, graph, train, reference, size), dtype)
+    residual = _residual(data, model.energy.reference.numpy()[graph.species], model.target)
     spread = np.unique(np.linspace(0, len(split.train) - 1, 3).astype(int))
     model.examples = [split.train[int(i)] for i in spread]
     with_jacobian = "forces" in learned or "stress" in learned
