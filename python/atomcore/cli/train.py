@@ -216,9 +216,9 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
     """Return the model to train: a new one, several like it, or the one in a file."""
     from hydra.utils import instantiate
 
-    from atomcore import Potential
     from atomcore.data._validate import whole_number
     from atomcore.models import BehlerParrinello, Ensemble
+    from atomcore.potential import Potential
 
     members, path = whole_number("ensemble.members", plain["ensemble"]["members"], 1), plain["transfer"]["path"]
     if path is None:
