@@ -150,6 +150,13 @@ def test_help_fits_a_screen(command, tmp_path):
         (("train", "data.path=set.extxyz", "seed=1,2"), "seed=1,2: several values need -m"),
         (("train", "data.path=set.extxyz", "-m", "schedule=cosine,foo"), "schedule=cosine,foo: accepted are cosine"),
         (("train", "-m", "split=random,block", "split.block=10"), "unknown key 'split.block' with split=random"),
+        (("train", "-m", "run.dir=null", "seed=1,2"), "run.dir=null: accepted for a sweep is one folder"),
+        (("train", "-m", "run.dir=a,b", "seed=1,2"), "run.dir=a,b: accepted for a sweep is one folder"),
+        (("train", "data.path=set.extxyz", "run.processes=0"), "run.processes is 0; accepted: whole numbers from 1"),
+        (("train", "data.path=set.extxyz", "ensemble.members=0"), "ensemble.members is 0; accepted: whole numbers fr"),
+        (("train", "data.path=set.extxyz", "ensemble.bagging=true"), "bagging is true, but there is one network"),
+        (("train", "data.path=set.extxyz", "transfer.path=absent.atomcore"), "absent.atomcore"),
+        (("train", "data.path=set.extxyz", "run.tensorboard=3"), "tensorboard is 3; accepted: true, false"),
         (("train", "data.path=null"), "data.path is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir=null"), "run.dir is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir="), "run.dir is ''; accepted: a path"),
@@ -250,7 +257,11 @@ def test_every_choice_of_the_configuration_can_be_used(choice):
     plain = OmegaConf.to_container(config, resolve=True)
     options = train._options(plain)
     chosen = atomcore.train.Options.from_keywords(
-        {name: value for name, value in options.items() if name not in ("resume", "overwrite", "threads", "bagging")}
+        {
+            name: value
+            for name, value in options.items()
+            if name not in ("resume", "overwrite", "threads", "bagging", "tensorboard")
+        }
     )
     assert chosen.schedule == (choice.removeprefix("schedule=") if choice.startswith("schedule") else "cosine")
     glycol = atomcore.data.load(atomcore.data.sample("glycol"), units="eV, Angstrom")

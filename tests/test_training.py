@@ -127,9 +127,10 @@ def test_free_memory_is_that_of_the_container(tmp_path, limits, expected):
 def test_a_batch_is_its_structures_one_by_one():
     data = molecules(5)
     task = task_of(data, precision="float64")
-    together = task.material.graph.batch(np.array([3, 0, 4]))
-    errors = errors_of(task, [3, 0, 4], differentiable=False)
-    for position, structure in enumerate((3, 0, 4)):
+    several = [3, 0, 4, 0]  # one of them twice, as bagging has it
+    together = task.material.graph.batch(np.array(several))
+    errors = errors_of(task, several, differentiable=False)
+    for position, structure in enumerate(several):
         alone = task.material.graph.batch(np.array([structure]))
         single = errors_of(task, [structure], differentiable=False)
         assert_close(errors.energy[position].detach(), single.energy[0].detach(), INVARIANT)

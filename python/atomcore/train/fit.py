@@ -14,10 +14,11 @@ from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
 from atomcore.evaluation import evaluate
 from atomcore.potential import Potential
+from atomcore.train.board import check_tensorboard
 from atomcore.train.callbacks import History, WeightAverage
 from atomcore.train.checkpoints import LAST
 from atomcore.train.folder import check_checkpoint, check_folder, member_folder, start_folder
-from atomcore.train.loop import run_task, torch_threads
+from atomcore.train.loop import Display, run_task, torch_threads
 from atomcore.train.options import Options
 from atomcore.train.parallel import Ranks, join
 from atomcore.train.prepare import as_split, make_material
@@ -38,6 +39,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     bagging: bool = False,
+    tensorboard: bool = False,
     threads: int | None = None,
     progress: bool = True,
     config: str | None = None,
@@ -71,6 +73,8 @@ def fit(
         Show what goes on.
     bagging : bool
         Draw the training structures of each member of an ensemble with replacement.
+    tensorboard : bool
+        Write the rows of the log to ``tensorboard`` in `run_dir`, too.
     config : str, optional
         Written to ``config.yaml`` in `run_dir` when training starts: the choices of the calling program.
     **options
@@ -91,6 +95,7 @@ def fit(
     choices = Options.from_keywords(options)
     _check_bagging(model, bagging)
     folder = check_folder(run_dir, resume=resume, overwrite=overwrite, members=len(model.members))
+    check_tensorboard(tensorboard, folder)
     ranks = join()
     with speaking(progress and ranks.first), torch_threads(resolve_threads(threads)):
         split = as_split(data)
@@ -105,7 +110,9 @@ def fit(
             start_folder(folder, split, config, folders, keep=resume)
         ranks.wait()
         with frozen(model, choices.freeze):
-            courses = [_train(member, material, ranks, progress=progress) for member in members]
+            courses = [
+                _train(member, material, ranks, tensorboard=tensorboard, progress=progress) for member in members
+            ]
         return _finish(model, split, courses, folder, threads, ranks)
 
 
@@ -150,12 +157,13 @@ def _check_bagging(model: Any, bagging: bool) -> None:
         raise ValueError("bagging is true, but there is one network; accepted with an Ensemble (ensemble.members=4)")
 
 
-def _train(member: _Member, material: Material, ranks: Ranks, *, progress: bool) -> tuple[WeightAverage, History]:
+def _train(
+    member: _Member, material: Material, ranks: Ranks, *, tensorboard: bool, progress: bool
+) -> tuple[WeightAverage, History]:
     """Train one network, which has the best weights afterwards."""
     task = Task(member.model, material._replace(train=member.train), member.options, member.identity, ranks)
-    average, history = run_task(
-        task, member.folder, member.checkpoint, label=member.label, progress=progress and ranks.first
-    )
+    display = Display(member.label, tensorboard=tensorboard and ranks.first, progress=progress and ranks.first)
+    average, history = run_task(task, member.folder, member.checkpoint, display)
     average.load_best(task)
     return average, history
 

@@ -7,20 +7,30 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
+from atomcore.train.board import Board
 from atomcore.train.callbacks import Convergence, History, KeepState, Patience, ShowProgress, WeightAverage
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
+from atomcore.train.folder import TENSORBOARD
 from atomcore.train.parallel import Ranks
 from atomcore.train.task import Task, TrainingError
 
 
+class Display(NamedTuple):
+    """What a run shows: the label of the bar, whether there is one, and whether there are curves for TensorBoard."""
+
+    label: str
+    tensorboard: bool
+    progress: bool
+
+
 def run_task(
-    task: Task, folder: Path | None, checkpoint: Path | None, *, label: str, progress: bool
+    task: Task, folder: Path | None, checkpoint: Path | None, display: Display
 ) -> tuple[WeightAverage, History]:
     """Train; the weights are the last ones afterwards, the best ones are in the average.
 
@@ -31,9 +41,7 @@ def run_task(
         Where checkpoint and log go.
     checkpoint : Path or None
         What to continue from.
-    label : str
-        Of the progress bar.
-    progress : bool
+    display : Display
 
     Raises
     ------
@@ -42,7 +50,7 @@ def run_task(
     KeyboardInterrupt
         When the user ends it; the message says how to go on.
     """
-    average, history, callbacks = _callbacks(task, folder, label, progress=progress)
+    average, history, callbacks = _callbacks(task, folder, display)
     with _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
         trainer = lightning.Trainer(
             accelerator="cpu",
@@ -75,17 +83,23 @@ def run_task(
 
 
 def _callbacks(
-    task: Task, folder: Path | None, label: str, *, progress: bool
+    task: Task, folder: Path | None, display: Display
 ) -> tuple[WeightAverage, History, list[lightning.Callback]]:
     options = task.options
     average = WeightAverage(0.0 if options.optimizer == "lbfgs" else options.ema_decay)
     history = History(folder / "log.csv" if folder is not None and task.ranks.first else None)
-    callbacks: list[lightning.Callback] = [average, history, ShowProgress(history, label, enabled=progress)]
+    callbacks: list[lightning.Callback] = [
+        average,
+        history,
+        ShowProgress(history, display.label, enabled=display.progress),
+    ]
     if options.early_stopping is not None:
         patience = max(options.early_stopping // options.validate_every, 1)
         callbacks.append(Patience(task.monitor, patience=patience, check_finite=False))
     if options.convergence is not None:
         callbacks.append(Convergence(options.convergence, history, average))
+    if display.tensorboard and folder is not None:
+        callbacks.append(Board(history, folder / TENSORBOARD))
     if folder is not None:
         callbacks.append(KeepState(folder / LAST))
     return average, history, callbacks
