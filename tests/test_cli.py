@@ -141,7 +141,7 @@ def test_help_fits_a_screen(command, tmp_path):
     [
         (("train", "data.path=set.extxyz", "training.max_epoch=3"), "did you mean 'training.max_epochs'?"),
         (("train", "data.path=set.extxyz", "feature=ani1x"), "unknown key 'feature'; did you mean 'features'?"),
-        (("train", "data.path=set.extxyz", "schedule=linear"), "accepted are cosine, exponential, none, plateau"),
+        (("train", "data.path=set.extxyz", "schedule=linear"), "accepted are cosine, exponential, multistep, none"),
         (("train", "data.path=set.extxyz", "training=3"), "training=3: training is a section; accepted are values of"),
         (("train", "data.path=set.extxyz", "loss=null"), "values of loss.energy_weight"),
         (("train", "foo"), "cannot read 'foo'; accepted: key=value"),
@@ -150,6 +150,13 @@ def test_help_fits_a_screen(command, tmp_path):
         (("train", "data.path=set.extxyz", "seed=1,2"), "seed=1,2: several values need -m"),
         (("train", "data.path=set.extxyz", "-m", "schedule=cosine,foo"), "schedule=cosine,foo: accepted are cosine"),
         (("train", "-m", "split=random,block", "split.block=10"), "unknown key 'split.block' with split=random"),
+        (("train", "-m", "run.dir=null", "seed=1,2"), "run.dir=null: accepted for a sweep is one folder"),
+        (("train", "-m", "run.dir=a,b", "seed=1,2"), "run.dir=a,b: accepted for a sweep is one folder"),
+        (("train", "data.path=set.extxyz", "run.processes=0"), "run.processes is 0; accepted: whole numbers from 1"),
+        (("train", "data.path=set.extxyz", "ensemble.members=0"), "ensemble.members is 0; accepted: whole numbers fr"),
+        (("train", "data.path=set.extxyz", "ensemble.bagging=true"), "bagging is true, but there is one network"),
+        (("train", "data.path=set.extxyz", "transfer.path=absent.atomcore"), "absent.atomcore"),
+        (("train", "data.path=set.extxyz", "run.dir=new", "run.tensorboard=3"), "tensorboard is 3; accepted"),
         (("train", "data.path=null"), "data.path is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir=null"), "run.dir is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir="), "run.dir is ''; accepted: a path"),
@@ -250,14 +257,18 @@ def test_every_choice_of_the_configuration_can_be_used(choice):
     plain = OmegaConf.to_container(config, resolve=True)
     options = train._options(plain)
     chosen = atomcore.train.Options.from_keywords(
-        {name: value for name, value in options.items() if name not in ("resume", "overwrite", "threads")}
+        {
+            name: value
+            for name, value in options.items()
+            if name not in ("resume", "overwrite", "threads", "bagging", "tensorboard")
+        }
     )
     assert chosen.schedule == (choice.removeprefix("schedule=") if choice.startswith("schedule") else "cosine")
     glycol = atomcore.data.load(atomcore.data.sample("glycol"), units="eV, Angstrom")
     if not data:
         assert atomcore.data.load(**plain["data"]).sha256 == glycol.sha256
     split = glycol.split(**plain["split"])
-    assert len(split.test) == (200 if choice == "split=block" else 100)
+    assert len(split.test) == (200 if choice in ("split=block", "split=kfold") else 100)
 
 
 def test_an_error_can_be_traced_and_a_full_memory_is_a_failed_run(monkeypatch, capsys):

@@ -127,9 +127,10 @@ def test_free_memory_is_that_of_the_container(tmp_path, limits, expected):
 def test_a_batch_is_its_structures_one_by_one():
     data = molecules(5)
     task = task_of(data, precision="float64")
-    together = task.material.graph.batch(np.array([3, 0, 4]))
-    errors = errors_of(task, [3, 0, 4], differentiable=False)
-    for position, structure in enumerate((3, 0, 4)):
+    several = [3, 0, 4, 0]  # one of them twice, as bagging has it
+    together = task.material.graph.batch(np.array(several))
+    errors = errors_of(task, several, differentiable=False)
+    for position, structure in enumerate(several):
         alone = task.material.graph.batch(np.array([structure]))
         single = errors_of(task, [structure], differentiable=False)
         assert_close(errors.energy[position].detach(), single.energy[0].detach(), INVARIANT)
@@ -397,6 +398,7 @@ def test_a_run_that_is_not_the_same_is_refused_and_changes_nothing(finished):
     with pytest.raises(ValueError, match="features know C,"):
         fit(BehlerParrinello(small_features(("H", "C", "O"))), new_split(), overwrite=True, **again)
     fixed = {"max_epochs", "early_stopping", "convergence", "cache"}
+    fixed |= {"transfer", "freeze"}  # see test_transfer
     fixed.add("final_stress_weight")  # goes with a stress_weight, which is refused before
     assert CHANGED.keys() | fixed == Options().to_dict().keys(), "is a new option part of what a run is?"
     for name, value in CHANGED.items():

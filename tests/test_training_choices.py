@@ -122,8 +122,8 @@ def test_uncertain_structures_count_less():
     ("choices", "message"),
     [
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, adam, amsgrad, adagrad, lbfgs; got 'sgd'"),
-        ({"decay_after": [3, 2]}, "decay_after must be rising whole numbers"),
-        ({"decay_after": 3}, "decay_after must be rising whole numbers"),
+        ({"decay_after": [3, 2]}, "decay_after must be a list of rising whole numbers from 1"),
+        ({"decay_after": 3}, "decay_after must be a list of rising whole numbers from 1"),
         ({"decay_factor": 0.0}, "decay_factor must be a fraction"),
         ({"convergence": {"forces": 0.1}}, "convergence must be numbers above 0 under energy_rmse_per_atom, forces_rm"),
         ({"convergence": {"forces_rmse": 0.0}}, "convergence must be numbers above 0"),

@@ -20,6 +20,7 @@ PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
 FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
 WEIGHTS_FD = Tolerance(1e-7, 1e-6)  # weight gradients against central differences
 FLOAT32 = Tolerance(2e-5, 2e-5)  # single precision against double, relative to the largest value
+PARALLEL = Tolerance(1e-6, 1e-6)  # several training processes against one, in double
 FLOAT32_ENERGY = Tolerance(1e-6, 0.0)  # eV/atom, whatever the reference energies are
 FEATURES = Tolerance(1e-12, 1e-11)  # kernels against the plain formulas in torch
 FEATURES_FD = Tolerance(1e-7, 1e-7)  # derivatives of features against central differences

@@ -1,6 +1,6 @@
 """How wrong a potential is: predictions of the C++ engine against labels. Nothing here needs torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,22 +48,45 @@ class Predictions:
         return errors
 
 
-def evaluate(potential: Any, data: Any) -> Predictions:
+@dataclass(frozen=True, kw_only=True)
+class ChargePredictions:
+    """Charges of atoms beside labels.
+
+    Attributes
+    ----------
+    charges, charges_label : ndarray [N]
+        In e.
+    n_atoms : ndarray [S]
+    """
+
+    charges: np.ndarray
+    charges_label: np.ndarray
+    n_atoms: np.ndarray
+
+    def metrics(self) -> dict[str, float]:
+        """Root mean square and mean absolute errors ``charges_rmse`` and ``charges_mae`` over atoms, in e."""
+        dq = self.charges - self.charges_label
+        return {"charges_rmse": _rms(dq), "charges_mae": _mae(dq)}
+
+
+def evaluate(potential: Any, data: Any) -> Any:
     """Run ``potential`` over the structures of ``data``.
 
     Parameters
     ----------
     potential : Potential
     data : Dataset
-        With energies, at least one structure; forces are compared when it has them.
+        With energies, at least one structure; forces are compared when it has them. With charges for a model of these.
 
     Raises
     ------
     ValueError
-        When the data has no energies or no structures.
+        When the data has no energies (no charges) or no structures.
     TypeError, ValueError, AtomcoreError
         When ``potential`` refuses a structure; the message says which.
     """
+    if getattr(potential, "target", "energy") == "charges":
+        return _evaluate_charges(potential, data)
     if data.energy is None or not len(data):
         raise ValueError(f"data must have structures with energies to compare with; got {data!r}")
     results = [_energy_forces(potential, data, i) for i in range(len(data))]
@@ -76,16 +99,39 @@ def evaluate(potential: Any, data: Any) -> Predictions:
     )
 
 
+def _evaluate_charges(potential: Any, data: Any) -> ChargePredictions:
+    if data.charges is None or not len(data):
+        raise ValueError(f"data must have structures with charges to compare with; got {data!r}")
+    found = [_of_structure(data, i, lambda atoms: potential.compute(atoms, ["charges"])) for i in range(len(data))]
+    charges = np.concatenate([result["charges"] for result in found])
+    return ChargePredictions(charges=charges, charges_label=data.charges, n_atoms=data.n_atoms)
+
+
 def _energy_forces(potential: Any, data: Any, i: int) -> tuple[float, np.ndarray]:
+    return _of_structure(data, i, potential.energy_forces)
+
+
+def _of_structure(data: Any, i: int, function: Callable[[Any], Any]) -> Any:
+    """Call ``function`` with structure ``i``; an error says which one it was."""
     try:
-        return potential.energy_forces(data[i])
+        return function(data[i])
     except (TypeError, ValueError, AtomcoreError) as error:
         name = f" of {data.source}" if data.source else ""
         raise type(error)(f"structure {i}{name} (from 0, without dropped duplicates): {error}") from error
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
-    """Lay out errors as text, a line for each set of structures; energies in meV/atom and meV, forces in meV/A."""
+    """Lay out errors as text, a line for each set of structures; energies in meV/atom and meV, forces in meV/A.
+
+    Errors of charges are in thousandths of an elementary charge.
+    """
+    if any(errors and "charges_rmse" in errors for errors in metrics.values()):
+        rows = [
+            f"{name:8}{1000 * errors['charges_rmse']:>11.4g}{1000 * errors['charges_mae']:>9.4g}"
+            for name, errors in metrics.items()
+            if errors
+        ]
+        return "\n".join([f"{'':8}{'charges, me':>20}", f"{'':8}{'RMSE':>11}{'MAE':>9}", *rows])
     head = f"{'':8}{'energy, meV/atom':>20}{'energy, meV':>20}{'forces, meV/A':>20}\n"
     lines = [head + f"{'':8}" + f"{'RMSE':>11}{'MAE':>9}" * 3]
     for name, errors in metrics.items():

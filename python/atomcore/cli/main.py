@@ -4,6 +4,7 @@ import difflib
 import importlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,8 @@ commands:
 'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
 _COMMANDS = ("train", "evaluate", "md", "info", "demo")
+
+_GIVE_WAY = 20.0  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +63,14 @@ def run_command(command: str, body: Callable[[], int]) -> int:
         print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, MemoryError, AtomcoreError) as error:
+        _give_way()
         if os.environ.get("ATOMCORE_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"atomcore {command}: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1 if isinstance(error, AtomcoreError | MemoryError) else 2
+
+
+def _give_way() -> None:
+    """Let the first of several training processes speak: when it has failed too, its end ends this one meanwhile."""
+    if int(os.environ.get("RANK", "0")) > 0:
+        time.sleep(_GIVE_WAY)

@@ -43,7 +43,6 @@ class Graph:
         self.row_ptr, self.neighbor, self.shift = (tensor.numpy() for tensor in pairs)
         self._check_coincident()
         self.degree = np.diff(self.row_ptr)
-        self._local = np.empty(len(self.species), dtype=np.int64)
 
     def _check_coincident(self) -> None:
         """Raise when atoms coincide: here it is still known which ones, in a batch no longer."""
@@ -58,23 +57,29 @@ class Graph:
             )
 
     def batch(self, structures: np.ndarray) -> "MiniBatch":
-        """Join structures, given by index, to one graph whose atoms are grouped by element."""
+        """Join structures, given by index, to one graph whose atoms are grouped by element.
+
+        A structure may be there several times.
+        """
         counts = self.n_atoms[structures]
         atoms = _ranges(self.structure_ptr[structures], counts)
         order = np.argsort(self.species[atoms], kind="stable")
-        rows = atoms[order]
-        self._local[rows] = np.arange(len(rows))
+        rows, owner = atoms[order], np.repeat(np.arange(len(structures)), counts)[order]
+        place = np.empty(len(rows), dtype=np.int64)
+        place[order] = np.arange(len(rows))
+        offset = np.cumsum(counts) - counts - self.structure_ptr[structures]  # from atoms of the data to `atoms`
         edges = _ranges(self.row_ptr[rows], self.degree[rows])
+        neighbor = place[self.neighbor[edges] + np.repeat(offset[owner], self.degree[rows])]
         batch = MiniBatch()
         batch.structures = torch.from_numpy(structures)
         batch.rows = torch.from_numpy(rows)
         batch.edges = torch.from_numpy(edges)
         batch.species = torch.from_numpy(self.species[rows])
         batch.counts = np.bincount(self.species[rows], minlength=self.n_elements).tolist()
-        batch.owner = torch.from_numpy(np.repeat(np.arange(len(structures)), counts)[order])
+        batch.owner = torch.from_numpy(owner)
         batch.pointer = torch.tensor([0, len(rows)])
         batch.row_ptr = torch.from_numpy(np.concatenate(([0], np.cumsum(self.degree[rows]))))
-        batch.neighbor = torch.from_numpy(self._local[self.neighbor[edges]])
+        batch.neighbor = torch.from_numpy(neighbor)
         batch.shift = torch.from_numpy(self.shift[edges])
         return batch
 

@@ -1,34 +1,34 @@
 """``fit``: from a model and data to a trained model and a report."""
 
-import contextlib
 import json
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import lightning
-import torch
+import numpy as np
 
 from atomcore._files import write_json
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
 from atomcore.evaluation import evaluate
 from atomcore.potential import Potential
-from atomcore.train.callbacks import Convergence, History, KeepState, Patience, ShowProgress, WeightAverage
-from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
-from atomcore.train.folder import check_checkpoint, check_folder, start_folder
+from atomcore.train.board import check_tensorboard
+from atomcore.train.callbacks import History, WeightAverage
+from atomcore.train.checkpoints import LAST
+from atomcore.train.folder import check_checkpoint, check_folder, member_folder, start_folder
+from atomcore.train.loop import Display, run_task, torch_threads
 from atomcore.train.options import Options
-from atomcore.train.parallel import Ranks
+from atomcore.train.parallel import Ranks, join
 from atomcore.train.prepare import as_split, make_material
 from atomcore.train.report import Report
-from atomcore.train.task import Task, TrainingError
+from atomcore.train.task import Material, Task
+from atomcore.train.transfer import fingerprint, frozen
 
 _FREE = ("max_epochs", "early_stopping", "convergence", "cache")  # options that may change when a run is continued
 _PARTS = ("train", "valid", "test")
+_BAGGING = 1  # beside the seed: drawn apart from the batches
 
 
 def fit(
@@ -38,6 +38,8 @@ def fit(
     run_dir: str | os.PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    bagging: bool = False,
+    tensorboard: bool = False,
     threads: int | None = None,
     progress: bool = True,
     config: str | None = None,
@@ -45,15 +47,20 @@ def fit(
 ) -> Report:
     """Train ``model`` on energies and, where there are, forces; on stress when `stress_weight` says so.
 
+    A program that ``torchrun --nproc-per-node N`` starts several times trains one model with all its processes:
+    `batch_size` is that of each, and only the first one writes.
+
     Parameters
     ----------
-    model : BehlerParrinello
-        Scaling, reference energies and weights are set here; afterwards it holds the best (averaged) weights.
+    model : BehlerParrinello or Ensemble
+        Scaling, reference energies and weights are set here; afterwards it holds the best (averaged) weights. The
+        members of an ensemble are trained one after the other on the same features; member m deals its batches with the
+        seed of the options plus m. With ``transfer=True`` training goes on from the model as it is, see `Options`.
     data : Split or Dataset
         A Dataset is split at random: a tenth for validation, a tenth for test.
     run_dir : path, optional
         Folder for checkpoint (``last.ckpt``), ``log.csv``, ``split.json``, ``metrics.json`` and ``model.atomcore``.
-        Nothing is written without it.
+        Nothing is written without it. Checkpoints and logs of an ensemble are in ``member-0``, ``member-1``, ...
     resume : bool
         Continue the run in `run_dir`, bit for bit as if it had never stopped; start one if there is none. The order of
         the batches and the log go on. `max_epochs`, `early_stopping`, `convergence` and `cache` may differ from before,
@@ -64,6 +71,10 @@ def fit(
         Default ``OMP_NUM_THREADS``, or all cores.
     progress : bool
         Show what goes on.
+    bagging : bool
+        Draw the training structures of each member of an ensemble with replacement.
+    tensorboard : bool
+        Write the rows of the log to ``tensorboard`` in `run_dir`, too.
     config : str, optional
         Written to ``config.yaml`` in `run_dir` when training starts: the choices of the calling program.
     **options
@@ -82,86 +93,106 @@ def fit(
         When the loss diverges or is not a number; the last good checkpoint stays.
     """
     choices = Options.from_keywords(options)
-    folder = check_folder(run_dir, resume=resume, overwrite=overwrite, members=1)
-    with speaking(progress), _torch_threads(resolve_threads(threads)):
+    _check_bagging(model, bagging)
+    folder = check_folder(run_dir, resume=resume, overwrite=overwrite, members=len(model.members))
+    check_tensorboard(tensorboard, folder)
+    ranks = join()
+    with speaking(progress and ranks.first), torch_threads(resolve_threads(threads)):
         split = as_split(data)
-        identity = _identity(model, split, choices)
-        checkpoint = folder / LAST if folder is not None and resume and (folder / LAST).exists() else None
-        if checkpoint is not None:
-            check_checkpoint(checkpoint, identity, choices.max_epochs)
-        material = make_material(model, split, choices, Ranks())
-        task = Task(model, material, choices, identity)
-        if folder is not None:  # from here on nothing in the input can be wrong
-            start_folder(folder, split, config, (), keep=checkpoint is not None)
-        average, history = _run(task, folder, checkpoint, progress=progress)
-        average.load_best(task)
-        return _finish(model, split, average, history, folder, threads)
+        members = _members(model, split, choices, folder, ranks, bagging=bagging)
+        for member in members:
+            if resume and member.checkpoint is not None:
+                check_checkpoint(member.checkpoint, member.identity, choices.max_epochs)
+        material = make_material(model, split, choices, ranks)
+        ranks.wait()  # until all have looked at the folder
+        if folder is not None and ranks.first:  # from here on nothing in the input can be wrong
+            folders = [member.folder for member in members if member.folder is not None]
+            start_folder(folder, split, config, folders, keep=resume)
+        ranks.wait()
+        with frozen(model, choices.freeze):
+            courses = [
+                _train(member, material, ranks, tensorboard=tensorboard, progress=progress) for member in members
+            ]
+        return _finish(model, split, courses, folder, threads, ranks)
 
 
-def _identity(model: Any, split: Any, options: Options) -> dict[str, Any]:
+class _Member(NamedTuple):
+    """A network to train: the only one, or one of an ensemble."""
+
+    model: Any
+    label: str
+    options: Options
+    train: np.ndarray
+    folder: Path | None
+    identity: dict[str, Any]
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """What there is to continue from."""
+        return self.folder / LAST if self.folder is not None and (self.folder / LAST).exists() else None
+
+
+def _members(
+    model: Any, split: Any, options: Options, folder: Path | None, ranks: Ranks, *, bagging: bool
+) -> list[_Member]:
+    members, train = [], split.indices["train"]
+    for m, network in enumerate(model.members):
+        choices = replace(options, seed=options.seed + m)
+        identity = _identity(network, split, choices, ranks)
+        where, label, drawn = folder, "training", train
+        if len(model.members) > 1:
+            where = None if folder is None else member_folder(folder, m)
+            label = f"training network {m + 1} of {len(model.members)}"
+            identity["bagging"] = bagging
+        if bagging:
+            drawn = np.sort(np.random.default_rng([choices.seed, _BAGGING]).choice(train, len(train)))
+        members.append(_Member(network, label, choices, drawn, where, identity))
+    return members
+
+
+def _check_bagging(model: Any, bagging: bool) -> None:
+    if not isinstance(bagging, bool):
+        raise ValueError(f"bagging is {bagging!r}; accepted: true, false")
+    if bagging and len(model.members) == 1:
+        raise ValueError("bagging is true, but there is one network; accepted with an Ensemble (ensemble.members=4)")
+
+
+def _train(
+    member: _Member, material: Material, ranks: Ranks, *, tensorboard: bool, progress: bool
+) -> tuple[WeightAverage, History]:
+    """Train one network, which has the best weights afterwards."""
+    task = Task(member.model, material._replace(train=member.train), member.options, member.identity, ranks)
+    display = Display(member.label, tensorboard=tensorboard and ranks.first, progress=progress and ranks.first)
+    average, history = run_task(task, member.folder, member.checkpoint, display)
+    average.load_best(task)
+    return average, history
+
+
+def _identity(model: Any, split: Any, options: Options, ranks: Ranks) -> dict[str, Any]:
     """What must be the same when a run is continued."""
     choices = {name: value for name, value in options.to_dict().items() if name not in _FREE}
     if options.has_length:
         choices["schedule_epochs"] = options.length
+    kind = f"{'shared ' if model.shared else ''}{model.input_scaling} {model.target}"
     return {
         "data": split.dataset.sha256,
         "split": json.dumps({name: indices.tolist() for name, indices in split.indices.items()}),
         "features": json.dumps([list(model.elements), model.features.table]),
-        "networks": f"{model.hidden} {model.activation} seed {model.seed}",
+        "networks": f"{model.hidden} {model.activation} {kind} seed {model.seed}",
+        "processes": ranks.size,
         **choices,
         "reference_energies": json.dumps(options.reference_energies, sort_keys=True, default=float),
+        "start": fingerprint(model) if options.transfer else "",
     }
 
 
-def _run(task: Task, folder: Path | None, checkpoint: Path | None, *, progress: bool) -> tuple[WeightAverage, History]:
-    options = task.options
-    average = WeightAverage(0.0 if options.optimizer == "lbfgs" else options.ema_decay)
-    history = History(None if folder is None else folder / "log.csv")
-    callbacks: list[lightning.Callback] = [average, history, ShowProgress(history, "training", enabled=progress)]
-    if options.early_stopping is not None:
-        patience = max(options.early_stopping // options.validate_every, 1)
-        callbacks.append(Patience(task.monitor, patience=patience, check_finite=False))
-    if options.convergence is not None:
-        callbacks.append(Convergence(options.convergence, history, average))
-    if folder is not None:
-        callbacks.append(KeepState(folder / LAST))
-    with _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
-        trainer = lightning.Trainer(
-            accelerator="cpu",
-            devices=1,
-            max_epochs=options.max_epochs,
-            gradient_clip_val=None if options.optimizer == "lbfgs" else options.gradient_clip,
-            check_val_every_n_epoch=options.validate_every,
-            num_sanity_val_steps=0,
-            inference_mode=False,
-            use_distributed_sampler=False,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=folder is not None,
-            callbacks=callbacks,
-            plugins=[CheckedCheckpointIO()],
-            default_root_dir=folder or scratch,
-        )
-        valid = task.valid_loader if len(task.valid_loader) else None
-        try:
-            trainer.fit(task, task.train_loader, valid, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit as ended:  # what Lightning makes of Ctrl-C; a library must not end its caller
-            hint = ("resume (run.resume=true) continues the run",) if _has_checkpoint(folder) else ()
-            raise KeyboardInterrupt(*hint) from ended
-        except TrainingError as error:
-            if _has_checkpoint(folder):
-                raise TrainingError(f"{error} The last checkpoint is kept.") from error
-            raise
-    return average, history
-
-
-def _has_checkpoint(folder: Path | None) -> bool:
-    return folder is not None and (folder / LAST).exists()
-
-
 def _finish(
-    model: Any, split: Any, average: WeightAverage, history: History, folder: Path | None, threads: int | None
+    model: Any,
+    split: Any,
+    courses: list[tuple[WeightAverage, History]],
+    folder: Path | None,
+    threads: int | None,
+    ranks: Ranks,
 ) -> Report:
     """Judge the exported model with the engine that users run, and write what there is to keep."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -171,8 +202,8 @@ def _finish(
     parts = {name: getattr(split, name) for name in _PARTS}
     report = Report(
         predictions={name: evaluate(potential, part) for name, part in parts.items() if len(part)},
-        history=history.rows,
-        best_epoch=average.best_epoch,
+        histories=[history.rows for _, history in courses],
+        best_epochs=[average.best_epoch for average, _ in courses],
         model_path=None if folder is None else folder / "model.atomcore",
         run_dir=folder,
     )
@@ -183,31 +214,8 @@ def _finish(
         "split": split.settings,
         "errors": report.metrics,
     }
-    if folder is not None:
+    if folder is not None and ranks.first:
         model.save(folder / "model.atomcore")
         write_json(folder / "metrics.json", report.to_dict())
+    ranks.wait()
     return report
-
-
-@contextlib.contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's notes about hardware, folders and data loaders, none of which apply here."""
-    logger = logging.getLogger("lightning.pytorch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        logger.setLevel(before)

@@ -75,6 +75,11 @@ class Options:
         Of the order of the mini-batches.
     reference_energies : dict, optional
         Element symbol to energy in eV; by default a least-squares fit to the training part.
+    transfer : bool
+        Start from the weights, scaling and references of the model, one that was loaded for instance. References are
+        shifted to the new labels by least squares, and the ranges of the features grow to those of the new data.
+    freeze : sequence of int
+        With `transfer`: layers of the networks that stay as they are; 0 is the first.
 
     Raises
     ------
@@ -110,6 +115,8 @@ class Options:
     cache: bool | None = None
     seed: int = 0
     reference_energies: dict[str, float] | None = None
+    transfer: bool = False
+    freeze: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):  # what a checkpoint notes must be plain
@@ -134,16 +141,19 @@ class Options:
             self._check(name, _positive(value) and value <= 1, "a fraction in (0, 1]")
         self._check("ema_decay", _real(self.ema_decay, 0.0) and self.ema_decay < 1, "a number in [0, 1)")
         self._check("cache", self.cache is None or isinstance(self.cache, bool), "True, False or None")
+        self._check("transfer", isinstance(self.transfer, bool), "True or False")
+        self._check("freeze", self.transfer or not self.freeze, "empty without transfer")
 
     def _check_choices(self) -> None:
         choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
         for name, accepted in choices.items():
             self._check(name, getattr(self, name) in accepted, f"one of {', '.join(accepted)}")
-        after = self.decay_after
-        good = isinstance(after, list | tuple) and all(_whole(epoch, 1) for epoch in after)
-        good = good and list(after) == sorted(set(after))
-        self._check("decay_after", good, "rising whole numbers of at least 1, such as [100, 150]")
-        object.__setattr__(self, "decay_after", tuple(after))
+        for name, minimum in (("decay_after", 1), ("freeze", 0)):
+            values = getattr(self, name)
+            good = isinstance(values, list | tuple) and all(_whole(value, minimum) for value in values)
+            good = good and list(values) == sorted(set(values))
+            self._check(name, good, f"a list of rising whole numbers from {minimum}")
+            object.__setattr__(self, name, tuple(values))
         goal = self.convergence
         good = goal is None or (isinstance(goal, dict) and all(k in CRITERIA and _positive(v) for k, v in goal.items()))
         self._check("convergence", good, f"numbers above 0 under {', '.join(CRITERIA)}, or None")

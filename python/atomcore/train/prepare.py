@@ -14,6 +14,7 @@ from atomcore.train.options import Options
 from atomcore.train.parallel import Ranks
 from atomcore.train.statistics import output_scale, statistics
 from atomcore.train.task import Material
+from atomcore.train.transfer import adopt, check_transfer
 
 _log = logging.getLogger("atomcore")
 
@@ -44,31 +45,40 @@ def make_material(model: Any, split: Any, options: Options, ranks: Ranks) -> Mat
     """
     data, train = split.dataset, split.indices["train"]
     learned = _learned(model, data, options)
+    check_transfer(model, data, options)
     graph = Graph(data, model.features.numbers, model.features.cutoff)
     dtype = getattr(torch, options.precision)
-    reference = _references(model, split.train, options)
-    residual = _residual(data, reference[graph.species])
-    scale = output_scale(residual[train], graph.n_atoms[train], split.train.forces)
-    model.prepare(statistics(model.features, graph, train, reference, scale), dtype)
+    if options.transfer:
+        adopt(model, graph, split, dtype)
+    else:
+        reference = _references(model, split.train, options)
+        size = _size(split, _residual(data, reference[graph.species], model.target), model.target)
+        model.prepare(statistics(model.features, graph, train, reference, size), dtype)
+    residual = _residual(data, model.energy.reference.numpy()[graph.species], model.target)
     spread = np.unique(np.linspace(0, len(split.train) - 1, 3).astype(int))
     model.examples = [split.train[int(i)] for i in spread]
     with_jacobian = "forces" in learned or "stress" in learned
-    first = getattr(model, "members", [model])[0]
+    first = model.members[0]
     source = make_source(first, graph, dtype, cache=options.cache, with_jacobian=with_jacobian, processes=ranks.size)
     labels = Labels.make(
         graph.n_atoms,
         dtype,
-        weight=_weight(data, train),
-        energy=residual,
+        **{model.target: residual},
         forces=data.forces if "forces" in learned else None,
         stress=data.stress if "stress" in learned else None,
         volume=np.abs(np.linalg.det(data.cells)) if "stress" in learned else None,
+        weight=_weight(data, train),
     )
     return Material(graph, source, labels, train, split.indices["valid"])
 
 
 def _learned(model: Any, data: Any, options: Options) -> set[str]:
     """Which labels of the data are trained on; raise when what the options ask for is not there."""
+    if model.target == "charges":
+        if data.charges is None:
+            raise ValueError("data has no charges to learn from, which is the target of the model")
+        _check_criteria({"charges"}, options)
+        return {"charges"}
     if data.energy is None:
         raise ValueError("data has no energies to learn from")
     learned = {"energy"}
@@ -80,11 +90,15 @@ def _learned(model: Any, data: Any, options: Options) -> set[str]:
         learned.add("stress")
     elif data.stress is not None:
         _log.info("The data has stress, which is not trained on: stress_weight (loss.stress_weight) is 0.")
+    _check_criteria(learned, options)
+    return learned
+
+
+def _check_criteria(learned: set[str], options: Options) -> None:
     known = {ERROR_NAMES[name] for name in learned}
     for name in options.convergence or ():
         if name not in known:
             raise ValueError(f"convergence has {name}, which is not trained on; accepted: {', '.join(sorted(known))}")
-    return learned
 
 
 def _weight(data: Any, train: np.ndarray) -> np.ndarray | None:
@@ -95,12 +109,27 @@ def _weight(data: Any, train: np.ndarray) -> np.ndarray | None:
     return weight / weight[train].mean()
 
 
-def _residual(data: Any, atomic: np.ndarray) -> np.ndarray:
-    """Energies minus reference energies, in double: total energies are large."""
-    return data.energy - np.add.reduceat(atomic, data.structure_ptr[:-1])
+def _residual(data: Any, reference: np.ndarray, target: str) -> np.ndarray:
+    """Labels minus the reference values of each atom; in double, since total energies are large."""
+    if target == "charges":
+        return data.charges - reference
+    return data.energy - np.add.reduceat(reference, data.structure_ptr[:-1])
+
+
+def _size(split: Any, residual: np.ndarray, target: str) -> float:
+    """Size of the networks' outputs: eV, or e for charges."""
+    train = split.indices["train"]
+    if target == "charges":
+        rows = np.repeat(np.isin(np.arange(len(split.dataset)), train), split.dataset.n_atoms)
+        return output_scale(residual[rows], np.ones(1), None)
+    return output_scale(residual[train], split.dataset.n_atoms[train], split.train.forces)
 
 
 def _references(model: Any, train: Any, options: Options) -> np.ndarray:
-    """Reference energies in eV in the order of the model's elements."""
-    found = dict(zip(train.elements, reference_energies(train, options.reference_energies), strict=True))
+    """Reference energies in eV, or mean charges in e, in the order of the model's elements."""
+    if model.target == "charges":
+        values = [float(train.charges[train.numbers == z].mean()) for z in np.unique(train.numbers)]
+    else:
+        values = reference_energies(train, options.reference_energies).tolist()
+    found = dict(zip(train.elements, values, strict=True))
     return np.array([found.get(x, 0.0) for x in model.elements])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atomcore.evaluation import Predictions, metrics_table
+from atomcore.evaluation import ChargePredictions, Predictions, metrics_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,19 +13,20 @@ class Report:
 
     Attributes
     ----------
-    predictions : dict of str to Predictions
+    predictions : dict of str to Predictions or ChargePredictions
         For those of "train", "valid" and "test" that have structures; by the C++ engine, in double.
-    history : list of dict
-        A row an epoch, as in ``log.csv``; energies in eV/atom, forces in eV/A.
-    best_epoch : int or None
-        The epoch whose weights were kept: that of the smallest validation loss.
+    histories : list of list of dict
+        For each network of an ensemble, or for the only one, a row an epoch, as in ``log.csv``; energies in eV/atom,
+        forces in eV/A, stress in eV/A^3, charges in e.
+    best_epochs : list of int or None
+        For each the epoch whose weights were kept: that of the smallest validation loss.
     model_path, run_dir : Path or None
         Where things were written.
     """
 
-    predictions: dict[str, Predictions]
-    history: list[dict[str, float]]
-    best_epoch: int | None
+    predictions: dict[str, Predictions | ChargePredictions]
+    histories: list[list[dict[str, float]]]
+    best_epochs: list[int | None]
     model_path: Path | None
     run_dir: Path | None
     metrics: dict[str, dict[str, float]] = field(init=False)
@@ -33,6 +34,16 @@ class Report:
     def __post_init__(self) -> None:
         errors = {name: predictions.metrics() for name, predictions in self.predictions.items()}
         object.__setattr__(self, "metrics", errors)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Of the only network, or of the first one of an ensemble."""
+        return self.histories[0]
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Of the only network, or of the first one of an ensemble."""
+        return self.best_epochs[0]
 
     @property
     def train(self) -> dict[str, float] | None:
@@ -51,11 +62,21 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that ``metrics.json`` holds."""
-        sizes = {name: len(predictions.energy) for name, predictions in self.predictions.items()}
-        return {**self.metrics, "n_structures": sizes, "epochs": len(self.history), "best_epoch": self.best_epoch}
+        sizes = {name: len(predictions.n_atoms) for name, predictions in self.predictions.items()}
+        epochs: list[Any] = [len(rows) for rows in self.histories]
+        of_networks: dict[str, Any] = {"epochs": epochs, "best_epoch": self.best_epochs}
+        if len(epochs) == 1:
+            of_networks = {"epochs": epochs[0], "best_epoch": self.best_epoch}
+        return {**self.metrics, "n_structures": sizes, **of_networks}
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{len(p.energy)} {name}" for name, p in self.predictions.items())
-        best = "" if self.best_epoch is None else f", best after epoch {self.best_epoch + 1}"
-        text = f"{len(self.history)} epochs{best}; structures: {sizes}\n{metrics_table(self.metrics)}"
-        return text if self.model_path is None else f"{text}\nmodel: {self.model_path}"
+        sizes = ", ".join(f"{len(p.n_atoms)} {name}" for name, p in self.predictions.items())
+        lines = [
+            f"{len(rows)} epochs" + ("" if best is None else f", best after epoch {best + 1}")
+            for rows, best in zip(self.histories, self.best_epochs, strict=True)
+        ]
+        if len(lines) > 1:
+            lines = [f"network {m}: {line}" for m, line in enumerate(lines)]
+        lines[-1] += f"; structures: {sizes}"
+        lines.append(metrics_table(self.metrics))
+        return "\n".join(lines if self.model_path is None else [*lines, f"model: {self.model_path}"])

@@ -11,7 +11,9 @@ from atomcore.train.cache import FeaturePlan
 _CHUNK = 256  # structures at once
 
 
-def statistics(features: Any, graph: Graph, train: np.ndarray, reference: np.ndarray, scale: float) -> Statistics:
+def statistics(
+    features: Any, graph: Graph, train: np.ndarray, reference: np.ndarray, scale: float, *, partial: bool = False
+) -> Statistics:
     """Means, deviations and ranges of the features over the training atoms of each element, in double.
 
     Parameters
@@ -25,6 +27,8 @@ def statistics(features: Any, graph: Graph, train: np.ndarray, reference: np.nda
         Reference energies in eV.
     scale : float
         Size of the networks' outputs in eV.
+    partial : bool
+        Accept elements without training atoms; the ranges of their features are empty, from infinity to minus infinity.
 
     Raises
     ------
@@ -52,8 +56,9 @@ def statistics(features: Any, graph: Graph, train: np.ndarray, reference: np.nda
             count[i] = total
             minimum[i] = np.minimum(minimum[i], values.min(axis=0))
             maximum[i] = np.maximum(maximum[i], values.max(axis=0))
-    _check_elements(features.elements, count[:, 0], graph)
-    deviation = np.sqrt(square / count)
+    if not partial:
+        _check_elements(features.elements, count[:, 0], graph)
+    deviation = np.sqrt(square / np.maximum(count, 1))
     return Statistics(mean, deviation, minimum, maximum, reference, np.full(graph.n_elements, scale), count[:, 0])
 
 

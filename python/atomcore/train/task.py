@@ -91,15 +91,19 @@ class Task(lightning.LightningModule):
         self._first_evaluation = True
 
     def training_step(self, index: int) -> torch.Tensor:
-        """Loss of batch ``index``, times the number of processes, since these average their gradients."""
+        """Loss of batch ``index``; its gradient is times the number of processes, since these average gradients."""
         whole = self._batches[index]
         pieces = chunks(self.ranks.share(whole), self.options.batch_size) or [whole[:0]]
         counts = self.material.labels.counts(whole)
         loss = self._loss(pieces[0], counts) if len(pieces) == 1 else self._summed(pieces, counts)
+        total = self.ranks.sum(loss.detach().double())
         if self._first_evaluation:
-            self._check(float(self.ranks.sum(loss.detach().double())), pieces, index)
+            self._check(float(total), pieces, index)
         self._first_evaluation = False
-        return self.ranks.size * loss
+        if self.ranks.size == 1:
+            return loss
+        # The value is that of all processes: the line search of L-BFGS must take the same way in each.
+        return total.to(loss.dtype) + self.ranks.size * (loss - loss.detach())
 
     def _loss(self, structures: np.ndarray, counts: dict[str, int]) -> torch.Tensor:
         """What ``structures`` add to the loss of a batch with ``counts``."""
