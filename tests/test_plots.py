@@ -6,7 +6,7 @@ import pytest
 import atomcore
 from atomcore import Potential, plot
 from atomcore.cli.main import main
-from atomcore.evaluation import Predictions, evaluate
+from atomcore.evaluation import ChargePredictions, Predictions, evaluate
 from model_builder import random_model
 from test_predict import model
 from tolerances import FLOAT32, INVARIANT, assert_close
@@ -55,6 +55,14 @@ def test_parity_has_a_panel_for_each_label(figures):
     assert pressure.get_title() == f"test: RMSE {0.1 * gpa * np.sqrt(14 / 6):.3g} GPa"
     assert "GPa" in pressure.get_xlabel()
     assert_close(line(pressure, "test")[0], stress[0] * gpa, FLOAT32)  # the constant has eight digits
+
+
+def test_parity_of_charges(figures):
+    label = np.array([-0.8, 0.4, 0.4])
+    found = ChargePredictions(charges=label + 0.02, charges_label=label, n_atoms=np.array([3]))
+    plot.parity({"test": found}, "")
+    (axes,) = figures[0].axes
+    assert axes.get_title() == "test: RMSE 20 me"
 
 
 def test_errors_stand_with_their_element(figures):
@@ -152,7 +160,7 @@ def test_the_command_draws(trained, monkeypatch, capsys, arguments, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("spread", "run"), "SOURCE holds a single model"),
+        (("spread", "run"), "SOURCE holds no ensemble"),
         (("parity", "model.atomcore"), "FILE is missing: parity of a model file"),
         (("coverage", "model.atomcore", "set.npz"), "needs --training FILE"),
         (("learning", "model.atomcore"), "accepted for learning: the folder of a run"),

@@ -68,16 +68,18 @@ def _learning(options: argparse.Namespace, picture: Path) -> None:
 def _elements(options: argparse.Namespace, picture: Path) -> None:
     from atomcore import plot
 
-    test = _test(options)
-    plot.error_by_element(_evaluated(_potential(options), test), test.numbers, picture)
+    potential, test = _potential(options), _test(options)
+    if potential.target != "energy":
+        raise ValueError(f"SOURCE predicts {potential.target}; accepted for elements: a model of energies")
+    plot.error_by_element(_evaluated(potential, test), test.numbers, picture)
 
 
 def _spread(options: argparse.Namespace, picture: Path) -> None:
     from atomcore import plot
 
     potential = _potential(options)
-    if potential.members < 2:
-        raise ValueError("SOURCE holds a single model; accepted for spread: an ensemble of networks")
+    if potential.members < 2 or potential.target != "energy":
+        raise ValueError("SOURCE holds no ensemble of networks for energies, as spread needs it")
     plot.spread(_evaluated(potential, _test(options)), picture)
 
 

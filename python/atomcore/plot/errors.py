@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from atomcore.plot._figures import COLOURS, OTHER, WARNING, grid, legend_above_d
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from atomcore.evaluation import Predictions
+    from atomcore.evaluation import ChargePredictions, Predictions
 
 _GPA = 160.21766208  # in an eV/A^3
 _BINS = 12  # of the spread
@@ -28,12 +28,12 @@ class _Panel(NamedTuple):
     series: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def parity(predictions: Mapping[str, "Predictions"], path: str | os.PathLike) -> None:
-    """Draw predictions against labels: energies and, where there are any, forces and stresses.
+def parity(predictions: Mapping[str, "Predictions | ChargePredictions"], path: str | os.PathLike) -> None:
+    """Draw predictions against labels: energies and, where there are any, forces and stresses; or charges.
 
     Parameters
     ----------
-    predictions : mapping of str to Predictions
+    predictions : mapping of str to Predictions or ChargePredictions
         By part of the data; the last one is drawn on top and its errors stand in the titles.
     path : path
         The PNG file.
@@ -43,28 +43,32 @@ def parity(predictions: Mapping[str, "Predictions"], path: str | os.PathLike) ->
     ModuleNotFoundError
         When matplotlib is not installed.
     """
-    shift = np.mean(np.concatenate([p.energy_label / p.n_atoms for p in predictions.values()]))
-    energies = {k: (p.energy_label / p.n_atoms - shift, p.energy / p.n_atoms - shift) for k, p in predictions.items()}
-    forces = {
-        name: (p.forces_label.ravel(), p.forces.ravel())
-        for name, p in predictions.items()
-        if p.forces is not None and p.forces_label is not None
-    }
-    stresses = {
-        name: (_GPA * p.stress_label.ravel(), _GPA * p.stress.ravel())
-        for name, p in predictions.items()
-        if p.stress is not None and p.stress_label is not None
-    }
-    panels = [
-        _Panel("energy per atom above the mean", "eV", "meV/atom", 1000.0, energies),
-        _Panel("force components", "eV/Å", "meV/Å", 1000.0, forces),
-        _Panel("stress components", "GPa", "GPa", 1.0, stresses),
-    ]
-    panels = [panel for panel in panels if panel.series]
+    panels = [panel for panel in _panels(predictions) if panel.series]
     figure = new_figure(len(panels))
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_parity(axes, panel)
     save(figure, path)
+
+
+def _panels(predictions: Mapping[str, Any]) -> list[_Panel]:
+    """Return all panels, those without labels too."""
+
+    def series(name: str, scale: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {
+            part: (scale * getattr(p, f"{name}_label").ravel(), scale * getattr(p, name).ravel())
+            for part, p in predictions.items()
+            if getattr(p, name) is not None and getattr(p, f"{name}_label") is not None
+        }
+
+    if any(hasattr(p, "charges") for p in predictions.values()):
+        return [_Panel("charge", "e", "me", 1000.0, series("charges"))]
+    shift = np.mean(np.concatenate([p.energy_label / p.n_atoms for p in predictions.values()]))
+    energies = {k: (p.energy_label / p.n_atoms - shift, p.energy / p.n_atoms - shift) for k, p in predictions.items()}
+    return [
+        _Panel("energy per atom above the mean", "eV", "meV/atom", 1000.0, energies),
+        _Panel("force components", "eV/Å", "meV/Å", 1000.0, series("forces")),
+        _Panel("stress components", "GPa", "GPa", 1.0, series("stress", _GPA)),
+    ]
 
 
 def _draw_parity(axes: "Axes", panel: _Panel) -> None:
