@@ -233,6 +233,15 @@ def test_doubts_are_recorded_step_by_step(tmp_path):
     assert_close(table["forces_spread_max_eV_per_A"], run.forces_spread, INVARIANT)
 
 
+@pytest.mark.parametrize("ensemble", ["nve", "npt"])
+def test_a_start_beyond_a_limit_is_kept_as_well(tmp_path, ensemble):
+    calculator = Doubtful(limit=0.55)
+    calculator.calls = 100
+    with pytest.raises(TooFar, match="the run has stopped at step 0"):
+        simulate(gas(calculator), tmp_path, ps=1.0, ensemble=ensemble, progress=False)
+    assert read(tmp_path / "stopped.extxyz").arrays["extrapolation"][4] == 1
+
+
 def test_a_limit_stops_the_run_and_keeps_the_frame_with_its_doubts(tmp_path):
     with pytest.raises(TooFar, match=r"the run has stopped at step 16 \(0.016 ps\): atom 4 extrapolates") as caught:
         simulate(gas(Doubtful(limit=0.55)), tmp_path, ps=1.0, dt=1.0, progress=False)
@@ -261,3 +270,11 @@ def test_the_command_says_what_a_run_at_constant_pressure_and_one_with_doubts_fo
     with pytest.raises(TooFar):
         command.run(gas(None), Doubtful(limit=0.55), tmp_path / "stop", ps=1.0, dt=1.0, ensemble="nve", **choices)
     assert "at step 16" in json.loads((tmp_path / "stop/metrics.json").read_text())["md"]["stopped"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "text"),
+    [(1277.6181, 1.08819, "1277.6 +- 1.1"), (0.00415, 0.109, "0.00 +- 0.11"), (5432.1, 120.0, "5432 +- 120")],
+)
+def test_means_have_the_digits_that_their_errors_allow(mean, error, text):
+    assert command._with_error(mean, error) == text

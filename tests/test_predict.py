@@ -174,3 +174,35 @@ def test_the_options_of_labels_reach_the_reader(tmp_path, monkeypatch, capsys, k
     molecules(2).save(tmp_path / "set.npz")
     assert main(["evaluate", "model.atomcore", "set.npz", f"--{key.replace('_', '-')}", "absent"]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+def test_a_run_from_a_start_beyond_the_limit_ends_there_and_keeps_the_frame(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model(tmp_path)
+    write("start.extxyz", molecules(1)[0].copy())
+    assert main(["md", "model.atomcore", "start.extxyz", "--extrapolation-limit", "0.01"]) == 1
+    text = capsys.readouterr().err
+    assert "the run has stopped at step 0 (0 ps)" in text
+    assert "extrapolation_limit is 0.01" in text
+    frame = read(tmp_path / "md/stopped.extxyz")
+    assert frame.arrays["extrapolation_excess"].max() > 0.01
+    assert frame.arrays["forces_spread"].shape == (3, 3)
+    assert main(["md", "model.atomcore", "start.extxyz", "--spread-limit", "1e-3", "--overwrite"]) == 1
+    assert "spread_limit is 0.001 eV/A" in capsys.readouterr().err
+
+
+def test_a_run_with_an_ensemble_records_its_doubts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    potential = Potential.load(model(tmp_path))
+    write("start.extxyz", molecules(1)[0].copy())
+    assert main(["md", "model.atomcore", "start.extxyz", "--ps", "0.005", "--temperature", "1", "--dt", "0.1"]) == 0
+    captured = capsys.readouterr()
+    assert "6 of 6 sampled steps extrapolate, worst at step" in captured.out
+    assert captured.err.count("lie outside what the model was trained on") == 1
+    assert "UserWarning" not in captured.err
+    table = np.genfromtxt("md/energies.csv", delimiter=",", names=True)
+    names = ["forces_spread", "extrapolation_excess"]
+    expected = potential.compute(read("md/trajectory.extxyz", 0), names)
+    spread = np.linalg.norm(expected["forces_spread"], axis=1).max()
+    assert abs(table["forces_spread_max_eV_per_A"][0] - spread) < 1e-6
+    assert abs(table["extrapolation_excess_max"][0] - expected["extrapolation_excess"].max()) < 1e-6

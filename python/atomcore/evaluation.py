@@ -15,6 +15,7 @@ _COLUMNS = {  # of the table, and the names of the metrics in them
     "stress, meV/A^3": "stress_{}",
     "charges, me": "charges_{}",
 }
+NO_FORCE = 1e-5  # eV/A: symmetry alone makes errors and spreads as small as this
 _RANK = {"energy": "energy_spread_spearman", "forces": "forces_spread_spearman"}
 
 
@@ -57,8 +58,8 @@ class Predictions:
             where there are labels, ``forces_rmse``, ``forces_mae`` over components in eV/A and ``stress_rmse``,
             ``stress_mae`` over components in eV/A^3. For ensembles also ``energy_spread_spearman`` and
             ``forces_spread_spearman``, Spearman's rank correlations of the spread and the size of the error, of
-            energies per atom and of the force vectors of all atoms; they are left out where there are fewer than three
-            values or all are alike.
+            energies per atom and of the force vectors of all atoms but those on which symmetry lets no force act; they
+            are left out where there are fewer than three values or all are alike.
         """
         dE = self.energy - self.energy_label
         errors = {"energy_rmse": _rms(dE), "energy_mae": _mae(dE)}
@@ -67,7 +68,9 @@ class Predictions:
             dF = self.forces - self.forces_label
             errors |= {"forces_rmse": _rms(dF), "forces_mae": _mae(dF)}
             if self.forces_spread is not None:
-                errors |= _rank("forces", np.linalg.norm(self.forces_spread, axis=1), np.linalg.norm(dF, axis=1))
+                spread, error = np.linalg.norm(self.forces_spread, axis=1), np.linalg.norm(dF, axis=1)
+                some = (spread > NO_FORCE) | (error > NO_FORCE)
+                errors |= _rank("forces", spread[some], error[some])
         if self.stress is not None and self.stress_label is not None:
             dS = self.stress - self.stress_label
             errors |= {"stress_rmse": _rms(dS), "stress_mae": _mae(dS)}

@@ -1,6 +1,7 @@
 """``atomcore md``: molecular dynamics with a model file. Runs the C++ engine through ASE, without torch."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -83,9 +84,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(atoms: Any, calculator: Any, folder: Path, **choices: Any) -> dict[str, float]:
     """Run, print the drift, draw, and return what ``metrics.json`` gets; keywords as in `atomcore.md.simulate`."""
+    from atomcore.calculators import ExtrapolationError
+
     atoms.calc = calculator
     if len(atoms):
-        atoms.get_potential_energy()  # an unsuitable structure fails before anything is written
+        with contextlib.suppress(ExtrapolationError):  # ends the run at its start, and then its frame is kept
+            atoms.get_potential_energy()  # an unsuitable structure fails before anything is written
     settings = {"ps": choices["ps"], "dt_fs": choices["dt"], "n_atoms": len(atoms)}
     try:
         trajectory = simulate(atoms, folder, **choices)
@@ -124,7 +128,7 @@ def _judge(trajectory: Trajectory, folder: Path, ensemble: str, symbols: Sequenc
         for name, unit, values in (("volume", "A3", trajectory.volume), ("pressure", "GPa", trajectory.pressure)):
             mean, error = block_mean(values)
             metrics |= {f"mean_{name}_{unit}": mean, f"mean_{name}_standard_error_{unit}": error}
-            print(f"mean {name} {mean:.6g} +- {error:.2g} {unit.replace('3', '^3')}")
+            print(f"mean {name} {_with_error(mean, error)} {unit.replace('3', '^3')}")
     metrics |= _reliability(trajectory, symbols)
     print(f"mean temperature {metrics['mean_temperature_K']:.0f} K; trajectory: {folder / 'trajectory.extxyz'}")
     try:
@@ -132,6 +136,12 @@ def _judge(trajectory: Trajectory, folder: Path, ensemble: str, symbols: Sequenc
     except ModuleNotFoundError as error:
         print(f'no picture: {error}; pip install "atomcore[plot]"', file=sys.stderr)
     return metrics
+
+
+def _with_error(mean: float, error: float) -> str:
+    """Return both with as many decimals as two digits of the error need."""
+    decimals = max(0, 1 - int(np.floor(np.log10(error)))) if error > 0 else 6
+    return f"{mean:.{decimals}f} +- {error:.{decimals}f}"
 
 
 def _reliability(trajectory: Trajectory, symbols: Sequence[str]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Molecular dynamics through ASE's integrators."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +104,13 @@ def simulate(
     draw_velocities(atoms, temperature, generator)
     if equilibrate > 0:
         before = "npt" if ensemble == "npt" else "langevin"
-        dynamics, watch = _watched(atoms, folder, conditions, before, generator, "equilibration")
-        with watch.saving():
+        with _watched(atoms, folder, conditions, before, generator, "equilibration") as dynamics:
             dynamics.run(round(1000 * equilibrate / dt))
         stop_as_a_whole(atoms)
-    dynamics, watch = _watched(atoms, folder, conditions, ensemble, generator, "the run")
     steps = max(round(1000 * ps / dt), 1)
-    recorder = Recorder(dynamics, dt, ensemble, Progress(steps, "MD, step", enabled=progress))
-    _record(dynamics, watch, recorder, folder, steps, frame_interval)
+    with _watched(atoms, folder, conditions, ensemble, generator, "the run") as dynamics:
+        recorder = Recorder(dynamics, dt, ensemble, Progress(steps, "MD, step", enabled=progress))
+        _record(dynamics, recorder, folder, steps, frame_interval)
     return recorder.trajectory()
 
 
@@ -125,18 +125,19 @@ def _clear(folder: Path, overwrite: bool) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
 def _watched(
     atoms: Any, folder: Path, conditions: Conditions, ensemble: str, generator: np.random.Generator, phase: str
-) -> tuple[Any, Watch]:
-    dynamics = integrator(atoms, conditions, ensemble, generator)
-    watch = Watch(
-        dynamics, folder, dt=conditions.dt, temperature=conditions.temperature, ensemble=ensemble, phase=phase
-    )
-    dynamics.attach(watch.check, interval=1)  # first, so that nothing is recorded of a step that is refused
-    return dynamics, watch
+) -> Iterator[Any]:
+    """Give the dynamics, every step of which is checked; what it leaves when it ends by an error is seen to."""
+    watch = Watch(atoms, folder, dt=conditions.dt, temperature=conditions.temperature, ensemble=ensemble, phase=phase)
+    with watch.saving():
+        dynamics = integrator(atoms, conditions, ensemble, generator)
+        watch.follow(dynamics)  # first, so that nothing is recorded of a step that is refused
+        yield dynamics
 
 
-def _record(dynamics: Any, watch: Watch, recorder: Recorder, folder: Path, steps: int, frame_interval: float) -> None:
+def _record(dynamics: Any, recorder: Recorder, folder: Path, steps: int, frame_interval: float) -> None:
     from ase.io.extxyz import write_extxyz
 
     def every(fs: float) -> int:
@@ -147,7 +148,6 @@ def _record(dynamics: Any, watch: Watch, recorder: Recorder, folder: Path, steps
         contextlib.ExitStack() as at_end,
         trajectory_path.open("w", encoding="utf-8") as file,
         contextlib.closing(recorder),
-        watch.saving(),
     ):
         at_end.callback(lambda: recorder.trajectory().write(energies_path))
         dynamics.attach(recorder.record, interval=every(_SAMPLE))

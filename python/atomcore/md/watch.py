@@ -54,7 +54,8 @@ class Watch:
 
     Parameters
     ----------
-    dynamics : ase.md.md.MolecularDynamics
+    atoms : ase.Atoms
+        With its calculator.
     folder : Path
         Where `STOPPED` and `LAST_GOOD` go.
     dt : float
@@ -67,13 +68,13 @@ class Watch:
     """
 
     def __init__(
-        self, dynamics: Any, folder: Path, *, dt: float, temperature: float, ensemble: str, phase: str = "the run"
+        self, atoms: Any, folder: Path, *, dt: float, temperature: float, ensemble: str, phase: str = "the run"
     ) -> None:
         from ase.data import covalent_radii
         from ase.units import kB
 
-        atoms = dynamics.atoms
-        self._dynamics, self._atoms, self._folder, self._dt, self._phase = dynamics, atoms, folder, dt, phase
+        self._atoms, self._folder, self._dt, self._phase = atoms, folder, dt, phase
+        self._dynamics: Any = None
         self._conserved, self._cell_moves = ensemble == "nve", ensemble == "npt"
         self._kelvin = 2.0 / (kB * degrees_of_freedom(atoms, self._conserved))
         self._largest_kinetic = len(atoms) * (_LARGEST_KINETIC + 20.0 * kB * temperature)
@@ -81,8 +82,13 @@ class Watch:
         self._good: _State | None = None
         self._start = 0.0, 0.0  # total and kinetic energy
 
+    def follow(self, dynamics: Any) -> None:
+        """Check every step of ``dynamics``, before observers that are attached later see it."""
+        self._dynamics = dynamics
+        dynamics.attach(self.check, interval=1)
+
     def check(self) -> None:
-        """Raise AtomcoreError when this step is no good; attach it to run first and at every step."""
+        """Raise AtomcoreError when this step is no good."""
         atoms, last = self._atoms, self._good
         now = _State.of(atoms, self._cell_moves)
         self._check_finite(now)
@@ -106,7 +112,8 @@ class Watch:
         try:
             yield
         except (AtomcoreError, ValueError) as error:
-            step = self._dynamics.nsteps + (self._good is not None and not isinstance(error, _RefusedError))
+            done = 0 if self._dynamics is None else self._dynamics.nsteps
+            step = done + (self._good is not None and not isinstance(error, _RefusedError))  # the one under way
             text = f"{self._phase} has stopped at step {step} ({step * self._dt / 1000:g} ps): {error}"
             self._save()
             if not isinstance(error, AtomcoreError) or isinstance(error, _RefusedError):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from atomcore.evaluation import NO_FORCE
 from atomcore.plot._figures import COLOURS, OTHER, WARNING, grid, legend_above_data, new_figure, plain_ticks, save
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def error_by_element(predictions: "Predictions", numbers: np.ndarray, path: str 
 def spread(predictions: "Predictions", path: str | os.PathLike) -> None:
     """Draw the error of the force on each atom against the spread of an ensemble there.
 
+    Atoms on which symmetry lets no force act are left out.
+
     Parameters
     ----------
     predictions : Predictions
@@ -155,7 +158,7 @@ def spread(predictions: "Predictions", path: str | os.PathLike) -> None:
     if predictions.forces_spread is None:
         raise ValueError("predictions have no spread of the forces: only an ensemble of networks has")
     spreads = np.linalg.norm(predictions.forces_spread, axis=1)
-    drawn = (error > 0) & (spreads > 0)  # on logarithmic scales
+    drawn = (error > NO_FORCE) & (spreads > NO_FORCE)
     figure = new_figure(1)
     axes = figure.subplots()
     axes.plot(
