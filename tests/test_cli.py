@@ -127,9 +127,12 @@ def test_info_shows_versions_and_models_without_torch(trained):
     text = run("info", "run/model.atomcore", cwd=trained, without_torch=True)
     assert "elements    H O" in text
     assert "24 train, 3 valid, 3 test" in text
+    assert "of energies and forces, format" in text
+    assert "A, cosine" in text
+    assert "networks    one for each element, silu, trained in float32\nscaling     soft" in text
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "md", "info", "demo"])
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "md", "plot", "info", "demo"])
 def test_help_fits_a_screen(command, tmp_path):
     lines = run(*command.split(), "--help", cwd=tmp_path).splitlines()
     assert 5 <= len(lines) <= 24
@@ -371,7 +374,8 @@ def test_md_that_blows_up_fails_and_keeps_what_there_is(trained, tmp_path):
     molecules(1).save(tmp_path / "start.extxyz")
     arguments = ("--dt", "30", "--ps", "100", "--temperature", "3000")
     message = run_here("md", str(trained / "run/model.atomcore"), "start.extxyz", *arguments, cwd=tmp_path, code=1)
-    assert "the run has blown up" in message
+    assert "it has blown up" in message
+    assert {"last_good.extxyz", "stopped.extxyz"} <= {file.name for file in (tmp_path / "md").iterdir()}
     assert len((tmp_path / "md/energies.csv").read_text().splitlines()) > 1
     assert "blown up" in json.loads((tmp_path / "md/metrics.json").read_text())["md"]["stopped"]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atomcore._files import check_folder, write_json
+from atomcore.cli import labels
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -13,26 +14,22 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="atomcore evaluate",
         usage="%(prog)s MODEL FILE [options]",
-        description="Compare a model with the energies and forces in a file of structures.",
+        description="Compare a model with the energies, forces and stresses in a file of structures.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
     )
     parser.add_argument("model", help="model file (.atomcore)")
     parser.add_argument("file", help="structures: npz, or anything ASE reads")
-    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
-    parser.add_argument("--energy-key", help="name of the energy in the file, where it is not the usual one")
-    parser.add_argument("--forces-key", help="name of the forces in the file")
+    labels.add_options(parser)
     parser.add_argument("--output", default="evaluation", help="folder for metrics.json and parity.png [%(default)s]")
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
-    from atomcore import data
     from atomcore.evaluation import evaluate, metrics_table
     from atomcore.potential import Potential
 
     folder = Path(options.output)
     check_folder("--output", folder)
     potential = Potential.load(options.model, threads=options.threads)
-    structures = data.load(
-        options.file, units=options.units, energy_key=options.energy_key, forces_key=options.forces_key
-    )
+    structures = labels.load(options, options.file)
     predictions = {"test": evaluate(potential, structures)}
     metrics = {name: errors.metrics() for name, errors in predictions.items()}
     print(f"{len(structures)} structures of {structures.source}\n{metrics_table(metrics)}")

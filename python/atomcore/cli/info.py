@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+_TARGETS = {"energy": "energies and forces", "charges": "charges of atoms"}
 _PACKAGES = ("numpy", "scipy", "ase", "torch", "lightning", "hydra-core", "matplotlib")
 
 
@@ -43,15 +44,26 @@ def _print_versions() -> None:
         print(f"CUDA        not available: {cuda.reason()}")
 
 
+def _cutoff_functions(table: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the cutoff functions that occur, with the exponent of those that have one."""
+    names = [row["cutoff_function"] + (f" gamma={row['gamma']:g}" if "gamma" in row else "") for row in table]
+    return list(dict.fromkeys(names))
+
+
 def _print_model(info: dict[str, Any]) -> None:
     provenance = info.get("provenance", {})
     types = [row["type"] for row in info["features"]]
     counts = ", ".join(f"{types.count(name)} {name}" for name in dict.fromkeys(types))
-    print(f"kind        {info['kind']}, format {'.'.join(map(str, info['format_version']))}")
+    networks, target = info["networks"], info.get("target", "energy")
+    version = ".".join(map(str, info["format_version"]))
+    print(f"kind        {info['kind']} of {_TARGETS.get(target, target)}, format {version}")
     print(f"elements    {' '.join(info['elements'])}")
-    print(f"cutoff      {info['cutoff']:g} A")
+    print(f"cutoff      {info['cutoff']:g} A, {', '.join(_cutoff_functions(info['features']))}")
     print(f"features    {len(info['features'])}: {counts}")
-    print(f"networks    {info['networks']['activation']}, trained in {info['precision']}")
+    members = "one" if networks["members"] == 1 else f"an ensemble of {networks['members']}"
+    elements = "shared by all elements" if networks.get("shared") else "for each element"
+    print(f"networks    {members} {elements}, {networks['activation']}, trained in {info['precision']}")
+    print(f"scaling     {networks.get('scaling', 'not recorded')}")
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")

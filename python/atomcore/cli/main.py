@@ -18,13 +18,15 @@ Interatomic potentials from quantum-mechanical data.
 commands:
   train     train a potential      atomcore train data.path=set.extxyz run.dir=run
   evaluate  errors on a file       atomcore evaluate run/model.atomcore test.extxyz
+  predict   energies and forces    atomcore predict run/model.atomcore structures.xyz
   md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
+  plot      pictures               atomcore plot parity run
   info      versions, model files  atomcore info run/model.atomcore
   demo      all on a shipped set   atomcore demo
 
 'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
-_COMMANDS = ("train", "evaluate", "md", "info", "demo")
+_COMMANDS = ("train", "evaluate", "predict", "md", "plot", "info", "demo")
 
 _GIVE_WAY = 20.0  # seconds
 

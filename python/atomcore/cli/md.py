@@ -1,65 +1,95 @@
 """``atomcore md``: molecular dynamics with a model file. Runs the C++ engine through ASE, without torch."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, write_json
+from atomcore.md import ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
+
+_LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
+
+
+_OPTIONS = (  # of `atomcore.md.simulate`
+    "ps", "dt", "temperature", "ensemble", "friction", "pressure", "barostat_time", "equilibrate", "seed", "overwrite",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
+    options = _parser().parse_args(arguments)
+    from atomcore.calculators import Calculator
+    from atomcore.data.readers import load_structure
+    from atomcore.potential import Potential
+
+    folder = Path(options.output)
+    check_folder("--output", folder)
+    potential = Potential.load(options.model, threads=options.threads)
+    if potential.target != "energy":
+        raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
+    spread_limit = options.spread_limit
+    if spread_limit is None and potential.members > 1:
+        spread_limit = sys.float_info.max  # a limit has the spread computed with each force, a quarter more work
+    calculator = Calculator(potential, extrapolation_limit=options.extrapolation_limit, spread_limit=spread_limit)
+    atoms = load_structure(options.start, units=options.units)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"atomcore md: {message}", file=sys.stderr)
+        run(atoms, calculator, folder, **{name: getattr(options, name) for name in _OPTIONS})
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atomcore md",
         usage="%(prog)s MODEL START [options]",
         description="Molecular dynamics with a model; NVE runs report the drift of the energy.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # all the rest then fits a screen
     parser.add_argument("model", help="model file (.atomcore)")
-    parser.add_argument("start", help="structure to start from (the last of the file): npz, or anything ASE reads")
+    parser.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
     parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
-    parser.add_argument("--ps", metavar="PS", type=float, default=10.0, help="length of the run [%(default)s]")
-    parser.add_argument("--dt", metavar="FS", type=float, default=0.5, help="time step in fs [%(default)s]")
-    parser.add_argument(
-        "--temperature", metavar="K", type=float, default=300.0, help="of the velocities, in K [%(default)s]"
+    parser.add_argument("--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]")
+    numbers = (
+        ("--ps", "PS", 10.0, "length of the run"),
+        ("--dt", "FS", 0.5, "time step in fs"),
+        ("--temperature", "K", 300.0, "of the velocities, in K"),
+        ("--friction", "F", 0.01, "of the thermostat, in 1/fs"),
+        ("--pressure", "GPA", 1e-4, "of npt, in GPa"),
+        ("--barostat-time", "PS", 1.0, "how slowly the volume of npt follows the pressure"),
+        ("--equilibrate", "PS", 0.0, "length of a thermostatted run before"),
     )
+    for name, unit, default, text in numbers:
+        parser.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
     parser.add_argument(
-        "--ensemble", metavar="E", choices=("nve", "langevin"), default="nve", help="nve or langevin [%(default)s]"
+        "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
     )
-    parser.add_argument(
-        "--friction", metavar="F", type=float, default=0.01, help="of the thermostat, in 1/fs [%(default)s]"
-    )
-    parser.add_argument(
-        "--equilibrate", metavar="PS", type=float, default=0.0, help="ps of Langevin dynamics before [%(default)s]"
-    )
+    parser.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
     parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
     parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
-    options = parser.parse_args(arguments)
-    from atomcore.calculators import Calculator
-    from atomcore.data.readers import load_structure
-
-    folder = Path(options.output)
-    check_folder("--output", folder)
-    calculator = Calculator(options.model, threads=options.threads)
-    atoms = load_structure(options.start, units=options.units)
-    names = ("ps", "dt", "temperature", "ensemble", "friction", "equilibrate", "seed", "overwrite")
-    run(atoms, calculator, folder, **{name: getattr(options, name) for name in names})
-    return 0
+    return parser
 
 
 def run(atoms: Any, calculator: Any, folder: Path, **choices: Any) -> dict[str, float]:
     """Run, print the drift, draw, and return what ``metrics.json`` gets; keywords as in `atomcore.md.simulate`."""
-    from atomcore.md import simulate
+    from atomcore.calculators import ExtrapolationError
 
     atoms.calc = calculator
     if len(atoms):
-        atoms.get_potential_energy()  # an unsuitable structure fails before anything is written
+        with contextlib.suppress(ExtrapolationError):  # ends the run at its start, and then its frame is kept
+            atoms.get_potential_energy()  # an unsuitable structure fails before anything is written
     settings = {"ps": choices["ps"], "dt_fs": choices["dt"], "n_atoms": len(atoms)}
     try:
         trajectory = simulate(atoms, folder, **choices)
@@ -67,7 +97,7 @@ def run(atoms: Any, calculator: Any, folder: Path, **choices: Any) -> dict[str, 
         _record(folder, {**settings, "stopped": str(error) or "interrupted"})
         print(f"frames and energies so far are in {folder}{os.sep}", file=sys.stderr)
         raise
-    metrics = settings | _judge(trajectory, folder, choices["ensemble"])
+    metrics = settings | _judge(trajectory, folder, choices["ensemble"], atoms.get_chemical_symbols())
     _record(folder, metrics)
     return metrics
 
@@ -82,13 +112,11 @@ def _record(folder: Path, metrics: dict[str, Any]) -> None:
     write_json(path, {**(known if isinstance(known, dict) else {}), "md": metrics})
 
 
-def _judge(trajectory: Any, folder: Path, ensemble: str) -> dict[str, float]:
+def _judge(trajectory: Trajectory, folder: Path, ensemble: str, symbols: Sequence[str]) -> dict[str, float]:
     """Print and draw how the run went; return the numbers."""
-    from atomcore.md import energy_drift
-
     metrics = {"mean_temperature_K": float(trajectory.temperature.mean())}
-    title = ensemble
-    if ensemble == "nve" and len(trajectory.time) >= 60:
+    title, long_enough = ensemble, len(trajectory.time) >= _LONG_ENOUGH
+    if ensemble == "nve" and long_enough:
         drift = energy_drift(trajectory.time, trajectory.total_per_atom)
         metrics["drift_meV_per_atom_per_ps"] = drift.slope
         metrics["drift_standard_error_meV_per_atom_per_ps"] = drift.standard_error
@@ -96,12 +124,50 @@ def _judge(trajectory: Any, folder: Path, ensemble: str) -> dict[str, float]:
         print(
             f"energy drift {drift.slope:.3g} +- {drift.standard_error:.2g} meV/atom/ps (slope and its standard error)"
         )
+    if trajectory.volume is not None and trajectory.pressure is not None and long_enough:
+        for name, unit, values in (("volume", "A3", trajectory.volume), ("pressure", "GPa", trajectory.pressure)):
+            mean, error = block_mean(values)
+            metrics |= {f"mean_{name}_{unit}": mean, f"mean_{name}_standard_error_{unit}": error}
+            print(f"mean {name} {_with_error(mean, error)} {unit.replace('3', '^3')}")
+    metrics |= _reliability(trajectory, symbols)
     print(f"mean temperature {metrics['mean_temperature_K']:.0f} K; trajectory: {folder / 'trajectory.extxyz'}")
     try:
-        from atomcore import plot
-
-        picture = folder / "md_energy.png"
-        plot.md_energy(trajectory.time, trajectory.total_per_atom, trajectory.temperature, picture, title=title)
+        _draw(trajectory, folder, title)
     except ModuleNotFoundError as error:
         print(f'no picture: {error}; pip install "atomcore[plot]"', file=sys.stderr)
     return metrics
+
+
+def _with_error(mean: float, error: float) -> str:
+    """Return both with as many decimals as two digits of the error need."""
+    decimals = max(0, 1 - int(np.floor(np.log10(error)))) if error > 0 else 6
+    return f"{mean:.{decimals}f} +- {error:.{decimals}f}"
+
+
+def _reliability(trajectory: Trajectory, symbols: Sequence[str]) -> dict[str, float]:
+    """Print how far the run has left what the model knows; return the numbers."""
+    metrics: dict[str, float] = {}
+    if trajectory.forces_spread is not None:
+        metrics["largest_forces_spread_eV_per_A"] = float(trajectory.forces_spread.max())
+        print(f"largest spread of a force {metrics['largest_forces_spread_eV_per_A']:.3g} eV/A")
+    if trajectory.extrapolation_excess is not None:
+        beyond, n = int(np.count_nonzero(trajectory.extrapolation_excess)), len(trajectory.time)
+        metrics |= {"extrapolating_samples": beyond, "samples": n}
+        text = f"{beyond} of {n} sampled steps extrapolate"
+        if trajectory.worst is not None:
+            step, atom, feature, excess = trajectory.worst
+            metrics["largest_extrapolation_excess"] = excess
+            text += f", worst at step {step}: atom {atom} ({symbols[atom]}), {excess:.3g} ranges outside in {feature}"
+        print(text)
+    return metrics
+
+
+def _draw(trajectory: Trajectory, folder: Path, title: str) -> None:
+    from atomcore import plot
+
+    if trajectory.volume is None:
+        picture = folder / "md_energy.png"
+        plot.md_energy(trajectory.time, trajectory.total_per_atom, trajectory.temperature, picture, title=title)
+        return
+    volume = trajectory.volume / trajectory.n_atoms
+    plot.md_volume(trajectory.time, volume, trajectory.temperature, folder / "md_volume.png")

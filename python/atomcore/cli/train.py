@@ -169,15 +169,13 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
 def draw(report: Any, folder: Path) -> None:
     """Write the pictures of a training run, or say why there are none."""
     from atomcore import plot
-    from atomcore.evaluation import Predictions
 
     pictures = folder / "parity.png", folder / "learning_curve.png"
     for picture in pictures:
         remove_leftovers(picture)
     try:
-        if all(isinstance(part, Predictions) for part in report.predictions.values()):
-            plot.parity(report.predictions, pictures[0])
-        plot.learning_curve(report.history, pictures[1])
+        plot.parity(report.predictions, pictures[0])
+        plot.learning_curves(report.histories, pictures[1])
     except ModuleNotFoundError as error:
         _log.warning('No pictures: %s; pip install "atomcore[plot]"', error)
 

@@ -1,4 +1,4 @@
-"""How well a run conserves energy."""
+"""How well a run conserves energy, and how well it knows its means."""
 
 from typing import NamedTuple
 
@@ -29,16 +29,31 @@ def energy_drift(time: np.ndarray, energy: np.ndarray, blocks: int = 20) -> Drif
     ValueError
         For fewer samples than blocks, or fewer than 3 blocks.
     """
-    time, energy = np.asarray(time, dtype=float), np.asarray(energy, dtype=float)
-    if blocks < 3 or len(time) < blocks:
-        raise ValueError(
-            f"a drift needs at least 3 blocks and a sample in each; got {len(time)} samples, {blocks} blocks"
-        )
-    length = len(time) // blocks
-    skip = len(time) - blocks * length  # the oldest samples
-    t = time[skip:].reshape(blocks, length).mean(axis=1)
-    e = energy[skip:].reshape(blocks, length).mean(axis=1)
+    t, e = _block_means(time, blocks), _block_means(energy, blocks)
     t, e = t - t.mean(), e - e.mean()
     slope = (t @ e) / (t @ t)
     variance = np.sum((e - slope * t) ** 2) / (blocks - 2)
     return Drift(float(slope), float(np.sqrt(variance / (t @ t))))
+
+
+def block_mean(values: np.ndarray, blocks: int = 20) -> tuple[float, float]:
+    """Return the mean of ``values`` [n] along a run and its standard error, from the scatter of ``blocks`` block means.
+
+    Raises
+    ------
+    ValueError
+        For fewer samples than blocks, or fewer than 3 blocks.
+    """
+    means = _block_means(values, blocks)
+    return float(means.mean()), float(means.std(ddof=1) / np.sqrt(blocks))
+
+
+def _block_means(values: np.ndarray, blocks: int) -> np.ndarray:
+    """Return the means of equal pieces; the oldest samples that fill none are left out."""
+    values = np.asarray(values, dtype=float)
+    if blocks < 3 or len(values) < blocks:
+        raise ValueError(
+            f"a standard error needs at least 3 blocks and a sample in each; got {len(values)} samples, {blocks} blocks"
+        )
+    length = len(values) // blocks
+    return values[len(values) - blocks * length :].reshape(blocks, length).mean(axis=1)

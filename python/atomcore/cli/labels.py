@@ -1,0 +1,31 @@
+"""Options that say where a file of structures has its labels, the same for every command that compares with them."""
+
+import argparse
+from typing import Any
+
+_OPTIONS = {  # of `atomcore.data.load`
+    "units": 'of an npz file, e.g. "kcal/mol, Angstrom"',
+    "energy_key": "name of the energy in the file, where it is not the usual one",
+    "forces_key": "of the forces",
+    "stress_key": "of the stress",
+    "stress_convention": "ase (default) or vasp: order, sign and unit of the stress",
+    "charges_key": "of the charges",
+    "baseline_energy_key": "of what to subtract: the model predicts differences",
+    "baseline_forces_key": "the same of the forces",
+    "baseline_stress_key": "the same of the stress",
+}
+
+
+def add_options(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
+    """Add the options; ``hidden`` leaves them out of the help."""
+    for name, text in _OPTIONS.items():
+        help_text = argparse.SUPPRESS if hidden else text
+        default = "ase" if name == "stress_convention" else None
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", default=default, help=help_text)
+
+
+def load(options: argparse.Namespace, path: str) -> Any:
+    """Read ``path`` as the options say."""
+    from atomcore import data
+
+    return data.load(path, **{name: getattr(options, name) for name in _OPTIONS})
