@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import REPOSITORY, run_command
+from helpers import NEEDS_SOURCES, REPOSITORY, run_command
+
+pytestmark = NEEDS_SOURCES
 
 LONGEST = 1800  # seconds that a build or a run under sanitizers may take
 SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
