@@ -162,8 +162,11 @@ def unpack_tests(sdist: Path, folder: Path) -> None:
                 archive.extract(member, folder, filter="data")
 
 
-def try_wheel(python: str, environment: Environment, wheel: Path, outside: Path, model: Path, workers: int) -> None:
-    """Install a wheel, run the tests and the demonstration; ``model`` is written, or used where there is no torch."""
+def try_wheel(python: str, environment: Environment, wheel: Path, outside: Path, model: Path, workers: int) -> str:
+    """Install a wheel, run the tests and the demonstration; return in words what was done.
+
+    The demonstration writes ``model``; where there is no torch, ``model`` is used.
+    """
     torch = has_torch(environment)
     extras = "all,test" if torch else "plot,test"
     say(f"{python}: installing {wheel.name}[{extras}] into a fresh environment")
@@ -177,20 +180,23 @@ def try_wheel(python: str, environment: Environment, wheel: Path, outside: Path,
         "-m", "pytest", "-q", "-n", workers, "-m", "not long and not gpu", "tests",
         cwd=outside, OMP_NUM_THREADS="1",
     )  # fmt: skip
-    say(f"{python}: {text.splitlines()[-1]}")
+    tested = text.splitlines()[-1]
+    say(f"{python}: {tested}")
     command = environment.bin / "atomcore"
     if torch:
         say(f"{python}: atomcore demo")
         print(run(command, "demo", "--output", f"demo-{python}", cwd=outside), end="", flush=True)
         shutil.copy(outside / f"demo-{python}" / "model.atomcore", model)
-    elif model.exists():
+        return f"{tested}; demo ran"
+    if model.exists():
         say(f"{python}: atomcore demo trains, which needs torch; running the model of another version's demonstration")
         sample = environment.python("-c", SAMPLE, cwd=outside).strip()
         given = (model, sample, "--units", "eV, Angstrom", "--output", f"no-torch-{python}")
         print(run(command, "evaluate", *given, cwd=outside), end="", flush=True)
         print(run(command, "md", *given, "--ps", "0.2", cwd=outside), end="", flush=True)
-    else:
-        say(f"{python}: atomcore demo trains, which needs torch, and no other version has left a model: not run")
+        return f"{tested}; no torch: evaluate and md ran, demo not"
+    say(f"{python}: atomcore demo trains, which needs torch, and no other version has left a model: not run")
+    return f"{tested}; no torch and no model: demo not run"
 
 
 def build_and_try(pythons: list[str], output: Path, workers: int, scratch: Path) -> list[str]:
@@ -214,17 +220,17 @@ def build_and_try(pythons: list[str], output: Path, workers: int, scratch: Path)
     outside = scratch / "outside"
     unpack_tests(sdist, outside)
     environments = {python: Environment(scratch / f"fresh-{python}", found) for python, found in interpreters.items()}
-    passed = [sdist]
+    passed = {sdist: "the wheels were built from it"}
     # A version with torch goes first: its demonstration makes the model that the others run.
     for python in sorted(environments, key=lambda python: not has_torch(environments[python])):
         (wheel,) = built.glob(f"atomcore-*-cp{python.replace('.', '')}-*.whl")
         say(f"{python}: {wheel.name}, {check_contents(wheel)}")
-        try_wheel(python, environments[python], wheel, outside, scratch / "model.atomcore", workers)
-        passed.append(wheel)
+        model = scratch / "model.atomcore"
+        passed[wheel] = try_wheel(python, environments[python], wheel, outside, model, workers)
     output.mkdir(parents=True, exist_ok=True)
-    for path in passed:
+    for path, done in passed.items():
         shutil.copy(path, output)
-        say(f"{output / path.name}")
+        say(f"{output / path.name}: {done}")
     return missing
 
 
