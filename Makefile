@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 SOURCES := $(shell find cpp cuda CMakeLists.txt pyproject.toml -type f 2>/dev/null)
 
-.PHONY: demo test check-long bench cuda lint format clean
+.PHONY: demo test check-long bench cuda wheels lint format clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,9 @@ cuda: $(VENV)/created
 	  -DPython_EXECUTABLE="$(abspath $(BIN))/python" -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)"
 	$(BIN)/cmake --build build/cuda --target _cuda test_cuda_math
 	$(BIN)/ctest --test-dir build/cuda -R test_cuda_math --no-tests=error --verbose
+
+wheels:
+	$(PYTHON) ci/build_wheels.py
 
 lint: $(VENV)/lint
 	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+NEEDS_SOURCES = pytest.mark.skipif(
+    not (REPOSITORY / "CMakeLists.txt").exists(), reason="is about the sources, and only the tests are here"
+)
 
 
 def shared_data(name: str) -> Path:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import REPOSITORY, run_command
+from helpers import NEEDS_SOURCES, REPOSITORY, run_command
+
+pytestmark = NEEDS_SOURCES
 
 LONGEST = 1800  # seconds that a build or a run under sanitizers may take
 SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
@@ -25,7 +27,12 @@ def build(folder: Path, *options: str) -> Path:
     if importlib.util.find_spec("nlohmann_json") is None:
         pytest.skip("the nlohmann-json headers are not installed in this environment")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    switches = ["-DATOMCORE_TESTS=ON", "-DATOMCORE_PYTHON=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
+    switches = [
+        "-DATOMCORE_TESTS=ON",
+        "-DATOMCORE_PYTHON=OFF",
+        "-DATOMCORE_CUDA=OFF",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
     run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
     run_command([cmake, "--build", str(folder), "-j2"], timeout=LONGEST)
     return folder

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from atomcore import cuda
-from helpers import REPOSITORY, run_python
+from helpers import NEEDS_SOURCES, REPOSITORY, run_python
 
 
 def test_available_or_a_reason():
@@ -84,12 +84,14 @@ def formulas() -> set[str]:
     return found - {"operator"}
 
 
+@NEEDS_SOURCES
 def test_the_device_computes_every_formula():
     text = (REPOSITORY / "tests" / "cuda" / "test_math.cu").read_text()
     assert len(formulas()) > 20
     assert {name for name in formulas() if not re.search(rf"\b{name}\(", text)} == set()
 
 
+@NEEDS_SOURCES
 def test_every_formula_is_for_the_device_too():
     """A function of cpp/math without AC_HD would be missed by the test above."""
     for header in (REPOSITORY / "cpp" / "math").glob("*.hpp"):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import REPOSITORY
+from helpers import NEEDS_SOURCES, REPOSITORY
+
+pytestmark = NEEDS_SOURCES
 
 PYTHON = REPOSITORY / "python" / "atomcore"
 CPP = REPOSITORY / "cpp"

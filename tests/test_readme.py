@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from helpers import REPOSITORY, run_python
+from helpers import NEEDS_SOURCES, REPOSITORY, run_python
+
+pytestmark = NEEDS_SOURCES
 
 README = REPOSITORY / "README.md"
 

@@ -57,7 +57,7 @@ struct Features {
     out.put(ani_angle(c, sine, U(32), U(0.8), U(0.6), U(0.95)));
     out.put(integer_power(r, 5));
     out.put(power(r, U(2.5)));
-    out.put(sqrt(r) / exp(-r) + cos(x));
+    out.put(sqrt(r) / exp(-r) + cos(x) * tanh(x));
     const Vec3<T> a{r, x, c};
     out.put(cross(a, x * (a + a) - a));
     out.put(dot(a, a));
@@ -76,6 +76,7 @@ struct Plain {
     out.put(hyperbolic_tangent(x));
     out.put(relu(x));
     out.put(celu(x));
+    out.put(logistic(x).complement);
     out.put(sigmoid(x));
     out.put(softplus(x));
     const T cell[9] = {T(4) + x, T(0.5), x, T(-0.25), T(5), T(1), T(0), x, T(9)};
