@@ -1,7 +1,10 @@
 """Several runs of one command, several processes of one run, curves for TensorBoard."""
 
 import csv
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -61,8 +64,6 @@ def test_one_option_starts_several_processes(tmp_path):
 
 
 def test_faults_in_several_processes_are_told_once(tmp_path):
-    import subprocess
-
     molecules(20).save(tmp_path / "set.extxyz")
     arguments = ["train", "data.path=set.extxyz", "run.processes=2", "training.batch_size=0", *_SMALL]
     result = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -70,6 +71,27 @@ def test_faults_in_several_processes_are_told_once(tmp_path):
     assert result.stderr.count("batch_size must be a whole number") == 1
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+def test_several_processes_can_be_interrupted_and_continued(tmp_path):
+    molecules(20).save(tmp_path / "set.extxyz")
+    command = [*COMMAND, "train", "data.path=set.extxyz", *_SMALL, "run.processes=2", "schedule=none"]
+    process = subprocess.Popen(
+        [*command, "training.max_epochs=100000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.count("interrupted; resume (run.resume=true) continues the run") == 1
+    assert "Traceback" not in said
+    log = (tmp_path / "run/log.csv").read_text().splitlines()
+    more = [f"training.max_epochs={len(log) + 5}", "run.resume=true"]
+    run_command([*command, *more], cwd=tmp_path, OMP_NUM_THREADS="1")
+    assert (tmp_path / "run/log.csv").read_text().splitlines()[: len(log) - 1] == log[:-1]
 
 
 def scalars(folder):

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from atomcore._core import AtomcoreError
+from atomcore.cli.processes import speaks
 
 _HELP = """\
 usage: atomcore COMMAND [options]
@@ -62,17 +63,13 @@ def run_command(command: str, body: Callable[[], int]) -> int:
         return 1
     except KeyboardInterrupt as interrupt:
         hint = f"; {interrupt}" if str(interrupt) else ""
-        print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
+        if speaks():
+            print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, MemoryError, AtomcoreError) as error:
-        _give_way()
+        if not speaks():  # the first process speaks; when it has failed too, its end ends this one meanwhile
+            time.sleep(_GIVE_WAY)
         if os.environ.get("ATOMCORE_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"atomcore {command}: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1 if isinstance(error, AtomcoreError | MemoryError) else 2
-
-
-def _give_way() -> None:
-    """Let the first of several training processes speak: when it has failed too, its end ends this one meanwhile."""
-    if int(os.environ.get("RANK", "0")) > 0:
-        time.sleep(_GIVE_WAY)

@@ -20,7 +20,7 @@ def launched() -> int:
 
 def speaks() -> bool:
     """Whether this is the one process that prints and draws."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return launched() == 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
@@ -71,10 +71,9 @@ def _threads(processes: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _silent_launcher() -> Iterator[None]:
     """Keep the launcher from reporting at length what the processes have said themselves."""
-    logger = logging.getLogger("torch.distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch's loggers have levels of their own
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)

@@ -89,6 +89,8 @@ def fit(
     TypeError, ValueError
         For an unknown or unsuitable option, data without energies, or a checkpoint that does not belong to this run
         or has more epochs than `max_epochs`.
+    ModuleNotFoundError
+        When `tensorboard` is true and the package is not there.
     TrainingError
         When the loss diverges or is not a number; the last good checkpoint stays.
     """
