@@ -7,9 +7,6 @@ benchmark shows that with a model trained without stress, puts them in order and
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +20,7 @@ from ase.units import GPa
 
 import atomcore as ac
 from atomcore.evaluation import evaluate
-from common import children_cpu_seconds, report, shared
+from common import atomcore, report, shared
 
 LABELS = {"stress_key": "vasp_stress_kbar_xx_yy_zz_xy_yz_xz", "stress_convention": "vasp"}
 SETTINGS = (
@@ -53,14 +50,6 @@ def in_order(data: ac.data.Dataset, groups: np.ndarray) -> ac.data.Dataset:
     return replace(data, stress=np.where(groups[:, None] == "Elastic", data.stress, data.stress[:, SWAPPED]))
 
 
-def run(*arguments: str) -> float:
-    """Run the command line and return its CPU seconds."""
-    before = children_cpu_seconds()
-    command = [sys.executable, "-c", "import sys; from atomcore.cli import main; sys.exit(main())", *arguments]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return children_cpu_seconds() - before
-
-
 def shear_rows(potential: Any, data: ac.data.Dataset, groups: np.ndarray) -> list[dict[str, object]]:
     """Tell for each group how the shear stress of a model correlates with the labels as given and exchanged."""
     assert data.stress is not None
@@ -77,17 +66,26 @@ def shear_rows(potential: Any, data: ac.data.Dataset, groups: np.ndarray) -> lis
     return rows
 
 
-def elastic_constants(strained: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Return C11, C12, C44 and the bulk modulus in GPa from strains [3, 3] and stresses [6] by least squares."""
-    small = [(e, s) for e, s in strained if 0 < np.abs(e).max() < SMALL]
-    axial = [(e[i, i], np.roll(s[:3], -i)) for e, s in small for i in range(3) if abs(e[i, i]) == np.abs(e).max()]
-    strain, stress = np.array([e for e, _ in axial]), np.array([s for _, s in axial])
-    slopes = strain @ stress / (strain @ strain) / GPa
-    c11, c12 = slopes[0], slopes[1:].mean()
-    sheared = [(2 * 0.5 * (e + e.T)[i, j], s[k]) for e, s in strained
-               for k, (i, j) in ((3, (1, 2)), (4, (0, 2)), (5, (0, 1))) if 0.03 < abs(e[i, j] + e[j, i]) < 0.05]  # fmt: skip
-    shear, tau = np.array(sheared).T
-    return {"C11": c11, "C12": c12, "C44": shear @ tau / (shear @ shear) / GPa, "bulk modulus": (c11 + 2 * c12) / 3}
+def elastic_constants(strains: list[np.ndarray], stresses: list[np.ndarray]) -> dict[str, float]:
+    """Return C11, C12, C44 and the bulk modulus in GPa by least squares over the smallest strains of each kind."""
+    axial, shear = [], []
+    for strain, stress in zip(strains, stresses, strict=True):
+        symmetric = 0.5 * (strain + strain.T)
+        along = np.flatnonzero(np.abs(np.diag(symmetric)) > 1e-2)
+        across = [k for k, pair in ((3, (1, 2)), (4, (0, 2)), (5, (0, 1))) if abs(symmetric[pair]) > 1e-2]
+        if len(along) == 1 and not across and np.abs(symmetric).max() < SMALL:
+            axial.append((symmetric[along[0], along[0]], np.roll(stress[:3], -along[0])))
+        elif across and np.abs(symmetric).max() < SMALL:
+            pair = {3: (1, 2), 4: (0, 2), 5: (0, 1)}[across[0]]
+            shear.append((2 * symmetric[pair], stress[across[0]]))
+
+    def slope(pairs: list[tuple[float, Any]]) -> Any:
+        x, y = (np.array(values) for values in zip(*pairs, strict=True))
+        return x @ y / (x @ x) / GPa
+
+    c11, *others = slope(axial)
+    c12 = float(np.mean(others))
+    return {"C11": c11, "C12": c12, "C44": slope(shear), "bulk modulus": (c11 + 2 * c12) / 3}
 
 
 def elastic_rows(potential: Any, data: ac.data.Dataset, groups: np.ndarray) -> list[dict[str, object]]:
@@ -95,16 +93,15 @@ def elastic_rows(potential: Any, data: ac.data.Dataset, groups: np.ndarray) -> l
     assert data.stress is not None
     frames = [(atoms, data.stress[i]) for i, atoms in enumerate(data) if groups[i] == "Elastic"]
     strains = [np.asarray(atoms.cell) / (2 * LATTICE_CONSTANT) - np.eye(3) for atoms, _ in frames]
-    dft = elastic_constants([(e, s) for e, (_, s) in zip(strains, frames, strict=True)])
-    stresses = [potential.compute(atoms, ["stress"])["stress"] for atoms, _ in frames]
-    model = elastic_constants(list(zip(strains, stresses, strict=True)))
+    dft = elastic_constants(strains, [stress for _, stress in frames])
+    model = elastic_constants(strains, [potential.compute(atoms, ["stress"])["stress"] for atoms, _ in frames])
     crystals = [bulk("Si", "diamond", a=LATTICE_CONSTANT * x) for x in np.linspace(0.985, 1.015, 9)]
     state = EquationOfState([a.get_volume() for a in crystals], [potential.energy_forces(a)[0] for a in crystals],
                             eos="birchmurnaghan")  # fmt: skip
     volume, _, modulus = state.fit()
-    rows: list[dict[str, object]] = [
-        {"quantity": f"{name}, GPa", "DFT of the set": f"{dft[name]:.1f}", "model": f"{model[name]:.1f}"} for name in dft
-    ]
+    rows: list[dict[str, object]] = []
+    for name in dft:
+        rows.append({"quantity": f"{name}, GPa", "DFT of the set": f"{dft[name]:.1f}", "model": f"{model[name]:.1f}"})
     lattice = {"DFT of the set": LATTICE_CONSTANT, "model": f"{(4 * volume) ** (1 / 3):.4f}"}
     return [*rows, {"quantity": "lattice constant, A", **lattice},
             {"quantity": "bulk modulus from energies, GPa", "DFT of the set": "-",
@@ -114,7 +111,7 @@ def elastic_rows(potential: Any, data: ac.data.Dataset, groups: np.ndarray) -> l
 def constant_pressure(model: Path, folder: Path) -> list[dict[str, object]]:
     """Run 20 ps at 300 K and no pressure, and return means over the second half."""
     write(folder / "start.extxyz", bulk("Si", "diamond", a=LATTICE_CONSTANT, cubic=True) * (2, 2, 2))
-    run("md", str(model), str(folder / "start.extxyz"), "--ensemble", "npt", "--ps", "20", "--dt", "1",
+    atomcore("md", str(model), str(folder / "start.extxyz"), "--ensemble", "npt", "--ps", "20", "--dt", "1",
         "--temperature", "300", "--output", str(folder / "npt"))  # fmt: skip
     table = np.genfromtxt(folder / "npt" / "energies.csv", delimiter=",", names=True)
     half = table[len(table) // 2 :]
@@ -132,11 +129,11 @@ def main() -> None:
         folder = Path(scratch)
         in_order(data, groups).save(folder / "silicon.npz")
         common = (f"data.path={folder / 'silicon.npz'}", *SETTINGS)
-        run("train", f"run.dir={folder / 'plain'}", *common, *WITHOUT_STRESS)
+        atomcore("train", f"run.dir={folder / 'plain'}", *common, *WITHOUT_STRESS)
         plain = ac.Potential.load(folder / "plain" / "model.atomcore", threads=1)
         report("silicon_stress_order", shear_rows(plain, data, groups))
 
-        seconds = run("train", f"run.dir={folder / 'stress'}", *common, *WITH_STRESS)
+        seconds = atomcore("train", f"run.dir={folder / 'stress'}", *common, *WITH_STRESS)
         path = folder / "stress" / "model.atomcore"
         potential = ac.Potential.load(path, threads=1)
         metrics = {"training": json.loads((folder / "stress" / "metrics.json").read_text())["train"]}
