@@ -6,15 +6,12 @@ with 84 random frames held out, whose published errors over all frames are 1.28 
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from common import KCAL_PER_EV, children_cpu_seconds, report, shared
+from common import KCAL_PER_EV, atomcore, report, shared
 
 SETTINGS = (
     "data.units='eV, Angstrom'",
@@ -35,12 +32,8 @@ TASKS = {
 
 def train(data: Path, overrides: tuple[str, ...], folder: Path) -> tuple[dict, float]:
     """Run one training and return its metrics and CPU seconds."""
-    command = [sys.executable, "-c", "import sys; from atomcore.cli import main; sys.exit(main())", "train"]
-    before = children_cpu_seconds()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    arguments = [f"data.path={data}", f"run.dir={folder}", *SETTINGS, *overrides]
-    subprocess.run([*command, *arguments], check=True, env=environment)
-    return json.loads((folder / "metrics.json").read_text()), children_cpu_seconds() - before
+    seconds = atomcore("train", f"data.path={data}", f"run.dir={folder}", *SETTINGS, *overrides)
+    return json.loads((folder / "metrics.json").read_text()), seconds
 
 
 def difference(source: Path, target: Path) -> Path:

@@ -5,6 +5,8 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +28,16 @@ def children_cpu_seconds() -> float:
     """Return the CPU seconds (user and system) of all finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def atomcore(*arguments: str, code: int = 0) -> float:
+    """Run the command line with one thread and return its CPU seconds; it must end with ``code``."""
+    command = [sys.executable, "-c", "import sys; from atomcore.cli import main; sys.exit(main())", *arguments]
+    before = children_cpu_seconds()
+    found = subprocess.run(command, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+    if found != code:
+        raise SystemExit(f"atomcore {' '.join(arguments)} ended with {found}, where {code} was expected")
+    return children_cpu_seconds() - before
 
 
 def machine() -> str:

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("epoch", "claisen")
+NAMES = ("epoch", "claisen", "silicon", "water")
 
 
 def main(names: list[str]) -> None:

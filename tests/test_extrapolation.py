@@ -91,13 +91,13 @@ def test_the_calculator_warns_once_in_words(potential):
     atoms = family()[0]
     atoms.calc = Calculator(potential)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         atoms.get_potential_energy()
     atoms.rattle(0.2, seed=3)
     with pytest.warns(UserWarning, match=r"of 9 atoms lie outside what the model was trained on, most of all atom \d"):
         atoms.get_potential_energy()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         atoms.rattle(0.2, seed=4)
         atoms.get_potential_energy()
     assert atoms.calc.results["extrapolation"].any()

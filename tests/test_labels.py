@@ -238,6 +238,27 @@ def test_uncertainty(tmp_path):
         from_atoms(images)
 
 
+def test_usual_names_for_something_else(tmp_path):
+    """Such a file can still be read, and the message says how."""
+    arrays = water_and_ammonia() | {"charges": np.zeros(6), "uncertainty": np.zeros((6, 4))}
+    file = saved(tmp_path, arrays)
+    with pytest.raises(
+        ValueError, match=r"charges must have shape \(6, 4\), got \(6,\); do without by charges_key='none'"
+    ):
+        load(file, units="eV, Angstrom")
+    with pytest.raises(ValueError, match=r"uncertainty must have .*; do without by uncertainty_key='none'"):
+        load(file, units="eV, Angstrom", charges_key="none")
+    assert len(load(file, units="eV, Angstrom", charges_key="none", uncertainty_key="none")) == 6
+    images = frames()
+    for i, atoms in enumerate(images):
+        atoms.info |= {"uncertainty": "low", "baseline": 0.5 * i}
+    with pytest.raises(
+        TypeError, match=r"uncertainty of structure 0 must hold .*; do without by uncertainty_key='none'"
+    ):
+        from_atoms(images)
+    assert from_atoms(images, uncertainty_key="none").baseline == ""
+
+
 # differences to a second level of theory
 
 

@@ -89,6 +89,18 @@ def test_the_spread_is_drawn_against_the_error_in_equal_shares(figures):
     assert_close(mean_square, np.mean(points[1] ** 2), INVARIANT)
 
 
+def test_a_crystal_without_forces_has_no_spread_to_draw(figures):
+    nothing = np.full((10, 3), 1e-9)
+    found = Predictions(
+        energy=np.zeros(1), energy_label=np.ones(1), n_atoms=np.array([10]), forces=nothing, forces_label=0 * nothing,
+        forces_spread=nothing,
+    )  # fmt: skip
+    assert "forces_spread_spearman" not in found.metrics()
+    with pytest.raises(ValueError, match="0 forces that could be wrong"):
+        plot.spread(found, "")
+    assert not figures
+
+
 def test_principal_components_are_those_of_the_training_atoms(figures):
     generator = np.random.default_rng(1)
     hidden = generator.normal(0, [3.0, 1.0], (400, 2))

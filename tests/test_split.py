@@ -177,6 +177,22 @@ def test_damaged_file(tmp_path, damage):
         Split.load(file, dataset)
 
 
+def test_folds_by_configuration():
+    hydra = pytest.importorskip("hydra", reason="configurations come with the extra atomcore[train]")
+    from omegaconf import OmegaConf
+
+    from atomcore.cli.train import register_resolvers
+
+    register_resolvers()
+    with hydra.initialize_config_module("atomcore.conf", version_base="1.3"):
+        config = hydra.compose("train", ["data=copper", "split=kfold", "split.fold=3", "data.index='::4'"])
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, ["data", "split", "seed"]), resolve=True)
+    split = atomcore.data.load(**plain["data"]).split(**plain["split"])
+    assert (len(split.train), len(split.valid), len(split.test)) == (70, 10, 20)
+    assert split.settings["fold"] == 3
+    assert split.train.stress.shape == (70, 6)
+
+
 def test_claisen_windows():
     dataset = atomcore.data.load(shared_data("claisen/claisen.npz"), units="eV, Angstrom")
     split = dataset.split(mode="block", block=100, test_every=5, valid_every=6)

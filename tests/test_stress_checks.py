@@ -52,6 +52,14 @@ def test_clean_sets_are_silent(copper):
     assert "sign is not" in check_consistency(replace(shuffled, stress=-shuffled.stress))[0]
 
 
+@pytest.mark.parametrize(
+    "rows", [np.s_[::2], np.s_[::3], np.s_[::7], np.s_[::10], np.s_[::15], np.s_[60:], np.s_[100:]]
+)
+def test_parts_of_clean_sets_are_silent(copper, rows):
+    """Among few structures, hot ones of two densities must not be taken for a measurement."""
+    assert check_consistency(copper.subset(np.arange(400)[rows])) == []
+
+
 def test_without_forces(copper):
     (warning,) = check_consistency(replace(copper, forces=None, stress=-copper.stress))
     assert "sign is not" in warning

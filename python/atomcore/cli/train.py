@@ -21,7 +21,7 @@ model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, config.ya
 the keys that matter most ('atomcore train --cfg job' prints all)
   data.path=FILE data.units="kcal/mol, Angstrom"   npz files must declare units
   run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
-  features=behler|gaussian|ani1x|ani2x             what the networks see
+  features=behler|ani|gaussian|ani1x|ani2x         what the networks see
   model.hidden=[64,64] model.activation=silu       the networks
   ensemble.members=4 ensemble.bagging=true         several, whose spread tells what not to trust
   split=random split.valid=0.1 split.test=0.1      fractions or counts

@@ -79,7 +79,10 @@ def check_positive(name: str, values: np.ndarray) -> None:
     """Raise unless the value of every structure is above zero."""
     wrong = np.flatnonzero(values <= 0)
     if wrong.size:
-        raise ValueError(f"{name} of structure {wrong[0]} is {values[wrong[0]]}; accepted: numbers above 0")
+        raise ValueError(
+            f"{name} of structure {wrong[0]} is {values[wrong[0]]}; accepted: numbers above 0; do without by "
+            f"{name}_key='none'"
+        )
 
 
 def structure_of(atom: int, structure_ptr: np.ndarray) -> int:

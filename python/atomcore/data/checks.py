@@ -12,6 +12,7 @@ from atomcore.units import energy_factors, length_factors, stress_factors
 # sets reach 0.8 and more, unrelated numbers about 0.
 _STRONG = 0.6
 _SLOPES = (0.75, 1.35)  # a slope in between is taken for 1
+_STRESS_SLOPES = (0.5, 2.0)  # no confusion of units is nearer to 1, and what the forces leave is less certain
 # No electronic-structure method gives a total energy this many times the all-electron one; kcal/mol taken for eV does.
 _TOO_LOW = 3.0
 _TYPICAL_FORCE_LIMIT = 15.0  # eV/Angstrom; the median over atoms is 1 to 2 for molecules and solids, even when hot
@@ -77,7 +78,8 @@ def _explained(energy: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _stress_warning(pairs: StrainedPairs) -> str:
-    if len(pairs.energy) < MIN_PAIRS or not pairs.energy.any():
+    # Structures of two cells make many pairs that all tell the same.
+    if len(np.unique(np.round(pairs.strain, 6), axis=0)) < MIN_PAIRS:
         return ""
     said = []
     in_vasp_order = _is_in_vasp_order(pairs)
@@ -90,7 +92,7 @@ def _stress_warning(pairs: StrainedPairs) -> str:
         return ""
     if slope < 0:
         said.append("the sign is not ASE's, in which tension is positive and compression negative")
-    if not _SLOPES[0] < abs(slope) < _SLOPES[1]:
+    if not _STRESS_SLOPES[0] < abs(slope) < _STRESS_SLOPES[1]:
         said.append(f"the unit is not eV/Angstrom^3 ({_likely_stress(abs(slope), pairs.volume)})")
     if in_vasp_order:
         said.append("the shear components are in VASP's order (xx, yy, zz, xy, yz, xz)")

@@ -16,6 +16,9 @@ _CLOSE_CELLS = 0.1  # strain
 # Energy differences below this (eV) are lost in the rounding of large total energies.
 _SMALLEST_CHANGE = 1e-3
 _GROUPS, _MEMBERS, _ANCHORS = 100, 500, 8  # limits of the search for pairs
+# The mean force gives the work within a tenth, or so, of how much it changes with the forces. Where that change is more
+# than this times what is left for the strain, the rest does not measure it.
+_MOST_DOUBT = 2.0
 _UPRIGHT = 0.1  # largest element by which a rotation differs from none for stress to be compared by components
 _STRAINED_MEMBERS, _STRAINED_ATOMS = 200, 2_000_000  # limits, of structures and of atoms in pairs of them
 
@@ -31,13 +34,13 @@ class Pairs(NamedTuple):
 class StrainedPairs(NamedTuple):
     """Pairs of structures with different cells.
 
-    ``distance`` [m] is that of the atoms within the cell, in Angstrom; ``energy`` [m] the difference of the energies
-    without the work of the forces, in eV; ``stress`` [m, 6] the mean of volume times stress, as given; ``strain``
-    [m, 6] the strain from one to the other in ASE's order, shears twice; ``volume`` [m] in Angstrom^3.
+    ``energy`` [m] is the difference of the energies without the work of the forces, in eV; ``doubt`` [m] by how much of
+    it that work changes with the forces; ``stress`` [m, 6] the mean of volume times stress, as given; ``strain`` [m, 6]
+    the strain from one to the other in ASE's order, shears twice; ``volume`` [m] in Angstrom^3.
     """
 
-    distance: np.ndarray
     energy: np.ndarray
+    doubt: np.ndarray
     stress: np.ndarray
     strain: np.ndarray
     volume: np.ndarray
@@ -129,11 +132,9 @@ def strained_pairs(dataset: Dataset) -> StrainedPairs:
     if not found:
         return StrainedPairs(np.zeros(0), np.zeros(0), np.zeros((0, 6)), np.zeros((0, 6)), np.zeros(0))
     pairs = StrainedPairs(*(np.concatenate(values) for values in zip(*found, strict=True)))
-    # Moved atoms spoil the comparison more than strain does.
-    unlike = np.hypot(pairs.distance / _CLOSE, np.linalg.norm(pairs.strain, axis=1) / _CLOSE_CELLS)
-    usable = np.flatnonzero(np.abs(pairs.energy) > _SMALLEST_CHANGE)
-    closest = usable[np.argsort(unlike[usable], kind="stable")[:_MAX_PAIRS]]
-    return StrainedPairs(*(values[closest] for values in pairs))
+    unlike = np.hypot(pairs.doubt / _MOST_DOUBT, np.linalg.norm(pairs.strain, axis=1) / _CLOSE_CELLS)
+    best = np.argsort(unlike, kind="stable")[:_MAX_PAIRS]
+    return StrainedPairs(*(values[best] for values in pairs))
 
 
 def _strained(dataset: Dataset, group: np.ndarray) -> StrainedPairs:
@@ -142,9 +143,9 @@ def _strained(dataset: Dataset, group: np.ndarray) -> StrainedPairs:
     assert dataset.stress is not None
     n_atoms = int(dataset.n_atoms[group[0]])
     members = group[:: max(1, len(group) // _STRAINED_MEMBERS)]
-    a, b = members[np.stack(np.triu_indices(len(members), 1))]
-    # Near frames of a trajectory are alike in positions, too.
-    a, b = np.concatenate([a, group[:-1]]), np.concatenate([b, group[1:]])
+    # All pairs of the members and, as near frames of a trajectory are alike in positions, too, all neighbors.
+    pairs = np.concatenate([members[np.stack(np.triu_indices(len(members), 1))], [group[:-1], group[1:]]], axis=1)
+    a, b = np.unique(pairs, axis=1)
     cells, turn, size = _without_rotation(dataset.cells[a], dataset.cells[b])
     near = np.flatnonzero((size > 1e-6) & (size < _CLOSE_CELLS))
     near = near[np.argsort(size[near], kind="stable")[: max(MIN_PAIRS, _STRAINED_ATOMS // n_atoms)]]
@@ -157,18 +158,20 @@ def _strained(dataset: Dataset, group: np.ndarray) -> StrainedPairs:
     moved -= moved[:, :1].copy()
     moved -= np.round(moved)
     moved = (moved - moved.mean(axis=1, keepdims=True)) @ middle
-    energy, limit = dataset.energy[b] - dataset.energy[a], _CLOSE_WITHOUT_FORCES
+    energy, limit, bent = dataset.energy[b] - dataset.energy[a], _CLOSE_WITHOUT_FORCES, np.zeros(len(a))
     if dataset.forces is not None:
-        mean_force = 0.5 * (dataset.forces[rows_a] + dataset.forces[rows_b] @ turn)
-        energy, limit = energy + (mean_force * moved).sum(axis=(1, 2)), _CLOSE
+        first, last = dataset.forces[rows_a], dataset.forces[rows_b] @ turn
+        energy, limit = energy + (0.5 * (first + last) * moved).sum(axis=(1, 2)), _CLOSE
+        bent = np.abs(0.5 * ((last - first) * moved).sum(axis=(1, 2)))
     volume_a, volume_b = (np.abs(np.linalg.det(dataset.cells[i])) for i in (a, b))
     # Components are compared as they were given, so that their order can be judged: no rotation of the stress.
     upright = np.abs(turn - np.eye(3)).max(axis=(1, 2), initial=0.0) < _UPRIGHT
     stress = 0.5 * (volume_a[:, None] * dataset.stress[a] + volume_b[:, None] * dataset.stress[b])
     six = strain[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] * [1, 1, 1, 2, 2, 2]
     distance = np.sqrt((moved**2).sum(axis=(1, 2)) / n_atoms)
-    kept = upright & (distance < limit)
-    return StrainedPairs(*(values[kept] for values in (distance, energy, stress, six, 0.5 * (volume_a + volume_b))))
+    doubt = bent / np.maximum(np.abs(energy), _SMALLEST_CHANGE)
+    kept = upright & (distance < limit) & (np.abs(energy) > _SMALLEST_CHANGE) & (doubt < _MOST_DOUBT)
+    return StrainedPairs(*(values[kept] for values in (energy, doubt, stress, six, 0.5 * (volume_a + volume_b))))
 
 
 def _without_rotation(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

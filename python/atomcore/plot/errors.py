@@ -152,13 +152,15 @@ def spread(predictions: "Predictions", path: str | os.PathLike) -> None:
     Raises
     ------
     ValueError
-        When there are no forces or no spread.
+        When there are no forces or no spread, or symmetry forbids nearly all forces.
     """
     error = _force_errors(predictions)
     if predictions.forces_spread is None:
         raise ValueError("predictions have no spread of the forces: only an ensemble of networks has")
     spreads = np.linalg.norm(predictions.forces_spread, axis=1)
     drawn = (error > NO_FORCE) & (spreads > NO_FORCE)
+    if np.count_nonzero(drawn) < 3:
+        raise ValueError(f"predictions have {np.count_nonzero(drawn)} forces that could be wrong; accepted: at least 3")
     figure = new_figure(1)
     axes = figure.subplots()
     axes.plot(
@@ -179,6 +181,8 @@ def spread(predictions: "Predictions", path: str | os.PathLike) -> None:
     axes.set(
         xscale="log",
         yscale="log",
+        xlim=(spreads[drawn].min() / 1.3, spreads[drawn].max() * 1.3),
+        ylim=(error[drawn].min() / 1.3, error[drawn].max() * 1.3),
         xlabel="spread of the force among the networks, eV/Å",
         ylabel="length of the error of the force, eV/Å",
         title=f"rank correlation (Spearman) {rank:.2f}",

@@ -15,6 +15,7 @@ from atomcore.data.readers.labels import (
     WITHOUT,
     Keys,
     Request,
+    advising,
     as_stress,
     less_baselines,
     mention_stress,
@@ -148,10 +149,11 @@ def _label(name: str, pairs: "list[tuple[Atoms, dict[str, Any]]]", keys: Keys) -
             f"{name} is missing in structure {missing[0]} ({len(missing)} of {len(values)} have none; "
             f"{name}_key is {key!r}, looked for {key or kind!r}); do without by {kind}_key={WITHOUT!r}"
         )
-    if kind == "stress":
-        return _stress(name, values, keys.stress_convention)
     shapes = [((len(atoms),) if label.per_atom else ()) + label.shape for atoms, _ in pairs]
-    rows = [as_float64(f"{name} of structure {i}", value, shapes[i]) for i, value in enumerate(values)]
+    with advising(kind):
+        if kind == "stress":
+            return _stress(name, values, keys.stress_convention)
+        rows = [as_float64(f"{name} of structure {i}", value, shapes[i]) for i, value in enumerate(values)]
     return np.concatenate(rows) if label.per_atom else np.array(rows)
 
 
@@ -175,7 +177,8 @@ def _stress(name: str, values: list[Any], convention: str) -> np.ndarray:
 
 def _baseline(images: "Sequence[Atoms]", source: str) -> str:
     """Return what the structures say their labels are differences to, as :meth:`Dataset.save` writes it."""
-    names = {str(atoms.info.get("baseline", "")) for atoms in images}
+    found = [atoms.info.get("baseline") for atoms in images]
+    names = {name if isinstance(name, str) else "" for name in found}  # a number is somebody else's
     if len(names) > 1:
         raise ValueError(f"{source or 'images'}: 'baseline' is not the same in all structures: {sorted(names)}")
     return names.pop()

@@ -69,6 +69,15 @@ def parsing(file: Path, what: str) -> Iterator[None]:
         raise AtomcoreError(f"{file.name} is damaged or no {what}: {type(error).__name__}: {error}") from error
 
 
+@contextmanager
+def advising(label: str) -> Iterator[None]:
+    """Add to an error about a label that one can do without it: its usual name may stand for something else."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}; do without by {label}_key={WITHOUT!r}") from None
+
+
 def units_of_format(file: Path, what: str, given: str | None, fixed: str) -> Units:
     """Return the units that a format always has, and say so; raise where others were given."""
     if given is not None and parse_units(given) != parse_units(fixed):

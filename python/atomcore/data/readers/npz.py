@@ -18,6 +18,7 @@ from atomcore.data.readers.labels import (
     WITHOUT,
     Keys,
     Request,
+    advising,
     as_stress,
     less_baselines,
     mention_stress,
@@ -73,11 +74,11 @@ def read_npz(file: Path, request: Request) -> Dataset:
 def _label(name: str, key: str, values: np.ndarray, used: np.ndarray, factors: Units, keys: Keys) -> np.ndarray:
     """Return a label, or a baseline of one, in the units and the order of a data set; ``used`` [n, width] are atoms."""
     kind = name.removeprefix("baseline_")
-    if kind == "stress":
-        return as_stress(key, values, len(used), keys.stress_convention, factors.stress)
-    label = LABELS[kind]
-    rows = as_float64(key, values, (*used.shape[: 1 + label.per_atom], *label.shape))
-    factor = {"energy": factors.energy, "forces": factors.force}.get(kind, 1.0)
+    label, factor = LABELS[kind], {"energy": factors.energy, "forces": factors.force}.get(kind, 1.0)
+    with advising(kind):
+        if kind == "stress":
+            return as_stress(key, values, len(used), keys.stress_convention, factors.stress)
+        rows = as_float64(key, values, (*used.shape[: 1 + label.per_atom], *label.shape))
     return (rows[used] if label.per_atom else rows) * factor
 
 
