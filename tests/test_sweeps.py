@@ -9,6 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from atomcore._files import write_json
+from atomcore.cli.sweep import Run, summarise
 from atomcore.train import fit
 from atomcore.train.task import Task
 from helpers import run_command
@@ -50,6 +52,21 @@ def test_the_summary_of_a_sweep_has_a_gap_where_a_run_failed(tmp_path):
     assert failed["optimizer.learning_rate"] == "1000000.0"
     assert failed["valid_forces_rmse"] == ""
     assert float(good["valid_forces_rmse"]) > 0
+
+
+def test_folds_that_fail_do_not_count(tmp_path):
+    def ended(number, code):
+        (tmp_path / str(number)).mkdir()
+        if not code:
+            write_json(tmp_path / str(number) / "metrics.json", {"valid": {"forces_rmse": float(number)}})
+        return Run(number, {"split.fold": str(number), "seed": "0"}, tmp_path / str(number), code)
+
+    text = summarise([ended(0, 1), ended(1, 0), ended(2, 0)], ["split.fold", "seed"], tmp_path)
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["0", "1", "2", "mean", "std"]
+    assert float(summary(tmp_path)[3]["valid_forces_rmse"]) == 1.5
+    (tmp_path / "summary.csv").unlink()
+    assert summarise([ended(3, 2)], ["split.fold"], tmp_path).startswith("no run has ended well:")
+    assert not (tmp_path / "summary.csv").exists()
 
 
 def test_one_option_starts_several_processes(tmp_path):

@@ -361,6 +361,8 @@ def test_unsuitable_input_is_named(tmp_path):
     for folder in ("", 3):
         with pytest.raises(ValueError, match=f"run_dir is {folder!r}; accepted: the path of a folder"):
             fit(new_model(), split, run_dir=folder)
+    with pytest.raises(TypeError, match="model is a str; accepted: BehlerParrinello, Ensemble"):
+        fit("model.atomcore", split)
     with pytest.raises(TypeError, match="data is a list; accepted: Dataset"):
         fit(new_model(), [split.dataset[0]])
     with pytest.raises(ValueError, match="features know C,"):

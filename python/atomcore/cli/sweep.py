@@ -35,20 +35,24 @@ def summarise(runs: Sequence[Run], swept: Sequence[str], folder: Path) -> str:
 
     A line has the number of the run, the swept values and the errors on the test part (on the validation part when
     there is no test part): in the file all of ``metrics.json``, in its units. Folds get two more lines, mean and sample
-    standard deviation over the folds, for each combination of the other values.
+    standard deviation over the folds that ended well, for each combination of the other values. No file is written
+    when no run ended well.
     """
-    rows = [{"run": str(run.number), **{key: run.overrides[key] for key in swept}, **_errors(run)} for run in runs]
+    rows = [
+        {"run": str(run.number), **{key: run.overrides.get(key, "") for key in swept}, **_errors(run)} for run in runs
+    ]
     if _FOLD in swept:
         others = [key for key in swept if key != _FOLD]
         ordered = sorted(rows, key=lambda row: [row[key] for key in others])
         for _, group in itertools.groupby(ordered, key=lambda row: [row[key] for key in others]):
             rows += _over_folds(list(group), others)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "summary.csv", text.getvalue())
+    if any(run.code == 0 for run in runs):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(folder / "summary.csv", text.getvalue())
     return _table(rows, ["run", *swept])
 
 
@@ -62,8 +66,10 @@ def _errors(run: Run) -> dict[str, Any]:
 
 
 def _over_folds(group: list[dict[str, Any]], others: Sequence[str]) -> list[dict[str, Any]]:
-    names = [name for name in group[0] if isinstance(group[0][name], float)]
-    complete = [row for row in group if all(name in row for name in names)]
+    names = list(dict.fromkeys(name for row in group for name, value in row.items() if isinstance(value, float)))
+    complete = [row for row in group if names and all(name in row for name in names)]
+    if not complete:
+        return []
     values = np.array([[row[name] for name in names] for row in complete])
     common = {key: group[0][key] for key in others}
     result = [{"run": "mean", **common, **dict(zip(names, values.mean(axis=0).tolist(), strict=True))}]

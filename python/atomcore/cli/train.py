@@ -102,7 +102,7 @@ def _job(config: Any, flags: Sequence[str]) -> Run:
     code = run_command(command, body)
     if code == _INTERRUPTED:  # ends a sweep; after any other error the next run follows
         sys.exit(code)
-    values = dict(override.split("=", 1) for override in overrides if "=" in override)
+    values = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     return Run(number, values, Path(str(config.run.dir)), code)
 
 

@@ -13,6 +13,7 @@ from atomcore._files import write_json
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
 from atomcore.evaluation import evaluate
+from atomcore.models import BehlerParrinello, Ensemble
 from atomcore.potential import Potential
 from atomcore.train.board import check_tensorboard
 from atomcore.train.callbacks import History, WeightAverage
@@ -95,7 +96,7 @@ def fit(
         When the loss diverges or is not a number; the last good checkpoint stays.
     """
     choices = Options.from_keywords(options)
-    _check_bagging(model, bagging)
+    _check_model(model, bagging)
     folder = check_folder(run_dir, resume=resume, overwrite=overwrite, members=len(model.members))
     check_tensorboard(tensorboard, folder)
     ranks = join()
@@ -152,7 +153,9 @@ def _members(
     return members
 
 
-def _check_bagging(model: Any, bagging: bool) -> None:
+def _check_model(model: Any, bagging: bool) -> None:
+    if not isinstance(model, BehlerParrinello | Ensemble):
+        raise TypeError(f"model is a {type(model).__name__}; accepted: BehlerParrinello, Ensemble")
     if not isinstance(bagging, bool):
         raise ValueError(f"bagging is {bagging!r}; accepted: true, false")
     if bagging and len(model.members) == 1:
