@@ -28,4 +28,5 @@ def load(options: argparse.Namespace, path: str) -> Any:
     """Read ``path`` as the options say."""
     from atomcore import data
 
-    return data.load(path, **{name: getattr(options, name) for name in _OPTIONS})
+    # Uncertainties weigh structures in training only; a key of that name must not stand in the way here.
+    return data.load(path, uncertainty_key="none", **{name: getattr(options, name) for name in _OPTIONS})

@@ -11,11 +11,11 @@ import numpy as np
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore._progress import Progress
+from atomcore.potential import EXTRAPOLATION
 
 _WORST = 5  # lines of the table
 _RESULTS = ("energy", "energies", "forces", "stress", "charges")  # what extended XYZ files have as results
 _SPREADS = ("energy_spread", "energies_spread", "forces_spread")
-_EXTRAPOLATION = ("extrapolation", "extrapolation_excess", "extrapolation_feature")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,13 +73,13 @@ def _predictions(potential: Any, data: Any) -> Iterator[tuple[Any, dict[str, Any
 
 def _properties(potential: Any, atoms: Any) -> list[str]:
     if potential.target == "charges":
-        return ["charges", *_EXTRAPOLATION]
+        return ["charges", *EXTRAPOLATION]
     names = ["energy", "energies", "forces"]
     if potential.members > 1:
         names += _SPREADS
     if atoms.pbc.all():
         names += ["stress", "stress_spread"] if potential.members > 1 else ["stress"]
-    return [*names, *_EXTRAPOLATION]
+    return [*names, *EXTRAPOLATION]
 
 
 def _annotated(atoms: Any, results: dict[str, Any]) -> Any:
