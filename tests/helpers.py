@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ def shared_data(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"shared data set {name!r} is not beside this checkout")
     return path
+
+
+def skip_without_training(arguments: Sequence[str]) -> None:
+    """Skip the test where these arguments of the command line would train and the extra for that is not installed."""
+    if tuple(arguments[:1]) in [("train",), ("demo",)] and "--help" not in arguments:
+        pytest.importorskip("lightning", reason="training needs the extra atomcore[train]")
 
 
 def run_command(command: list[str], *, cwd: Path | None = None, timeout: float = 300, **environment: str) -> str:

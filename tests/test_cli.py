@@ -14,6 +14,7 @@ import pytest
 import atomcore
 from atomcore.cli import demo, train
 from atomcore.cli.main import main, run_command
+from helpers import skip_without_training
 from tolerances import ENGINE, assert_close
 from training_sets import molecules, small_features
 
@@ -28,14 +29,9 @@ _SMALL = (
 )
 
 
-def _skip_without_lightning(arguments):
-    if arguments[:1] in [("train",), ("demo",)] and "--help" not in arguments:
-        pytest.importorskip("lightning", reason="training needs the extra atomcore[train]")
-
-
 def run(*arguments, cwd, code=0, without_torch=False):
     """Run a command in a process of its own; return what it printed."""
-    _skip_without_lightning(arguments)
+    skip_without_training(arguments)
     program = (_BLOCKED if without_torch else "") + _COMMAND
     result = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -48,7 +44,7 @@ def run(*arguments, cwd, code=0, without_torch=False):
 
 def run_here(*arguments, cwd, code=0):
     """Run a command in this process, where torch has been imported already; return what it printed."""
-    _skip_without_lightning(arguments)
+    skip_without_training(arguments)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

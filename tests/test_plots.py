@@ -7,6 +7,7 @@ import atomcore
 from atomcore import Potential, plot
 from atomcore.cli.main import main
 from atomcore.evaluation import ChargePredictions, Predictions, evaluate
+from helpers import skip_without_training
 from model_builder import random_model
 from test_predict import model
 from tolerances import FLOAT32, INVARIANT, assert_close
@@ -143,6 +144,7 @@ def trained(tmp_path_factory):
         "training.max_epochs=3", "run.threads=1", "split.valid=5", "split.test=10",
     )  # fmt: skip
     run = ("train", f"data.path={folder / 'set.npz'}", f"run.dir={folder / 'run'}", *small)
+    skip_without_training(run)
     assert main(run) == 0
     model(folder)
     return folder
