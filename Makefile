@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 SOURCES := $(shell find cpp cuda CMakeLists.txt pyproject.toml -type f 2>/dev/null)
 
-.PHONY: demo test check-long bench cuda wheels lint format clean
+.PHONY: demo test check-long bench cuda wheels lint format docs clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,10 @@ $(VENV)/installed: $(VENV)/created $(SOURCES)
 
 $(VENV)/lint: ci/lint-requirements.txt $(VENV)/installed
 	$(PIP) install -q -c ci/constraints.txt -r ci/lint-requirements.txt
+	touch $@
+
+$(VENV)/docs: pyproject.toml $(VENV)/installed
+	$(PIP) install -q -c ci/constraints.txt --no-build-isolation -e ".[docs]"
 	touch $@
 
 # Tests that compare with another code skip, with a reason, where it cannot be installed.
@@ -60,5 +64,10 @@ format: $(VENV)/lint
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	git ls-files '*.cpp' '*.hpp' '*.cu' | xargs $(BIN)/clang-format -i
 
+# The examples are run; warnings are errors.
+docs: $(VENV)/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 clean:
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist demo docs/_build .pytest_cache .mypy_cache .ruff_cache
