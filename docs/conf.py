@@ -1,9 +1,11 @@
 """Settings of Sphinx. `make docs` builds the pages; every example in them is run then, and a warning is an error."""
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import atomcore
 
@@ -33,12 +35,19 @@ nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = str(HERE / "_python")
-os.environ["IPYTHONDIR"] = tempfile.mkdtemp()  # not with the user's own settings
-os.environ["COLUMNS"] = "100"  # width of the commands' help
+nb_render_markdown_format = "myst"  # with tables
+_ipython = Path(tempfile.mkdtemp()) / "ipython"  # IPython writes there
+shutil.copytree(HERE / "_python" / "ipython", _ipython)
+os.environ |= {
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "PYTHONPATH": str(HERE / "_python"),
+    "PYTHONUNBUFFERED": "1",  # commands print in the order of what they do
+    "IPYTHONDIR": str(_ipython),  # not the user's own
+    "COLUMNS": "100",  # width of the commands' help
+}
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # types and shapes stand in the descriptions
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -51,3 +60,13 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(ase|collections|matplotlib|numpy|np|npt|os|pathlib|scipy|torch|typing)\b.*"),
     (r"py:obj", r".*"),
 ]
+
+
+def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what Python says of the fields of a NamedTuple; the class describes them."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-skip-member", _skip)
