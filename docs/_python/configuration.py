@@ -64,7 +64,7 @@ def _rows(keys: dict[str, Any], explained: dict[str, tuple[str, str]], comments:
     for key, value in keys.items():
         name = key.rpartition(".")[2]
         kind, text = explained.get(name, ("", comments.get(name, "")))
-        if not text:
+        if not kind + text:
             raise ValueError(f"conf/ has {key}, which no docstring explains, and no comment either")
         lines.append(f"| `{key}` | {_shown(value)} | {_cell(kind)} | {_cell(text)} |")
     return "\n".join(lines)
@@ -103,7 +103,7 @@ def _parameters(callee: Any) -> Iterator[tuple[str, str, str]]:
     doc = ClassDoc(callee) if isinstance(callee, type) else FunctionDoc(callee)
     for parameter in doc["Parameters"]:
         names, _, kind = (parameter.name, "", parameter.type) if parameter.type else parameter.name.partition(" : ")
-        text = " ".join(parameter.desc) or kind  # some need no more words than their type
+        text = " ".join(parameter.desc)
         for name in names.split(","):
             yield name.strip(), kind, text
 
