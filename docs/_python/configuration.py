@@ -1,7 +1,7 @@
 """Tables of the configuration keys of ``atomcore train``, from conf/ and the docstrings that explain the keys.
 
-A key gets its type and meaning from the docstring of what it is handed to, and without one from its comment in conf/.
-A key with neither ends the build.
+A key gets its type and meaning from the docstring of what it is handed to, and without one from its comment in conf/, or
+from another key whose meaning names it. A key with none of these ends the build.
 """
 
 import importlib
@@ -63,7 +63,10 @@ def _rows(keys: dict[str, Any], explained: dict[str, tuple[str, str]], comments:
     lines = ["| key | default | type | meaning |", "| --- | --- | --- | --- |"]
     for key, value in keys.items():
         name = key.rpartition(".")[2]
-        kind, text = explained.get(name, ("", comments.get(name, "")))
+        kind, text = explained.get(name, ("", ""))
+        if not text:
+            naming = [other for other, (_, words) in explained.items() if re.search(f"`{name}`", words)]
+            text = comments.get(name) or "".join(f"see `{other}`" for other in naming[:1])
         if not kind + text:
             raise ValueError(f"conf/ has {key}, which no docstring explains, and no comment either")
         lines.append(f"| `{key}` | {_shown(value)} | {_cell(kind)} | {_cell(text)} |")
