@@ -1,7 +1,7 @@
 """Tables of the configuration keys of ``atomcore train``, from conf/ and the docstrings that explain the keys.
 
-A key gets its type and meaning from the docstring of what it is handed to, and without one from its comment in conf/, or
-from another key whose meaning names it. A key with none of these ends the build.
+A key gets its type and meaning from the docstring of what it is handed to, and without one from its comment in conf/,
+or from another key whose meaning names it. A key with none of these ends the build.
 """
 
 import importlib
