@@ -32,7 +32,7 @@ myst_heading_anchors = 3
 # The examples: every page is run from its top in a folder of its own, with this interpreter and its `atomcore`.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_timeout = 300
+nb_execution_timeout = 1200  # seconds a cell may take where other work goes on beside
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # with tables

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from atomcore.potential import Potential
 from atomcore.train import Options, fit
 from atomcore.train.losses import loss_of
 from atomcore.train.options import OPTIMIZERS
@@ -135,3 +136,14 @@ def test_uncertain_structures_count_less():
 def test_unsuitable_choices_are_named(choices, message):
     with pytest.raises(ValueError, match=message):
         fit(new_model(), new_split(), **choices)
+
+
+def test_a_model_of_differences_says_to_what(tmp_path, capsys):
+    from atomcore.cli import info
+
+    model, path = new_model(), tmp_path / "difference.atomcore"
+    fit(model, new_split(replace(molecules(), baseline="E_low")), max_epochs=1, **QUICK)
+    model.save(path)
+    assert Potential.load(path).info["provenance"]["baseline"] == "E_low"
+    info.main([str(path)])
+    assert "differences to E_low" in capsys.readouterr().out

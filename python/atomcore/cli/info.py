@@ -67,6 +67,8 @@ def _print_model(info: dict[str, Any]) -> None:
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")
+    if "baseline" in provenance:
+        print(f"predicts    differences to {provenance['baseline']}, which must be added")
     if "n_structures" in provenance:
         print("structures  " + ", ".join(f"{n} {part}" for part, n in provenance["n_structures"].items()))
     if provenance.get("errors"):

@@ -215,6 +215,7 @@ def _finish(
     model.provenance = {
         "source": split.dataset.source,
         "data_sha256": split.dataset.sha256,
+        **({"baseline": split.dataset.baseline} if split.dataset.baseline else {}),
         "n_structures": {name: len(part) for name, part in parts.items()},
         "split": split.settings,
         "errors": report.metrics,
