@@ -34,7 +34,6 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_timeout = 1200  # seconds a cell may take where other work goes on beside
 nb_execution_raise_on_error = True
-nb_merge_streams = True
 nb_render_markdown_format = "myst"  # with tables
 _ipython = Path(tempfile.mkdtemp()) / "ipython"  # IPython writes there
 shutil.copytree(HERE / "_python" / "ipython", _ipython)
