@@ -53,7 +53,7 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     if result.returncode != 0:
-        end = "\n".join(result.stdout.splitlines()[-60:])
+        end = "\n".join(result.stdout.splitlines()[-300:])
         raise Failure(f"{' '.join(map(str, command))} ended with {result.returncode}:\n{end}")
     return result.stdout
 

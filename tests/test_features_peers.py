@@ -16,9 +16,10 @@ def torchani(monkeypatch):
     """Return torchani, made to build its constants in double precision."""
     monkeypatch.setenv("TORCHANI_NO_WARN_EXTENSIONS", "1")
     torch = pytest.importorskip("torch", reason="torchani needs torch")
+    module = pytest.importorskip("torchani", reason="torchani is not installed: no peer for the ANI features")
     monkeypatch.setattr(torch, "float", torch.float64)  # its terms name this type for their buffers
     torch.set_default_dtype(torch.float64)
-    yield pytest.importorskip("torchani", reason="torchani is not installed: no peer for the ANI features")
+    yield module
     torch.set_default_dtype(torch.float32)
 
 

@@ -229,6 +229,18 @@ def test_twenty_killed_runs(tmp_path):
     kill_and_resume(tmp_path, 20, np.random.default_rng(1))
 
 
+@pytest.fixture
+def double_by_default():
+    """Make double precision torch's default type, as some programs do."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_a_bad_label_is_named_whatever_the_default_type_of_torch_is(double_by_default, monkeypatch):
+    test_a_label_that_is_not_a_number_ends_the_run_naming_the_structure(monkeypatch, "energy")
+
+
 @pytest.mark.parametrize("which", ["energy", "forces"])
 def test_a_label_that_is_not_a_number_ends_the_run_naming_the_structure(monkeypatch, which):
     data, make = molecules(), Labels.make

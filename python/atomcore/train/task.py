@@ -223,7 +223,7 @@ def check_identity(checkpoint: dict[str, Any], identity: dict[str, Any]) -> None
 
 def _sizes(errors: Errors) -> torch.Tensor:
     """Largest error of each structure [B]; infinite where it is not a number."""
-    size = torch.zeros(int(errors.owner.max()) + 1)
+    size = torch.zeros(int(errors.owner.max()) + 1, dtype=torch.float32)  # whatever the default type is
     for name in TERMS:
         error = getattr(errors, name)
         if error is not None:
