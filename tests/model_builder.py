@@ -12,10 +12,14 @@ from atomcore import model_file
 ACTIVATIONS = ("silu", "tanh", "relu", "celu", "sigmoid", "softplus")
 
 
-def feature_table(elements: tuple[str, ...], cutoff: float = 4.0) -> list[dict[str, Any]]:
+def feature_table(
+    elements: tuple[str, ...], cutoff: float = 4.0, cutoff_function: str = "cosine"
+) -> list[dict[str, Any]]:
     """Two or three functions of every type for every element or pair; the angular ones have a shorter cutoff."""
     table: list[dict[str, Any]] = []
-    common: dict[str, Any] = {"cutoff_function": "cosine"}
+    common: dict[str, Any] = {"cutoff_function": cutoff_function}
+    if cutoff_function == "polynomial":
+        common["gamma"] = 4.0
     for element in elements:
         for eta, shift in ((0.05, 0.0), (0.6, 0.0), (2.0, 1.5)):
             row = {"type": "radial", "elements": [element], "prefactor": 1.0, "eta": eta, "shift": shift}
@@ -61,10 +65,12 @@ def random_model(
     seed: int = 0,
     members: int = 1,
     requires: tuple[str, ...] = (),
+    cutoff_function: str = "cosine",
+    target: str = "energy",
 ) -> RandomModel:
     """Make a model with random weights (float32) whose networks read different subsets of the features."""
     random = np.random.default_rng(seed)
-    table = feature_table(elements, cutoff)
+    table = feature_table(elements, cutoff, cutoff_function)
     n = len(table)
     tensors: dict[str, np.ndarray] = {
         "energy.reference": np.array(reference[: len(elements)]),
@@ -88,7 +94,8 @@ def random_model(
             f"features.{element}.maximum": np.full(n, 10.0),
         }
     metadata = {
-        "requires": ["symmetry_functions", "element_networks", *requires],
+        "requires": ["symmetry_functions", "element_networks", *requires, *(["charges"] if target == "charges" else [])],
+        "target": target,
         "kind": "behler_parrinello",
         "capability": "local",
         "units": {"length": "Angstrom", "energy": "eV"},
