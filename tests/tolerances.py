@@ -18,6 +18,7 @@ ENGINE = Tolerance(1e-10, 1e-10)  # engine against torch
 REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
 PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
 FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
+REVERSED = Tolerance(1e-8, 0.0)  # A, where dynamics come back to
 STRAIN_FD = Tolerance(1e-8, 1e-6)  # stress against central differences in the strain
 WEIGHTS_FD = Tolerance(1e-7, 1e-6)  # weight gradients against central differences
 FLOAT32 = Tolerance(2e-5, 2e-5)  # single precision against double, relative to the largest value
@@ -50,6 +51,7 @@ BY_PRECISION = {
     "sum": _both(1e-12, 1e-12),
     "energy at a cutoff": _both(1e-9, 1e-5),
     "forces at a cutoff": _both(1e-6, 1e-4),
+    "neighbour at a cutoff": _both(1e-10, 1e-5),
 }
 
 
