@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from atomcore import model_file
+from atomcore.features import SymmetryFunctions
 
 ACTIVATIONS = ("silu", "tanh", "relu", "celu", "sigmoid", "softplus")
 
@@ -93,9 +94,8 @@ def random_model(
             f"features.{element}.minimum": np.zeros(n),
             f"features.{element}.maximum": np.full(n, 10.0),
         }
-    metadata = {
-        "requires": ["symmetry_functions", "element_networks", *requires, *(["charges"] if target == "charges" else [])],
-        "target": target,
+    metadata: dict[str, Any] = {
+        "requires": ["symmetry_functions", "element_networks", *requires],
         "kind": "behler_parrinello",
         "capability": "local",
         "units": {"length": "Angstrom", "energy": "eV"},
@@ -106,4 +106,19 @@ def random_model(
         "precision": "float32",
         "provenance": {"atomcore": "test", "data_sha256": "0" * 64, "seed": seed},
     }
+    if target == "charges":
+        metadata["requires"].append("charges")
+        metadata["target"] = "charges"
     return RandomModel(tensors, metadata)
+
+
+def ranged(model: RandomModel, structures: list[Any]) -> SymmetryFunctions:
+    """Give a model the ranges of its features over the atoms of some structures; return them by element."""
+    elements = model.metadata["elements"]
+    features = SymmetryFunctions.from_table(elements, model.metadata["features"])
+    symbols = np.concatenate([atoms.get_chemical_symbols() for atoms in structures])
+    G = np.concatenate([features.compute(atoms) for atoms in structures])
+    for x in elements:
+        model.tensors[f"features.{x}.minimum"] = G[symbols == x].min(axis=0)
+        model.tensors[f"features.{x}.maximum"] = G[symbols == x].max(axis=0)
+    return features

@@ -12,6 +12,16 @@ def molecule_rattled() -> Atoms:
     return atoms
 
 
+def family(n: int = 12) -> list[Atoms]:
+    """Return rattled copies of one molecule, some of it stretched."""
+    copies = []
+    for seed in range(n):
+        atoms = molecule_rattled()
+        atoms.rattle(0.05, seed=seed)
+        copies.append(atoms)
+    return copies
+
+
 def small_crystal() -> Atoms:
     """Four atoms in a triclinic cell that is smaller than the cutoff: every atom sees its own images."""
     atoms = bulk("C", "diamond", a=3.9) * (2, 1, 1)
@@ -65,8 +75,6 @@ def fragments() -> Atoms:
     far = linear()
     far.translate((100, 0, 0))
     return molecule_rattled() + far
-
-
 
 
 def water_cluster(seed: int = 11) -> Atoms:

@@ -12,7 +12,7 @@ from atomcore.md import energy_drift
 from atomcore.potential import EXTRAPOLATION, PROPERTIES, Potential
 from helpers import slope
 from model_builder import random_model
-from structures import EVERY_CLASS, one_atom_cell, small_crystal
+from structures import EVERY_CLASS, small_crystal
 from tolerances import BY_PRECISION, EXACT, FORCES_FD, REVERSED, STRAIN_FD, assert_close
 
 ENSEMBLE = {"members": 3, "requires": ("ensemble",)}

@@ -1,4 +1,4 @@
-"""A trained potential of another code in our engine, and what its numbers demand: ranges, large energies, tiny scales."""
+"""A trained potential of another code in our engine, and what its numbers demand: ranges, large energies, tails."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from atomcore.features import SymmetryFunctions
 from atomcore.potential import Potential
 from engine_oracle import reference as oracle
 from helpers import shared_data
-from model_builder import random_model
-from test_extrapolation import family, ranged
+from model_builder import random_model, ranged
+from structures import family
 from tolerances import ENGINE, FEATURES, FLOAT32_ENERGY, REFERENCE, assert_close
 
 NOISE = 1000 * np.finfo(float).eps  # up to which n2p2 takes a value for one in the range

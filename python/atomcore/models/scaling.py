@@ -74,7 +74,8 @@ def _unscaled(
 
 
 _ROUNDING = 1e-12  # a range of rounding errors is no range
-# Nor is one that single precision can hardly hold: tails of narrow Gaussians reach 1e-100, and one over that is infinite.
+# Nor is one that single precision can hardly hold: tails of narrow Gaussians fall to 1e-100, and one over that is
+# infinite there.
 _NOTHING = 1e-30
 
 NORMALIZER = "normalizer"
@@ -85,10 +86,10 @@ SCALINGS = {"soft": _soft, "standard": _standard, "minmax": _min_max, NORMALIZER
 class InputScaling(DoubleBuffers):
     """Features of one element to the inputs of its network: ``(G[:, columns] - mean) * scale``.
 
-    Columns that never vary in training, or by less than 1e-30, are left out. `SCALINGS` are the ways to choose mean and scale: ``"soft"`` has
-    one over the geometric mean of the column's standard deviation and the largest one of the element, ``"standard"``
-    one over the standard deviation, ``"minmax"`` maps the range seen in training to -1 to 1, ``"normalizer"`` leaves
-    the features as they are, for networks that divide them by their length.
+    Columns that never vary in training, or by less than 1e-30, are left out. `SCALINGS` are the ways to choose mean and
+    scale: ``"soft"`` has one over the geometric mean of the column's standard deviation and the largest one of the
+    element, ``"standard"`` one over the standard deviation, ``"minmax"`` maps the range seen in training to -1 to 1,
+    ``"normalizer"`` leaves the features as they are, for networks that divide them by their length.
     """
 
     columns: torch.Tensor
