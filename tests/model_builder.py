@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 
 from atomcore import model_file
+from atomcore.features import SymmetryFunctions
 
 ACTIVATIONS = ("silu", "tanh", "relu", "celu", "sigmoid", "softplus")
 
 
-def feature_table(elements: tuple[str, ...], cutoff: float = 4.0) -> list[dict[str, Any]]:
+def feature_table(
+    elements: tuple[str, ...], cutoff: float = 4.0, cutoff_function: str = "cosine"
+) -> list[dict[str, Any]]:
     """Two or three functions of every type for every element or pair; the angular ones have a shorter cutoff."""
     table: list[dict[str, Any]] = []
-    common: dict[str, Any] = {"cutoff_function": "cosine"}
+    common: dict[str, Any] = {"cutoff_function": cutoff_function}
+    if cutoff_function == "polynomial":
+        common["gamma"] = 4.0
     for element in elements:
         for eta, shift in ((0.05, 0.0), (0.6, 0.0), (2.0, 1.5)):
             row = {"type": "radial", "elements": [element], "prefactor": 1.0, "eta": eta, "shift": shift}
@@ -61,10 +66,12 @@ def random_model(
     seed: int = 0,
     members: int = 1,
     requires: tuple[str, ...] = (),
+    cutoff_function: str = "cosine",
+    target: str = "energy",
 ) -> RandomModel:
     """Make a model with random weights (float32) whose networks read different subsets of the features."""
     random = np.random.default_rng(seed)
-    table = feature_table(elements, cutoff)
+    table = feature_table(elements, cutoff, cutoff_function)
     n = len(table)
     tensors: dict[str, np.ndarray] = {
         "energy.reference": np.array(reference[: len(elements)]),
@@ -87,7 +94,7 @@ def random_model(
             f"features.{element}.minimum": np.zeros(n),
             f"features.{element}.maximum": np.full(n, 10.0),
         }
-    metadata = {
+    metadata: dict[str, Any] = {
         "requires": ["symmetry_functions", "element_networks", *requires],
         "kind": "behler_parrinello",
         "capability": "local",
@@ -99,4 +106,19 @@ def random_model(
         "precision": "float32",
         "provenance": {"atomcore": "test", "data_sha256": "0" * 64, "seed": seed},
     }
+    if target == "charges":
+        metadata["requires"].append("charges")
+        metadata["target"] = "charges"
     return RandomModel(tensors, metadata)
+
+
+def ranged(model: RandomModel, structures: list[Any]) -> SymmetryFunctions:
+    """Give a model the ranges of its features over the atoms of some structures; return them by element."""
+    elements = model.metadata["elements"]
+    features = SymmetryFunctions.from_table(elements, model.metadata["features"])
+    symbols = np.concatenate([atoms.get_chemical_symbols() for atoms in structures])
+    G = np.concatenate([features.compute(atoms) for atoms in structures])
+    for x in elements:
+        model.tensors[f"features.{x}.minimum"] = G[symbols == x].min(axis=0)
+        model.tensors[f"features.{x}.maximum"] = G[symbols == x].max(axis=0)
+    return features

@@ -12,6 +12,16 @@ def molecule_rattled() -> Atoms:
     return atoms
 
 
+def family(n: int = 12) -> list[Atoms]:
+    """Return rattled copies of one molecule, some of it stretched."""
+    copies = []
+    for seed in range(n):
+        atoms = molecule_rattled()
+        atoms.rattle(0.05, seed=seed)
+        copies.append(atoms)
+    return copies
+
+
 def small_crystal() -> Atoms:
     """Four atoms in a triclinic cell that is smaller than the cutoff: every atom sees its own images."""
     atoms = bulk("C", "diamond", a=3.9) * (2, 1, 1)
@@ -36,6 +46,35 @@ def linear() -> Atoms:
 
 
 STRUCTURES = {"molecule": molecule_rattled, "crystal": small_crystal, "slab": slab, "linear": linear}
+
+
+def left_handed() -> Atoms:
+    """Return the crystal with two of its vectors exchanged."""
+    atoms = small_crystal()
+    atoms.set_cell(atoms.cell.array[[1, 0, 2]])
+    return atoms
+
+
+def wire() -> Atoms:
+    """Return atoms periodic in one direction, with nothing where the other two vectors stand."""
+    atoms = small_crystal()
+    atoms.pbc = (False, False, True)
+    atoms.cell[:2] = 0
+    return atoms
+
+
+def diamond() -> Atoms:
+    """Return the eight atoms of a cubic cell of the diamond lattice, rattled."""
+    atoms = bulk("C", "diamond", a=3.9, cubic=True)
+    atoms.rattle(0.05, seed=6)
+    return atoms
+
+
+def fragments() -> Atoms:
+    """Return two molecules further apart than any cutoff."""
+    far = linear()
+    far.translate((100, 0, 0))
+    return molecule_rattled() + far
 
 
 def water_cluster(seed: int = 11) -> Atoms:
@@ -80,6 +119,15 @@ def water_structures() -> dict[str, Atoms]:
         "pair": Atoms("OH", [[0, 0, 0], [0, 0, 0.97]]),
         "beyond the cutoff": Atoms("OH", [[0, 0, 0], [0, 0, 9.0]]),
     }
+
+
+EVERY_CLASS = STRUCTURES | {
+    "left-handed": left_handed,
+    "wire": wire,
+    "one-atom cell": one_atom_cell,
+    "diamond": diamond,
+    "fragments": fragments,
+}
 
 
 def water_box(n: int = 6, seed: int = 15) -> Atoms:

@@ -8,33 +8,11 @@ import pytest
 from atomcore import Calculator, ExtrapolationError
 from atomcore.features import SymmetryFunctions
 from atomcore.potential import Potential
-from model_builder import random_model
-from structures import STRUCTURES, molecule_rattled, small_crystal
+from model_builder import random_model, ranged
+from structures import STRUCTURES, family, molecule_rattled, small_crystal
 from tolerances import ENGINE, EXACT, assert_close
 
 NAMES = ["extrapolation", "extrapolation_excess", "extrapolation_feature"]
-
-
-def ranged(model, structures):
-    """Give a model the ranges of its features over the atoms of some structures; return them by element."""
-    elements = model.metadata["elements"]
-    features = SymmetryFunctions.from_table(elements, model.metadata["features"])
-    symbols = np.concatenate([atoms.get_chemical_symbols() for atoms in structures])
-    G = np.concatenate([features.compute(atoms) for atoms in structures])
-    for x in elements:
-        model.tensors[f"features.{x}.minimum"] = G[symbols == x].min(axis=0)
-        model.tensors[f"features.{x}.maximum"] = G[symbols == x].max(axis=0)
-    return features
-
-
-def family(n=12):
-    """Return rattled copies of one molecule, some of it stretched."""
-    copies = []
-    for seed in range(n):
-        atoms = molecule_rattled()
-        atoms.rattle(0.05, seed=seed)
-        copies.append(atoms)
-    return copies
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import torch
 
 import atomcore
 from atomcore import export
+from atomcore.features import ANI
 from atomcore.models import BehlerParrinello
 from atomcore.models.networks import Network
 from atomcore.models.scaling import InputScaling
-from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, assert_close
+from tolerances import ENGINE, EXACT, FLOAT32, FORCES_FD, INVARIANT, assert_close
 from training_sets import molecules, small_features
 
 
@@ -36,6 +37,27 @@ def test_scaled_inputs_have_zero_mean_and_moderate_deviation_and_constant_column
     assert_close(inputs.mean(axis=0), np.zeros(3), INVARIANT)
     deviation = G.std(axis=0)[[0, 2, 3]]  # a column that hardly varies is not blown up to the size of the others
     assert_close(inputs.std(axis=0), np.sqrt(deviation / deviation.max()), INVARIANT)
+
+
+@pytest.mark.parametrize("scaling", ["soft", "standard", "minmax"])
+def test_tails_of_narrow_functions_are_no_inputs(scaling, tmp_path):
+    """In a small molecule no neighbour comes near the outer shells of ANI: features of 1e-100 that vary by as much."""
+    from atomcore.train.batches import Graph
+    from atomcore.train.statistics import statistics
+
+    data = molecules(6)
+    graph = Graph(data, np.array([1, 8]), 5.2)
+    features = ANI(data.elements)
+    model = BehlerParrinello(features, hidden=(6,), scaling=scaling)
+    found = statistics(features, graph, np.arange(6), np.zeros(2), 1.0)
+    assert found.maximum[found.maximum > 0].min() < 1e-40
+    model.prepare(found, torch.float32)
+    largest = max(float(s.scale.max()) for s in model.scaling.values())
+    assert largest < 1e32
+    model.save(tmp_path / "model.atomcore")
+    atoms = data[0]
+    single = atomcore.Potential.load(tmp_path / "model.atomcore", precision="float32").energy_forces(atoms)[0]
+    assert_close(single, model.energy_forces(atoms)[0], FLOAT32)
 
 
 def test_the_gradient_in_features_is_the_chain_rule_of_the_scaling():

@@ -112,8 +112,7 @@ def test_repeated_structures_and_their_order_are_kept_without_torch(tmp_path):
 
 def test_a_model_of_charges_predicts_charges(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = random_model(("H", "O"), requires=("charges",))
-    made.metadata["target"] = "charges"
+    made = random_model(("H", "O"), target="charges")
     potential = Potential.load(made.write(tmp_path / "model.atomcore"))
     atoms = molecules(1)[0].copy()
     (frame,) = predicted(tmp_path, [atoms], "-o", "out.extxyz")

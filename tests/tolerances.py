@@ -18,6 +18,8 @@ ENGINE = Tolerance(1e-10, 1e-10)  # engine against torch
 REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
 PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
 FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
+REVERSED = Tolerance(1e-8, 0.0)  # A, where dynamics come back to
+STRAIN_FD = Tolerance(1e-8, 1e-6)  # stress against central differences in the strain
 WEIGHTS_FD = Tolerance(1e-7, 1e-6)  # weight gradients against central differences
 FLOAT32 = Tolerance(2e-5, 2e-5)  # single precision against double, relative to the largest value
 PARALLEL = Tolerance(1e-6, 1e-6)  # several training processes against one, in double
@@ -29,6 +31,28 @@ ASE_SYMMETRY = Tolerance(1e-4, 1e-10)  # symmetry of a molecule as far as ASE's 
 CUTOFF_VALUE = Tolerance(2e-11, 0.0)  # what is left of a function 1e-6 A inside its cutoff
 CUTOFF_SLOPE = Tolerance(2e-5, 0.0)  # 1/A, what is left of its slope there
 NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
+
+
+def _both(double: float, single: float) -> dict[str, Tolerance]:
+    return {"float64": Tolerance(double, double), "float32": Tolerance(single, single)}
+
+
+# What the engine owes to physics in each precision, relative to the largest value or absolute where that is below one
+BY_PRECISION = {
+    "translation": _both(1e-11, 1e-5),
+    "net force": _both(1e-10, 1e-5),
+    "rotation": _both(1e-10, 1e-4),
+    "torque": _both(1e-9, 1e-3),
+    "permutation": _both(1e-12, 1e-5),
+    "image": _both(1e-11, 1e-5),
+    "supercell": _both(1e-11, 1e-5),
+    "extensivity": _both(1e-11, 1e-5),
+    "virial asymmetry": _both(1e-10, 1e-5),
+    "sum": _both(1e-12, 1e-12),
+    "energy at a cutoff": _both(1e-9, 1e-5),
+    "forces at a cutoff": _both(1e-6, 1e-4),
+    "neighbour at a cutoff": _both(1e-10, 1e-5),
+}
 
 
 def assert_close(actual, expected, tolerance: Tolerance, *, scale: float = 1.0) -> None:

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <numeric>
+#include <string>
 #include <utility>
 
+#include "src/error.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore {
@@ -12,12 +16,33 @@ namespace {
 
 constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
 
+std::string scientific(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1e", x);
+  return text;
+}
+
 // Atoms sorted by species, so that each network sees its atoms in one piece.
 std::vector<std::size_t> order_by_species(span<const std::int32_t> species) {
   std::vector<std::size_t> order(species.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return species[i] < species[j]; });
   return order;
+}
+
+// Where a feature varied by next to nothing in training, its scale is huge and its derivatives tiny. The engine meets
+// both in T, which must hold them: a double that goes beyond would make forces of infinity times zero.
+template <typename T>
+void check_scales(const ElementRecord& element) {
+  constexpr double largest = 0.01 * static_cast<double>(std::numeric_limits<T>::max());
+  for (std::size_t k = 0; k < element.scale.size(); ++k) {
+    const double scale = std::abs(element.scale[k]) * std::max(1.0, std::abs(element.energy_scale));
+    if (!(scale <= largest))
+      throw Error(ErrorCode::unsupported, "the model cannot run in " +
+                                              std::string(sizeof(T) == 4 ? "single" : "double") +
+                                              " precision: feature " + std::to_string(element.columns[k]) + " of " +
+                                              element.symbol + " is multiplied by " + scientific(element.scale[k]));
+  }
 }
 
 }  // namespace
@@ -33,6 +58,7 @@ template <typename T>
 ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
     : n_features_(static_cast<std::size_t>(model.plan.n_features())), normalized_(model.normalized) {
   for (const ElementRecord& record : model.elements) {
+    check_scales<T>(record);
     std::vector<cpu::Mlp<T>> networks;
     for (const std::vector<LayerRecord>& layers : record.networks) {
       cpu::Mlp<T> network(model.activation);

@@ -73,6 +73,11 @@ def _unscaled(
     return np.zeros_like(mean), np.ones_like(mean)
 
 
+_ROUNDING = 1e-12  # a range of rounding errors is no range
+# Nor is one that single precision can hardly hold: tails of narrow Gaussians fall to 1e-100, and one over that is
+# infinite there.
+_NOTHING = 1e-30
+
 NORMALIZER = "normalizer"
 # From mean, deviation, minimum and maximum of each column to what is subtracted and multiplied.
 SCALINGS = {"soft": _soft, "standard": _standard, "minmax": _min_max, NORMALIZER: _unscaled}
@@ -81,10 +86,10 @@ SCALINGS = {"soft": _soft, "standard": _standard, "minmax": _min_max, NORMALIZER
 class InputScaling(DoubleBuffers):
     """Features of one element to the inputs of its network: ``(G[:, columns] - mean) * scale``.
 
-    Columns that never vary in training are left out. `SCALINGS` are the ways to choose mean and scale: ``"soft"`` has
-    one over the geometric mean of the column's standard deviation and the largest one of the element, ``"standard"``
-    one over the standard deviation, ``"minmax"`` maps the range seen in training to -1 to 1, ``"normalizer"`` leaves
-    the features as they are, for networks that divide them by their length.
+    Columns that never vary in training, or by less than 1e-30, are left out. `SCALINGS` are the ways to choose mean and
+    scale: ``"soft"`` has one over the geometric mean of the column's standard deviation and the largest one of the
+    element, ``"standard"`` one over the standard deviation, ``"minmax"`` maps the range seen in training to -1 to 1,
+    ``"normalizer"`` leaves the features as they are, for networks that divide them by their length.
     """
 
     columns: torch.Tensor
@@ -107,7 +112,7 @@ class InputScaling(DoubleBuffers):
     ) -> None:
         """Choose columns, mean and scale from means, standard deviations and ranges [K] over the same atoms."""
         size = np.maximum(np.abs(minimum), np.abs(maximum))
-        columns = np.flatnonzero(maximum - minimum > 1e-12 * size)  # a range of rounding errors is no range
+        columns = np.flatnonzero(maximum - minimum > np.maximum(_ROUNDING * size, _NOTHING))
         offset, scale = SCALINGS[kind](mean[columns], deviation[columns], minimum[columns], maximum[columns])
         self.columns = torch.from_numpy(columns)
         self.mean = torch.from_numpy(offset)
