@@ -10,12 +10,14 @@ import pytest
 
 import atomcore
 from atomcore.cli.main import _COMMANDS
-from helpers import REPOSITORY, run_command
+from helpers import NEEDS_SOURCES, REPOSITORY, run_command
+
+pytestmark = NEEDS_SOURCES
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 API = "\n".join(path.read_text() for path in sorted((DOCS / "api").glob("*.md")))
-WITH_TORCH = ("train", "models", "export")
+WITH_TORCH = ("train", "models", "export", "features")
 HIDDEN = {  # for other modules of the package only
     "atomcore.model_file": {"encoded_path"},
     "atomcore.neighbors": {"as_cutoff"},
