@@ -164,3 +164,16 @@ def test_statistics_are_those_of_the_training_atoms():
     assert_close(model.scaling["O"].minimum, oxygen.min(axis=0), INVARIANT)
     assert_close(model.scaling["O"].maximum, oxygen.max(axis=0), INVARIANT)
     assert_close(model.scaling["O"].mean, oxygen.mean(axis=0)[model.scaling["O"].columns], INVARIANT)
+
+
+def test_a_seed_means_the_same_weights_whatever_the_default_type_of_torch_is():
+    expected = BehlerParrinello(small_features(("H", "O")), hidden=(6, 5), seed=3)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = BehlerParrinello(small_features(("H", "O")), hidden=(6, 5), seed=3)
+    finally:
+        torch.set_default_dtype(before)
+    for a, b in zip(found.networks.parameters(), expected.networks.parameters(), strict=True):
+        assert a.dtype == b.dtype == torch.float32
+        assert_close(a.detach(), b.detach(), EXACT)

@@ -50,7 +50,8 @@ class Network(torch.nn.Module):
         widths = [n_inputs, *hidden, 1]
         with warnings.catch_warnings():  # an element none of whose features vary has a network without inputs
             warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-            layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
+            # Drawn in single precision whatever torch's default is: a seed is to mean the same everywhere.
+            layers = [torch.nn.Linear(a, b, dtype=torch.float32) for a, b in pairwise(widths)]
         self.layers = torch.nn.ModuleList(layers)
         self._activation = ACTIVATIONS[activation]
         with torch.no_grad():
