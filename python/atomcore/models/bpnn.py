@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atomcore.data._validate import whole_number
+from atomcore._arrays import whole_number
 from atomcore.features.batch import Batch
 from atomcore.features.table import species_index
 from atomcore.models.networks import ACTIVATIONS, Network

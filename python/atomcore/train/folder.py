@@ -79,7 +79,7 @@ def start_folder(folder: Path, split: Any, config: str | None, members: Iterable
 
 
 def _remove_run(folder: Path) -> None:
-    """Delete what a run has left in ``folder``; where there are no results, files of these names are somebody else's."""
+    """Delete what a run has left in ``folder``; without results, files of these names are somebody else's."""
     if any((folder / name).exists() for name in _RESULTS):
         for name in _FILES:
             (folder / name).unlink(missing_ok=True)

@@ -5,11 +5,12 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from atomcore.data._validate import as_plain
+from atomcore._arrays import as_plain
 
 OPTIMIZERS = ("adamw", "adam", "amsgrad", "adagrad", "lbfgs")
 SCHEDULES = ("cosine", "exponential", "step", "multistep", "plateau", "none")
 PRECISIONS = ("float32", "float64")
+# Errors of what can be learned, of the energy, forces, stress and charges.
 CRITERIA = ("energy_rmse_per_atom", "forces_rmse", "stress_rmse", "charges_rmse")
 _LEARNING_RATES = {"adamw": 5e-3, "adam": 5e-3, "amsgrad": 5e-3, "adagrad": 2e-2, "lbfgs": 1.0}
 _WEIGHTED = ("energy", "forces", "stress")
