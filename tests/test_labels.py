@@ -13,10 +13,9 @@ from atomcore.data import Dataset, from_atoms, load
 from atomcore.units import stress_factors
 from data_helpers import assert_same, crystals, frames, saved, water_and_ammonia
 from helpers import shared_data
-from tolerances import EXACT, REFERENCE, Tolerance, assert_close
+from tolerances import EXACT, PRINTED, REFERENCE, assert_close
 
 KBAR = stress_factors()["kbar"]  # eV/A^3
-PRINTED = Tolerance(1e-7, 0.0)  # eight decimals of extended XYZ
 ALL = "stress charges uncertainty baseline"
 
 
