@@ -287,6 +287,16 @@ def test_differences_in_npz(tmp_path):
         load(tmp_path / "d.npz", baseline_energy_key="E")
 
 
+def test_numbers_under_the_name_of_the_baseline_are_labels_like_others(tmp_path):
+    energy, low = np.arange(3.0), np.array([0.5, 0.25, 0.0])
+    file = saved(tmp_path, {"Z": [1, 1], "R": np.random.default_rng(35).normal(size=(3, 2, 3)), "E": energy,
+                            "baseline": low})  # fmt: skip
+    assert load(file, units="eV, Angstrom").baseline == ""
+    difference = load(file, units="eV, Angstrom", baseline_energy_key="baseline")
+    assert_close(difference.energy, energy - low, EXACT)
+    assert difference.baseline == "baseline"
+
+
 def test_differences_of_structures():
     images = crystals()
     expected = from_atoms(images)

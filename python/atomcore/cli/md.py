@@ -17,8 +17,6 @@ from atomcore._files import check_folder, write_json
 from atomcore.md import ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
 
 _LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
-
-
 _OPTIONS = (  # of `atomcore.md.simulate`
     "ps", "dt", "temperature", "ensemble", "friction", "pressure", "barostat_time", "equilibrate", "seed", "overwrite",
 )  # fmt: skip

@@ -54,7 +54,7 @@ class Options:
     decay_after : sequence of int
         Rising numbers of epochs.
     warmup_epochs : float
-        The learning rate rises linearly over these first epochs.
+        The learning rate rises linearly over these first epochs, but not with "plateau".
     early_stopping : int, optional
         Stop when the validation loss has not improved for so many epochs.
     convergence : dict, optional

@@ -16,7 +16,7 @@ from atomcore.units import Units, parse_units, stress_factors
 
 _log = logging.getLogger("atomcore")
 _T = TypeVar("_T")
-UNITS = "data.units (units=... in Python, --units of atomcore evaluate)"
+UNITS = "data.units (units=... in Python, --units of commands)"
 WITHOUT = "none"  # as a key: do without this label
 BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
 _CONVENTIONS = ("ase", "vasp")
