@@ -61,7 +61,7 @@ class BehlerParrinello(torch.nn.Module):
         choices = (("activation", activation, ACTIVATIONS), ("scaling", scaling, SCALINGS), ("target", target, TARGETS))
         for name, value, accepted in choices:
             if not isinstance(value, str) or value not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+                raise ValueError(f"{name} is {value!r}; accepted: {', '.join(accepted)}")
         if not isinstance(shared, bool):
             raise ValueError(f"shared is {shared!r}; accepted: true, false")
         self.features = features
