@@ -113,7 +113,7 @@ def random_model(
 
 
 def ranged(model: RandomModel, structures: list[Any]) -> SymmetryFunctions:
-    """Give a model the ranges of its features over the atoms of some structures; return them by element."""
+    """Give a model the ranges of its features over the atoms of some structures; return the features."""
     elements = model.metadata["elements"]
     features = SymmetryFunctions.from_table(elements, model.metadata["features"])
     symbols = np.concatenate([atoms.get_chemical_symbols() for atoms in structures])

@@ -169,11 +169,11 @@ def test_help_fits_a_screen(command, tmp_path):
         (("train", "data.path=set.extxyz", "run.overwrite=no"), "overwrite is 'no'; accepted: true, false"),
         (("train",), "data.path is missing"),
         (("train", "data.path=absent.extxyz"), "absent.extxyz"),
-        (("train", "data.path=set.extxyz", "model.activation=sine"), "activation must be one of silu"),
-        (("train", "data.path=set.extxyz", "training.batch_size=0"), "batch_size must be a whole number"),
+        (("train", "data.path=set.extxyz", "model.activation=sine"), "activation is 'sine'; accepted: silu"),
+        (("train", "data.path=set.extxyz", "training.batch_size=0"), "batch_size is 0; accepted: a whole number"),
         (("trian",), "did you mean 'train'?"),
         (("evaluate", "absent.atomcore", "set.extxyz"), "absent.atomcore"),
-        (("md", "run/model.atomcore", "set.extxyz", "--ps", "-1"), "ps must be a finite number above zero; got -1.0"),
+        (("md", "run/model.atomcore", "set.extxyz", "--ps", "-1"), "ps is -1.0; accepted: a finite number above zero"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named_without_a_traceback_and_nothing_is_written(trained, arguments, message):
@@ -362,8 +362,8 @@ def test_md_asks_before_it_replaces_a_run_and_keeps_what_else_is_known(trained, 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--ps", "nan", "ps must be"), ("--temperature", "-3", "temperature must be"),
-        ("--seed", "-3", "seed must be a whole number of at least 0; got -3"),
+        ("--ps", "nan", "ps is nan"), ("--temperature", "-3", "temperature is -3.0"),
+        ("--seed", "-3", "seed is -3; accepted: whole numbers from 0"),
     ],
 )  # fmt: skip
 def test_unsuitable_options_of_md_leave_no_folder(trained, tmp_path, option, value, message):

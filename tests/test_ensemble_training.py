@@ -130,4 +130,20 @@ def test_what_does_not_go_together_is_refused(trained, tmp_path):
 def test_a_new_run_leaves_nothing_of_a_larger_ensemble(tmp_path):
     fit(Ensemble(new_model(), 3), new_split(), max_epochs=1, run_dir=tmp_path, **QUICK)
     fit(Ensemble(new_model(), 2), new_split(), max_epochs=1, run_dir=tmp_path, overwrite=True, **QUICK)
-    assert {path.parent.name for path in tmp_path.rglob(LAST)} == {"member-0", "member-1"}
+    for name in (LAST, "log.csv"):
+        assert {path.parent.name for path in tmp_path.rglob(name)} == {"member-0", "member-1"}
+
+
+def test_an_ensemble_leaves_nothing_of_the_single_network_before_it(tmp_path):
+    """The log and the configuration of the earlier run would be drawn and read as those of this one."""
+    fit(new_model(), new_split(), max_epochs=1, run_dir=tmp_path, config="a: 1\n", **QUICK)
+    fit(Ensemble(new_model(), 2), new_split(), max_epochs=1, run_dir=tmp_path, overwrite=True, **QUICK)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "member-0", "member-1", "metrics.json", "model.atomcore", "split.json",
+    }  # fmt: skip
+
+
+def test_files_that_are_no_run_are_left_alone(tmp_path):
+    (tmp_path / "config.yaml").write_text("mine: true\n")
+    fit(Ensemble(new_model(), 2), new_split(), max_epochs=1, run_dir=tmp_path, overwrite=True, **QUICK)
+    assert (tmp_path / "config.yaml").read_text() == "mine: true\n"

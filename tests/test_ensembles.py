@@ -131,11 +131,12 @@ def test_the_calculator_refuses_where_the_members_disagree(potential):
 
 def test_inputs_divided_by_their_length(tmp_path):
     model = random_model(requires=("normalized_inputs",))
-    for name, make in STRUCTURES.items():
-        found = Potential.load(model.write(tmp_path / "normalized.atomcore")).compute(make())
+    potential = Potential.load(model.write(tmp_path / "normalized.atomcore"))
+    for make in STRUCTURES.values():
+        found = potential.compute(make())
         energies, forces = reference(model, make())
         assert_close(found["energies"], energies, ENGINE)
-        assert_close(found["forces"], forces, ENGINE), name
+        assert_close(found["forces"], forces, ENGINE)
 
 
 def test_charges_are_no_energies(tmp_path):

@@ -91,6 +91,11 @@ def test_the_calculator_refuses_beyond_a_limit(potential):
         atoms.get_forces()
     assert caught.value.atom == found["extrapolation_excess"].argmax()
     assert caught.value.excess == found["extrapolation_excess"].max()
+    calculator = Calculator(potential, extrapolation_limit=0.0)
+    calculator.get_potential_energy(family()[0])
+    for call in (calculator.calculate, calculator.get_potential_energy):
+        with pytest.raises(ExtrapolationError):  # and never the energy of the structure before
+            call(atoms)
     atoms.calc = Calculator(potential, extrapolation_limit=1.001 * found["extrapolation_excess"].max())
     with pytest.warns(UserWarning, match="outside"):
         atoms.get_forces()

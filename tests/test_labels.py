@@ -13,10 +13,9 @@ from atomcore.data import Dataset, from_atoms, load
 from atomcore.units import stress_factors
 from data_helpers import assert_same, crystals, frames, saved, water_and_ammonia
 from helpers import shared_data
-from tolerances import EXACT, REFERENCE, Tolerance, assert_close
+from tolerances import EXACT, PRINTED, REFERENCE, assert_close
 
 KBAR = stress_factors()["kbar"]  # eV/A^3
-PRINTED = Tolerance(1e-7, 0.0)  # eight decimals of extended XYZ
 ALL = "stress charges uncertainty baseline"
 
 
@@ -286,6 +285,16 @@ def test_differences_in_npz(tmp_path):
     assert load(tmp_path / "d.npz").baseline == "E_low"
     with pytest.raises(ValueError, match="baseline_energy_key is given, but the labels are differences to E_low"):
         load(tmp_path / "d.npz", baseline_energy_key="E")
+
+
+def test_numbers_under_the_name_of_the_baseline_are_labels_like_others(tmp_path):
+    energy, low = np.arange(3.0), np.array([0.5, 0.25, 0.0])
+    file = saved(tmp_path, {"Z": [1, 1], "R": np.random.default_rng(35).normal(size=(3, 2, 3)), "E": energy,
+                            "baseline": low})  # fmt: skip
+    assert load(file, units="eV, Angstrom").baseline == ""
+    difference = load(file, units="eV, Angstrom", baseline_energy_key="baseline")
+    assert_close(difference.energy, energy - low, EXACT)
+    assert difference.baseline == "baseline"
 
 
 def test_differences_of_structures():

@@ -10,9 +10,8 @@ from atomcore.data import Dataset, from_atoms, load, reference_energies, sample
 from data_helpers import assert_same, saved
 from helpers import shared_data
 from model_builder import random_model
-from tolerances import EXACT, FLOAT32_ENERGY, Tolerance, assert_close
+from tolerances import EXACT, FLOAT32_ENERGY, PRINTED, Tolerance, assert_close
 
-PRINTED = Tolerance(1e-7, 0.0)  # eight decimals of extended XYZ
 UNITS = "eV, Angstrom"
 NEEDLE = np.array([[20.0, 0, 0], [20 * np.cos(np.radians(10)), 20 * np.sin(np.radians(10)), 0], [0, 0, 0.5]])
 SKEW = np.array([[3.0, 0, 0], [40.0, 3.0, 0], [-30.0, 25.0, 3.0]])

@@ -15,10 +15,8 @@ from atomcore.cli.main import main
 from atomcore.evaluation import Predictions, evaluate, metrics_table
 from model_builder import random_model
 from test_cli import _BLOCKED, _COMMAND
-from tolerances import ENGINE, INVARIANT, assert_close
+from tolerances import ENGINE, INVARIANT, PRINTED, assert_close
 from training_sets import molecules
-
-TEXT_DIGITS = 5.1e-9  # what eight decimals leave
 
 
 def model(folder, **choices):
@@ -54,7 +52,7 @@ def test_everything_the_engine_knows_is_written(tmp_path, monkeypatch, capsys):
             ("forces_spread", frame.arrays["forces_spread"]),
             ("extrapolation_excess", frame.arrays["extrapolation_excess"]),
         ):
-            assert np.abs(found - expected[name]).max() < TEXT_DIGITS, name
+            assert_close(found, expected[name], PRINTED)
         assert_close(frame.info["energy_spread"], expected["energy_spread"], ENGINE)
         assert np.array_equal(frame.arrays["extrapolation"], expected["extrapolation"])
         beyond += np.count_nonzero(expected["extrapolation"])
@@ -117,7 +115,7 @@ def test_a_model_of_charges_predicts_charges(tmp_path, monkeypatch):
     atoms = molecules(1)[0].copy()
     (frame,) = predicted(tmp_path, [atoms], "-o", "out.extxyz")
     expected = potential.compute(read_back(atoms), ["charges"])["charges"]
-    assert np.abs(frame.get_charges() - expected).max() < TEXT_DIGITS
+    assert_close(frame.get_charges(), expected, PRINTED)
     assert main(["md", "model.atomcore", "in.extxyz"]) == 2
 
 

@@ -85,7 +85,7 @@ def test_faults_in_several_processes_are_told_once(tmp_path):
     arguments = ["train", "data.path=set.extxyz", "run.processes=2", "training.batch_size=0", *_SMALL]
     result = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.count("batch_size must be a whole number") == 1
+    assert result.stderr.count("batch_size is 0; accepted: a whole number") == 1
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
 

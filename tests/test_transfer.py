@@ -116,11 +116,11 @@ def test_what_the_model_does_not_know_is_named(pretrained):
     ):
         fit(BehlerParrinello.load(pretrained), other, transfer=True, **QUICK)
     for choices, message in (
-        ({"freeze": [0]}, "freeze must be empty without transfer"),
+        ({"freeze": [0]}, r"freeze is \(0,\); accepted: layers with transfer only"),
         ({"transfer": True, "freeze": [3]}, r"freeze is \[3\]; accepted: layers from 0 to 2, at least one left"),
         ({"transfer": True, "freeze": [0, 1, 2]}, r"freeze is \[0, 1, 2\]; accepted: layers from 0 to 2, at least"),
-        ({"transfer": True, "freeze": 0}, "freeze must be a list of rising whole numbers from 0"),
-        ({"transfer": "x"}, "transfer must be True or False; got 'x'"),
+        ({"transfer": True, "freeze": 0}, "freeze is 0; accepted: a list of rising whole numbers from 0"),
+        ({"transfer": "x"}, "transfer is 'x'; accepted: true, false"),
         ({"transfer": True, "reference_energies": {"H": 1.0}}, "reference_energies cannot be given with transfer"),
     ):
         with pytest.raises(ValueError, match=message):

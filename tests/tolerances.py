@@ -30,6 +30,7 @@ INVARIANT = Tolerance(1e-10, 1e-10)  # translation, rotation, wrapping
 ASE_SYMMETRY = Tolerance(1e-4, 1e-10)  # symmetry of a molecule as far as ASE's digits of its positions go
 CUTOFF_VALUE = Tolerance(2e-11, 0.0)  # what is left of a function 1e-6 A inside its cutoff
 CUTOFF_SLOPE = Tolerance(2e-5, 0.0)  # 1/A, what is left of its slope there
+PRINTED = Tolerance(5.1e-9, 0.0)  # eight decimals of extended XYZ
 NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
 
 

@@ -3,6 +3,7 @@
 Whether the numbers make sense (finite positions, a cell that spans space) is checked once, by the core.
 """
 
+import operator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,6 +125,22 @@ def as_booleans(name: str, value: Any, shape: tuple[int | str, ...]) -> npt.NDAr
     if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
         raise ValueError(f"{name} must hold booleans or 0 and 1, got {array.ravel()[:10].tolist()}")
     return np.asarray(array, dtype=np.bool_, order="C")
+
+
+def whole_number(name: str, value: Any, minimum: int) -> int:
+    """Return ``value`` as an int that is at least ``minimum``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < minimum:
+        raise ValueError(f"{name} is {value!r}; accepted: whole numbers from {minimum}")
+    return number
+
+
+def as_plain(value: Any) -> Any:
+    """Return a NumPy scalar as the Python number it stands for, which JSON and checkpoints can hold."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _attribute(atoms: Any, name: str) -> Any:

@@ -120,7 +120,7 @@ def evaluate(potential: Any, data: Any) -> Any:
     if potential.target == "charges":
         return _evaluate_charges(potential, data)
     if data.energy is None or not len(data):
-        raise ValueError(f"data must have structures with energies to compare with; got {data!r}")
+        raise ValueError(f"data is {data!r}; accepted: structures with energies to compare with")
     labels = {"forces": data.forces, "stress": data.stress}
     names = ["energy", *(name for name, label in labels.items() if label is not None)]
     spreads = [f"{name}_spread" for name in names if name != "stress"] if potential.members > 1 else []
@@ -136,7 +136,7 @@ def evaluate(potential: Any, data: Any) -> Any:
 
 def _evaluate_charges(potential: Any, data: Any) -> ChargePredictions:
     if data.charges is None or not len(data):
-        raise ValueError(f"data must have structures with charges to compare with; got {data!r}")
+        raise ValueError(f"data is {data!r}; accepted: structures with charges to compare with")
     found = _computed(potential, data, ["charges"])
     return ChargePredictions(charges=found["charges"], charges_label=data.charges, n_atoms=data.n_atoms)
 

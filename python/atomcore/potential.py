@@ -14,6 +14,7 @@ from atomcore import _core
 from atomcore._arrays import Structure, as_structure
 from atomcore._labels import labels
 from atomcore._threads import resolve_threads
+from atomcore._voigt import VOIGT
 from atomcore.model_file import encoded_path
 
 PROPERTIES = ("energy", "forces", "energies", "stress")
@@ -25,7 +26,6 @@ _OF_TARGET = {
 }
 _PRECISIONS = ("float64", "float32")
 _Precision = Literal["float64", "float32"]
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))  # xx, yy, zz, yz, xz, xy
 
 
 class Potential:
@@ -211,5 +211,5 @@ def _value(name: str, values: tuple[float, Any, Any, Any], structure: Structure)
         return gradient if spread else np.negative(gradient, out=gradient)
     if quantity == "stress":
         symmetric = 0.5 * (strain_gradient + strain_gradient.T)
-        return symmetric[_VOIGT] / abs(np.linalg.det(structure.cell))
+        return symmetric[VOIGT] / abs(np.linalg.det(structure.cell))
     return energies

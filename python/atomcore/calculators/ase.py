@@ -101,6 +101,7 @@ class Calculator(base.Calculator):
     ) -> None:
         """Compute everything that the structure allows; called by ASE when its cache does not fit the atoms."""
         super().calculate(atoms, properties, system_changes)
+        self.results = {}  # whatever goes wrong below, older results are not this structure's
         if self.atoms is None:
             raise base.CalculatorSetupError("atoms: the calculator has not been given a structure yet")
         asked = properties or []

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from atomcore._core import AtomcoreError
-from atomcore.cli.processes import speaks
+from atomcore.cli.processes import INTERRUPTED, speaks
 
 _HELP = """\
 usage: atomcore COMMAND [options]
@@ -65,7 +65,7 @@ def run_command(command: str, body: Callable[[], int]) -> int:
         hint = f"; {interrupt}" if str(interrupt) else ""
         if speaks():
             print(f"atomcore {command}: interrupted{hint}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except (ValueError, TypeError, OSError, MemoryError, AtomcoreError) as error:
         if not speaks():  # the first process speaks; when it has failed too, its end ends this one meanwhile
             time.sleep(_GIVE_WAY)

@@ -17,8 +17,6 @@ from atomcore._files import check_folder, write_json
 from atomcore.md import ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
 
 _LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
-
-
 _OPTIONS = (  # of `atomcore.md.simulate`
     "ps", "dt", "temperature", "ensemble", "friction", "pressure", "barostat_time", "equilibrate", "seed", "overwrite",
 )  # fmt: skip
@@ -38,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
     spread_limit = options.spread_limit
     if spread_limit is None and potential.members > 1:
-        spread_limit = sys.float_info.max  # a limit has the spread computed with each force, a quarter more work
+        spread_limit = sys.float_info.max  # a limit has the spread computed with each force, at some cost
     calculator = Calculator(potential, extrapolation_limit=options.extrapolation_limit, spread_limit=spread_limit)
     atoms = load_structure(options.start, units=options.units)
     with warnings.catch_warnings():

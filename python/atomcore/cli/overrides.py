@@ -65,6 +65,7 @@ def check_overrides(overrides: Sequence[str], *, sweep: bool) -> list[str]:
 
 
 def parse(override: str) -> Any:
+    """Return what Hydra makes of ``key=value``; raise ValueError where it makes nothing of it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

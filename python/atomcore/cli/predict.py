@@ -54,12 +54,14 @@ def write_predictions(potential: Any, data: Any, path: Path) -> "Summary":
 
     summary = Summary(tuple(potential.feature_labels))
     bar = Progress(len(data), "predicting, structure")
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for i, (atoms, results) in enumerate(_predictions(potential, data)):
-            summary.add(i, atoms, results)
-            write_extxyz(file, [_annotated(atoms, results)])
-            bar.update(i + 1)
-    bar.close(len(data))
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for i, (atoms, results) in enumerate(_predictions(potential, data)):
+                summary.add(i, atoms, results)
+                write_extxyz(file, [_annotated(atoms, results)])
+                bar.update(i + 1)
+    finally:
+        bar.close(summary.n_structures)
     return summary
 
 

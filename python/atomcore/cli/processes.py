@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from atomcore._threads import default_threads
 
-_INTERRUPTED = 130
+INTERRUPTED = 130  # exit code, as shells have it after Ctrl-C
 
 
 def launched() -> int:
@@ -52,7 +52,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
             _, failure = error.get_first_failure()
             return failure.exitcode if failure.exitcode > 0 else 1
         except (SignalException, KeyboardInterrupt):
-            return _INTERRUPTED
+            return INTERRUPTED
     return 0
 
 

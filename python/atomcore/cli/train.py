@@ -8,7 +8,7 @@ from typing import Any
 
 from atomcore._files import remove_leftovers
 from atomcore.cli.overrides import check_overrides, flags_first, literal
-from atomcore.cli.processes import launch, launched, speaks
+from atomcore.cli.processes import INTERRUPTED, launch, launched, speaks
 from atomcore.cli.sweep import Run, summarise
 
 _log = logging.getLogger("atomcore")
@@ -36,7 +36,6 @@ the keys that matter most ('atomcore train --cfg job' prints all)
   -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
 
-_INTERRUPTED = 130
 _SWEEP = {"-m", "--multirun"}
 
 
@@ -100,7 +99,7 @@ def _job(config: Any, flags: Sequence[str]) -> Run:
         return 0
 
     code = run_command(command, body)
-    if code == _INTERRUPTED:  # ends a sweep; after any other error the next run follows
+    if code == INTERRUPTED:  # ends a sweep; after any other error the next run follows
         sys.exit(code)
     values = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     return Run(number, values, Path(str(config.run.dir)), code)
@@ -108,7 +107,7 @@ def _job(config: Any, flags: Sequence[str]) -> Run:
 
 def _processes(config: Any) -> int:
     """How many processes the run is to have; raise ValueError where the launcher has started another number."""
-    from atomcore.data._validate import whole_number
+    from atomcore._arrays import whole_number
 
     processes = whole_number("run.processes", config.run.processes, 1)
     if launched() > 1 and processes not in (1, launched()):
@@ -151,7 +150,7 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
     """Return the model to train: a new one, several like it, or the one in a file."""
     from hydra.utils import instantiate
 
-    from atomcore.data._validate import whole_number
+    from atomcore._arrays import whole_number
     from atomcore.models import BehlerParrinello, Ensemble
     from atomcore.potential import Potential
 

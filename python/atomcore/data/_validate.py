@@ -1,27 +1,8 @@
 """Checks of the content of data sets: errors name the array, the structure and the atom."""
 
-import operator
-from typing import Any
-
 import numpy as np
 
 from atomcore._arrays import LARGEST_NUMBER
-
-
-def whole_number(name: str, value: Any, minimum: int) -> int:
-    """Return ``value`` as an int that is at least ``minimum``."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < minimum:
-        raise ValueError(f"{name} is {value!r}; accepted: whole numbers from {minimum}")
-    return number
-
-
-def as_plain(value: Any) -> Any:
-    """Return a NumPy scalar as the Python number it stands for, which JSON and checkpoints can hold."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_numbers(numbers: np.ndarray, structure_ptr: np.ndarray) -> None:

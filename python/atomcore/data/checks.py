@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from atomcore._voigt import VASP_ORDER
 from atomcore.data.dataset import Dataset
 from atomcore.data.pairs import MIN_PAIRS, Pairs, StrainedPairs, robust_slope, similar_pairs, strained_pairs
 from atomcore.units import energy_factors, length_factors, stress_factors
@@ -17,7 +18,6 @@ _STRESS_SLOPES = (0.5, 2.0)  # no confusion of units is nearer to 1, and what th
 _TOO_LOW = 3.0
 _TYPICAL_FORCE_LIMIT = 15.0  # eV/Angstrom; the median over atoms is 1 to 2 for molecules and solids, even when hot
 _TYPICAL_STRESS_LIMIT = 1.0  # eV/Angstrom^3, 160 GPa; the median over structures is 0.1 even for sets under pressure
-_VASP_ORDER = [0, 1, 2, 4, 5, 3]  # where xx, yy, zz, yz, xz, xy stand in VASP's order
 
 
 def check_consistency(dataset: Dataset) -> list[str]:
@@ -83,7 +83,7 @@ def _stress_warning(pairs: StrainedPairs) -> str:
         return ""
     said = []
     in_vasp_order = _is_in_vasp_order(pairs)
-    stress = pairs.stress[:, _VASP_ORDER] if in_vasp_order else pairs.stress
+    stress = pairs.stress[:, VASP_ORDER] if in_vasp_order else pairs.stress
     work = (stress * pairs.strain).sum(axis=1)
     if not work.any():
         return ""
@@ -107,7 +107,7 @@ def _stress_warning(pairs: StrainedPairs) -> str:
 
 def _is_in_vasp_order(pairs: StrainedPairs) -> bool:
     """Whether shear explains the energies only when its components are taken in VASP's order."""
-    works = [(stress * pairs.strain).sum(axis=1) for stress in (pairs.stress, pairs.stress[:, _VASP_ORDER])]
+    works = [(stress * pairs.strain).sum(axis=1) for stress in (pairs.stress, pairs.stress[:, VASP_ORDER])]
     # Only pairs in which the order makes a difference can tell.
     sheared = np.abs(works[0] - works[1]) > 0.5 * np.maximum(np.abs(works[0]), np.abs(works[1]))
     energy = pairs.energy[sheared]

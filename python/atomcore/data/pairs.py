@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from atomcore._voigt import VOIGT
 from atomcore.data.dataset import Dataset
 
 MIN_PAIRS = 10  # fewer tell nothing
@@ -167,7 +168,7 @@ def _strained(dataset: Dataset, group: np.ndarray) -> StrainedPairs:
     # Components are compared as they were given, so that their order can be judged: no rotation of the stress.
     upright = np.abs(turn - np.eye(3)).max(axis=(1, 2), initial=0.0) < _UPRIGHT
     stress = 0.5 * (volume_a[:, None] * dataset.stress[a] + volume_b[:, None] * dataset.stress[b])
-    six = strain[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] * [1, 1, 1, 2, 2, 2]
+    six = strain[:, *VOIGT] * [1, 1, 1, 2, 2, 2]
     distance = np.sqrt((moved**2).sum(axis=(1, 2)) / n_atoms)
     doubt = bent / np.maximum(np.abs(energy), _SMALLEST_CHANGE)
     kept = upright & (distance < limit) & (np.abs(energy) > _SMALLEST_CHANGE) & (doubt < _MOST_DOUBT)

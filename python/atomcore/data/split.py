@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from atomcore._arrays import as_plain, whole_number
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
-from atomcore.data._validate import as_plain, whole_number
 from atomcore.data.dataset import Dataset
 
 NAMES = ("train", "valid", "test")

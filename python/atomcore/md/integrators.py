@@ -27,7 +27,7 @@ class Conditions:
 
     def __post_init__(self) -> None:
         if self.ensemble not in ENSEMBLES:
-            raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}; got {self.ensemble!r}")
+            raise ValueError(f"ensemble is {self.ensemble!r}; accepted: {', '.join(ENSEMBLES)}")
         check_numbers(dt=self.dt, barostat_time=self.barostat_time)
         check_numbers(least=0.0, temperature=self.temperature, friction=self.friction)
         check_numbers(least=-np.inf, pressure=self.pressure)
@@ -85,4 +85,4 @@ def check_numbers(*, least: float | None = None, **values: float) -> None:
     for name, value in values.items():
         if not (abs(value) < np.inf and (value > 0 if least is None else value >= least)):
             accepted = " above zero" if least is None else "" if least == -np.inf else f" of at least {least:g}"
-            raise ValueError(f"{name} must be a finite number{accepted}; got {value!r}")
+            raise ValueError(f"{name} is {value!r}; accepted: a finite number{accepted}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from atomcore._arrays import whole_number
 from atomcore._progress import Progress
 from atomcore.md.integrators import Conditions, check_numbers, integrator
 from atomcore.md.recorder import Recorder, Trajectory
@@ -95,8 +96,7 @@ def simulate(
         pressure=pressure,
         barostat_time=barostat_time,
     )
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0; got {seed!r}")
+    seed = whole_number("seed", seed, 0)
     degrees_of_freedom(atoms, False)
     conditions.check_structure(atoms)
     _clear(folder, overwrite)

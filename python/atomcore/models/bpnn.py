@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atomcore.data._validate import whole_number
+from atomcore._arrays import whole_number
 from atomcore.features.batch import Batch
 from atomcore.features.table import species_index
 from atomcore.models.networks import ACTIVATIONS, Network
@@ -61,7 +61,7 @@ class BehlerParrinello(torch.nn.Module):
         choices = (("activation", activation, ACTIVATIONS), ("scaling", scaling, SCALINGS), ("target", target, TARGETS))
         for name, value, accepted in choices:
             if not isinstance(value, str) or value not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+                raise ValueError(f"{name} is {value!r}; accepted: {', '.join(accepted)}")
         if not isinstance(shared, bool):
             raise ValueError(f"shared is {shared!r}; accepted: true, false")
         self.features = features

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atomcore.data._validate import whole_number
+from atomcore._arrays import whole_number
 from atomcore.models.bpnn import BehlerParrinello
 from atomcore.models.scaling import Statistics
 

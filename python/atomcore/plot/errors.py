@@ -8,13 +8,13 @@ import numpy as np
 
 from atomcore.evaluation import NO_FORCE
 from atomcore.plot._figures import COLOURS, OTHER, WARNING, grid, legend_above_data, new_figure, plain_ticks, save
+from atomcore.units import stress_factors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from atomcore.evaluation import ChargePredictions, Predictions
 
-_GPA = 160.21766208  # in an eV/A^3
 _BINS = 12  # of the spread
 _FEWEST = 20  # atoms in a bin
 
@@ -68,7 +68,7 @@ def _panels(predictions: Mapping[str, Any]) -> list[_Panel]:
     return [
         _Panel("energy per atom above the mean", "eV", "meV/atom", 1000.0, energies),
         _Panel("force components", "eV/Å", "meV/Å", 1000.0, series("forces")),
-        _Panel("stress components", "GPa", "GPa", 1.0, series("stress", _GPA)),
+        _Panel("stress components", "GPa", "GPa", 1.0, series("stress", 1.0 / stress_factors()["GPa"])),
     ]
 
 

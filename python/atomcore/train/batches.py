@@ -10,6 +10,8 @@ from atomcore.data._validate import structure_of
 from atomcore.features.batch import Batch, edges
 from atomcore.features.table import species_index
 
+CHUNK = 256  # structures that a pass over a data set takes at once
+
 
 class Graph:
     """Neighbour list of a whole data set, built once.

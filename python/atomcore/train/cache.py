@@ -14,10 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from atomcore.train.batches import Graph, MiniBatch, chunks
+from atomcore.train.batches import CHUNK, Graph, MiniBatch, chunks
 
 _log = logging.getLogger("atomcore")
-_CHUNK = 256  # structures a pass over the data set takes at once
 _SAMPLE = 32  # structures that the size of the Jacobian is judged by
 
 
@@ -85,7 +84,7 @@ class Stored:
             self._slot[rows] = torch.arange(len(rows))
             self._inputs.append(torch.empty((len(rows), len(model.scaling[x].columns)), dtype=dtype))
         fresh = Recomputed(model, graph, dtype)
-        for structures in chunks(np.arange(len(graph.n_atoms)), _CHUNK):
+        for structures in chunks(np.arange(len(graph.n_atoms)), CHUNK):
             batch = graph.batch(structures)
             slots = self._slot[batch.rows].split(batch.counts)
             for kept, slot, values in zip(self._inputs, slots, fresh.inputs(batch), strict=True):

@@ -70,11 +70,17 @@ def start_folder(folder: Path, split: Any, config: str | None, members: Iterable
         for name in _FILES:
             remove_leftovers(part / name)
         if not keep:  # what is left of an older run would be taken for this one's
-            for name in _RESULTS:
-                (part / name).unlink(missing_ok=True)
-            shutil.rmtree(part / TENSORBOARD, ignore_errors=True)
+            _remove_run(part)
     for part in members:
         part.mkdir(exist_ok=True)
     split.save(folder / "split.json")
     if config is not None:
         write_text(folder / "config.yaml", config)
+
+
+def _remove_run(folder: Path) -> None:
+    """Delete what a run has left in ``folder``; without results, files of these names are somebody else's."""
+    if any((folder / name).exists() for name in _RESULTS):
+        for name in _FILES:
+            (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)

@@ -7,18 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from atomcore._voigt import VOIGT
 from atomcore.train.batches import MiniBatch
 from atomcore.train.cache import Source
+from atomcore.train.options import CRITERIA
 
 TERMS = ("energy", "forces", "stress", "charges")  # what can be learned, in the order of logs and sums
 PER_ATOM = ("forces", "charges")  # the others are per structure
-ERROR_NAMES = {
-    "energy": "energy_rmse_per_atom",
-    "forces": "forces_rmse",
-    "stress": "stress_rmse",
-    "charges": "charges_rmse",
-}
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))  # xx yy zz yz xz xy
+ERROR_NAMES = dict(zip(TERMS, CRITERIA, strict=True))
 
 
 class Labels(NamedTuple):
@@ -113,7 +109,7 @@ def strain_gradient(batch: MiniBatch, D: torch.Tensor, gD: torch.Tensor) -> torc
     slots = (9 * batch.owner[:, None] + torch.arange(9)).view(-1)
     n_structures = len(batch.structures)
     full = rows.new_zeros(9 * n_structures).index_add(0, slots, rows.view(-1)).view(n_structures, 3, 3)
-    first, second = _VOIGT
+    first, second = VOIGT
     return 0.5 * (full[:, first, second] + full[:, second, first])
 
 

@@ -5,11 +5,12 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from atomcore.data._validate import as_plain
+from atomcore._arrays import as_plain
 
 OPTIMIZERS = ("adamw", "adam", "amsgrad", "adagrad", "lbfgs")
 SCHEDULES = ("cosine", "exponential", "step", "multistep", "plateau", "none")
 PRECISIONS = ("float32", "float64")
+# Errors of what can be learned, of the energy, forces, stress and charges.
 CRITERIA = ("energy_rmse_per_atom", "forces_rmse", "stress_rmse", "charges_rmse")
 _LEARNING_RATES = {"adamw": 5e-3, "adam": 5e-3, "amsgrad": 5e-3, "adagrad": 2e-2, "lbfgs": 1.0}
 _WEIGHTED = ("energy", "forces", "stress")
@@ -53,7 +54,7 @@ class Options:
     decay_after : sequence of int
         Rising numbers of epochs.
     warmup_epochs : float
-        The learning rate rises linearly over these first epochs.
+        The learning rate rises linearly over these first epochs, but not with "plateau".
     early_stopping : int, optional
         Stop when the validation loss has not improved for so many epochs.
     convergence : dict, optional
@@ -141,8 +142,8 @@ class Options:
             self._check(name, _positive(value) and value <= 1, "a fraction in (0, 1]")
         self._check("ema_decay", _real(self.ema_decay, 0.0) and self.ema_decay < 1, "a number in [0, 1)")
         self._check("cache", self.cache is None or isinstance(self.cache, bool), "True, False or None")
-        self._check("transfer", isinstance(self.transfer, bool), "True or False")
-        self._check("freeze", self.transfer or not self.freeze, "empty without transfer")
+        self._check("transfer", isinstance(self.transfer, bool), "true, false")
+        self._check("freeze", self.transfer or not self.freeze, "layers with transfer only")
 
     def _check_choices(self) -> None:
         choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
@@ -164,13 +165,13 @@ class Options:
             self._check(start, _real(getattr(self, start), 0.0), "a finite number of at least 0")
             if getattr(self, end) is not None:
                 self._check(end, _positive(getattr(self, end)), "a number above 0, or None")
-                self._check(start, getattr(self, start) > 0, f"above 0 when there is a {end}")
+                self._check(start, getattr(self, start) > 0, f"a number above 0 where there is a {end}")
         total = sum(getattr(self, f"{name}_weight") for name in _WEIGHTED)
-        self._check("energy_weight", total > 0, "a weight; all are zero")
+        self._check("energy_weight", total > 0, "a number above 0, as the other weights are 0, too")
 
     def _check(self, name: str, good: bool, accepted: str) -> None:
         if not good:
-            raise ValueError(f"{name} must be {accepted}; got {getattr(self, name)!r}")
+            raise ValueError(f"{name} is {getattr(self, name)!r}; accepted: {accepted}")
 
     @property
     def length(self) -> int:

@@ -45,11 +45,6 @@ class Ranks(NamedTuple):
             distributed.barrier()
 
 
-def started_by_torchrun() -> bool:
-    """Whether this process is one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 def join() -> Ranks:
     """Find the other processes where torchrun has started several (``WORLD_SIZE``).
 
@@ -58,7 +53,7 @@ def join() -> Ranks:
     atomcore.AtomcoreError
         When this torch has no distributed package.
     """
-    if not started_by_torchrun():
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
         return Ranks()
     if not distributed.is_available():
         raise AtomcoreError("WORLD_SIZE asks for several processes, but this torch is built without torch.distributed")

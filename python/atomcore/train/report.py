@@ -19,7 +19,8 @@ class Report:
         For each network of an ensemble, or for the only one, a row an epoch, as in ``log.csv``; energies in eV/atom,
         forces in eV/A, stress in eV/A^3, charges in e.
     best_epochs : list of int or None
-        For each the epoch whose weights were kept: that of the smallest validation loss.
+        For each the epoch whose weights were kept: that of the smallest validation loss, or the one that reached
+        `convergence`. None where nothing was validated: the last weights were kept.
     model_path, run_dir : Path or None
         Where things were written.
     """

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 
 from atomcore.models.scaling import Statistics
-from atomcore.train.batches import Graph, chunks
+from atomcore.train.batches import CHUNK, Graph, chunks
 from atomcore.train.cache import FeaturePlan
-
-_CHUNK = 256  # structures at once
 
 
 def statistics(
@@ -40,7 +38,7 @@ def statistics(
     mean, square = np.zeros(shape), np.zeros(shape)
     minimum, maximum = np.full(shape, np.inf), np.full(shape, -np.inf)
     plan = FeaturePlan(features)
-    for structures in chunks(train, _CHUNK):
+    for structures in chunks(train, CHUNK):
         batch = graph.batch(structures)
         G = plan.features(batch, graph.D[batch.edges])
         for i, group in enumerate(G.split(batch.counts)):

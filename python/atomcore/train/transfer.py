@@ -10,13 +10,11 @@ import numpy as np
 import torch
 
 from atomcore.data import reference_energies
-from atomcore.train.batches import Graph, chunks
+from atomcore.train.batches import CHUNK, Graph, chunks
 from atomcore.train.cache import Recomputed
 from atomcore.train.losses import predict_batch
 from atomcore.train.options import Options
 from atomcore.train.statistics import statistics
-
-_CHUNK = 256  # structures at once
 
 
 def check_transfer(model: Any, data: Any, options: Options) -> None:
@@ -53,7 +51,7 @@ def adopt(model: Any, graph: Graph, split: Any, dtype: torch.dtype) -> None:
         scaling.set_range(low, np.maximum(scaling.maximum.numpy(), seen.maximum[i]))
     for member in model.members:
         member.networks.to(dtype)
-    predicted = np.concatenate([_predict(model, graph, part, dtype) for part in chunks(train, _CHUNK)])
+    predicted = np.concatenate([_predict(model, graph, part, dtype) for part in chunks(train, CHUNK)])
     shift = _shift(split.train, predicted, model.target)
     reference = model.energy.reference.clone()
     for x, value in zip(split.train.elements, shift, strict=True):

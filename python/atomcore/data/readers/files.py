@@ -58,8 +58,8 @@ def load(
     path : path
         ``.npz`` with ``Z`` (n_atoms,) or (n, max) padded with 0, ``R`` (n, max, 3) and, where known, ``E`` (n,), ``F``
         (n, max, 3), ``stress`` (n, 6) or (n, 3, 3), ``charges`` (n, max), ``uncertainty`` (n,), ``N`` (n,) atom counts,
-        ``cell`` (3, 3) or (n, 3, 3), ``pbc`` (3,) or (n, 3); other keys are ignored. Any other suffix is read by ASE,
-        whose units are eV and Angstrom.
+        ``cell`` (3, 3) or (n, 3, 3), ``pbc`` (3,) or (n, 3), and the texts ``units`` and ``baseline`` (what the labels
+        are differences to); other keys are ignored. Any other suffix is read by ASE, whose units are eV and Angstrom.
     units : str, optional
         Units of an npz file, ``"ENERGY, LENGTH"`` or ``"ENERGY, LENGTH, FORCE"``; needed unless the file declares its
         own under the key ``units``. Its stress is in ENERGY/LENGTH^3, charges are in e. Energies of Chemical JSON need

@@ -11,11 +11,12 @@ import numpy as np
 
 from atomcore._arrays import as_float64
 from atomcore._core import AtomcoreError
+from atomcore._voigt import VASP_ORDER, VOIGT
 from atomcore.units import Units, parse_units, stress_factors
 
 _log = logging.getLogger("atomcore")
 _T = TypeVar("_T")
-UNITS = "data.units (units=... in Python, --units of atomcore evaluate)"
+UNITS = "data.units (units=... in Python, --units of commands)"
 WITHOUT = "none"  # as a key: do without this label
 BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
 _CONVENTIONS = ("ase", "vasp")
@@ -124,11 +125,11 @@ def as_stress(name: str, values: Any, n: int, convention: str, factor: float) ->
         if wrong.size:
             raise ValueError(f"{name} of structure {wrong[0]} is not symmetric: {tensors[wrong[0]].tolist()}")
         tensors = 0.5 * (tensors + tensors.swapaxes(1, 2))
-        six = tensors[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        six = tensors[:, *VOIGT]
     else:
         six = as_float64(name, values, (n, 6))
         if convention == "vasp":
-            six = six[:, [0, 1, 2, 4, 5, 3]]
+            six = six[:, VASP_ORDER]
     return six * (-stress_factors()["kbar"] if convention == "vasp" else factor)
 
 

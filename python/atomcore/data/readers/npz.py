@@ -54,7 +54,7 @@ def read_npz(file: Path, request: Request) -> Dataset:
     found = {
         label: _label(label, key, arrays[key], used, factors, keys) for label, key in wanted.items() if key in arrays
     }
-    labels, baseline = less_baselines(file.name, found, keys, str(arrays.get("baseline", "")))
+    labels, baseline = less_baselines(file.name, found, keys, _baseline(arrays.get("baseline")))
     dataset = Dataset(
         numbers=numbers[used],
         positions=positions[used] * factors.length,
@@ -80,6 +80,11 @@ def _label(name: str, key: str, values: np.ndarray, used: np.ndarray, factors: U
             return as_stress(key, values, len(used), keys.stress_convention, factors.stress)
         rows = as_float64(key, values, (*used.shape[: 1 + label.per_atom], *label.shape))
     return (rows[used] if label.per_atom else rows) * factor
+
+
+def _baseline(name: np.ndarray | None) -> str:
+    """Return what the labels are differences to, as :meth:`Dataset.save` writes it; numbers are somebody else's."""
+    return str(name) if name is not None and name.ndim == 0 and name.dtype.kind == "U" else ""
 
 
 def _open_npz(file: Path, keys: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
