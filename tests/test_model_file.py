@@ -160,6 +160,7 @@ REFUSED_METADATA = {
     "no element": ({"elements": []}, "empty"),
     "not an element": ({"elements": ["H", "C", "Q"]}, "'Q'"),
     "element twice": ({"elements": ["H", "C", "C"]}, "twice"),
+    "precision": ({"precision": "half"}, "'half'"),
     "activation": ({"networks": {"activation": "swoosh", "members": 1}}, "'swoosh'"),
     "a member is missing": ({"networks": {"activation": "silu", "members": 3}}, "networks.1.H.0.weight"),
     "no members": ({"networks": {"activation": "silu", "members": 0}}, "members"),

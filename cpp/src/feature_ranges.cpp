@@ -11,9 +11,11 @@ namespace {
 // widest range of the element.
 constexpr double kLeastUnit = 0.01;
 
-// Rounding errors are no extrapolation: the engine adds neighbours in another order than training did.
+// Rounding errors are no extrapolation: the engine adds neighbours in another order than training did. Nor is an excess
+// that no network notices, which the tails of narrow functions have all the time.
 template <typename T>
 constexpr double kNoise = 64.0 * static_cast<double>(std::numeric_limits<T>::epsilon());
+constexpr double kLeastExcess = 1e-6;
 
 }  // namespace
 
@@ -39,7 +41,7 @@ Extrapolation FeatureRanges::check(span<const std::int32_t> species, span<const 
     for (std::size_t k = 0; k < n_features_; ++k, ++range) {
       const auto x = static_cast<double>(G[i * n_features_ + k]);
       const double beyond = std::max(range->minimum - x, x - range->maximum);
-      if (beyond <= kNoise<T> * range->size) continue;  // false for NaN
+      if (beyond <= std::max(kNoise<T> * range->size, kLeastExcess * range->unit)) continue;  // false for NaN
       ++result.count[i];
       const double excess = std::isnan(beyond) ? std::numeric_limits<double>::infinity() : beyond / range->unit;
       if (result.feature[i] >= 0 && excess <= result.excess[i]) continue;

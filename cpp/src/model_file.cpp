@@ -46,6 +46,7 @@ void check_version(const Json& metadata) {
                "requirement");
   known_name(string_member(metadata, "kind", kMetadata), std::array{"behler_parrinello"}, "model kind");
   known_name(string_member(metadata, "capability", kMetadata), std::array{"local"}, "capability");
+  known_name(string_member(metadata, "precision", kMetadata), std::array{"float32", "float64"}, "precision");
   const Json& units = member(metadata, "units", kMetadata);
   known_name(string_member(units, "length", "'units'"), std::array{"Angstrom"}, "length unit");
   known_name(string_member(units, "energy", "'units'"), std::array{"eV"}, "energy unit");

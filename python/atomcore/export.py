@@ -150,15 +150,25 @@ def _both(twin: Any, potential: Potential, structure: Any) -> tuple[np.ndarray, 
     """Return everything that torch and engine predict of a structure, as one row of numbers each."""
     if twin.target == "charges":
         return twin.charges(structure), potential.compute(structure, ["charges"])["charges"]
-    energy, forces = twin.energy_forces(structure)
-    engine_energy, engine_forces = potential.energy_forces(structure)
-    return np.append(forces, energy), np.append(engine_forces, engine_energy)
+    members = np.array([_row(*member.energy_forces(structure)) for member in twin.members])
+    expected, found = members.mean(axis=0), _row(*potential.energy_forces(structure))
+    if len(members) > 1:
+        spread = potential.compute(structure, ["energy_spread", "forces_spread"])
+        expected = np.append(expected, members.std(axis=0, ddof=1))
+        found = np.append(found, _row(spread["energy_spread"], spread["forces_spread"]))
+    return expected, found
+
+
+def _row(energy: float, forces: np.ndarray) -> np.ndarray:
+    return np.append(forces, energy)
 
 
 def _what(model: Any, position: int, n_atoms: int) -> str:
     if model.target == "charges":
         return "a charge, e"
-    return "energy, eV" if position == 3 * n_atoms else "a force, eV/A"
+    each = 3 * n_atoms + 1
+    name = "energy, eV" if position % each == 3 * n_atoms else "a force, eV/A"
+    return name if position < each else f"spread of {name}"
 
 
 def _random_cluster(model: Any) -> Any:

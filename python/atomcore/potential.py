@@ -103,6 +103,11 @@ class Potential:
         return str(self._info.get("target", "energy"))
 
     @property
+    def baseline(self) -> str:
+        """To what the predictions must be added, where the model was trained on differences; otherwise empty."""
+        return str(self._info.get("provenance", {}).get("baseline", ""))
+
+    @property
     def feature_labels(self) -> list[str]:
         """A short text for each feature: what ``extrapolation_feature`` points to."""
         return labels(self._info["features"])

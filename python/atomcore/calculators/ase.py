@@ -62,7 +62,8 @@ class Calculator(base.Calculator):
     nothing here, and results of earlier calls stay as they were. ``results`` also has the properties
     ``extrapolation``, ``extrapolation_excess`` and ``extrapolation_feature`` of
     :meth:`Potential.compute <atomcore.potential.Potential.compute>` and, when asked for or limited, the spreads of an
-    ensemble. The first structure outside the training ranges is told in a warning.
+    ensemble. The first structure outside the training ranges is told in a warning, and so is a model that predicts
+    differences to something else only.
     """
 
     name = "atomcore"
@@ -83,6 +84,12 @@ class Calculator(base.Calculator):
         if self.spread_limit is not None and self.potential.members < 2:
             raise ValueError("spread_limit is for ensembles; the model has one member")
         self._warned = False
+        if self.potential.baseline:
+            warnings.warn(
+                f"the model predicts differences to {self.potential.baseline}, which must be added "
+                "(ase.calculators.mixing.SumCalculator adds calculators)",
+                stacklevel=2,
+            )
         own = ("energy", "energies", "forces", "stress") if self.potential.target == "energy" else ("charges",)
         spreads = tuple(f"{name}_spread" for name in own) if self.potential.members > 1 else ()
         self.implemented_properties = [*own, *spreads, *EXTRAPOLATION]

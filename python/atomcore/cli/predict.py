@@ -39,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     structures = data.load(options.file, units=options.units, duplicates="keep", **without)
     summary = write_predictions(potential, structures, Path(options.output))
     print(f"{len(structures)} structures of {structures.source}: {options.output}\n{summary}")
+    if potential.baseline:
+        print(f"the model predicts differences to {potential.baseline}, which must be added")
     return 0
 
 
