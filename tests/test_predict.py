@@ -205,3 +205,16 @@ def test_a_run_with_an_ensemble_records_its_doubts(tmp_path, monkeypatch, capsys
     spread = np.linalg.norm(expected["forces_spread"], axis=1).max()
     assert abs(table["forces_spread_max_eV_per_A"][0] - spread) < 1e-6
     assert abs(table["extrapolation_excess_max"][0] - expected["extrapolation_excess"].max()) < 1e-6
+
+
+def test_what_is_read_is_not_replaced(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = model(tmp_path)
+    molecules(2).save("set.npz")
+    kept = {name: (tmp_path / name).read_bytes() for name in ("set.npz", path.name)}
+    for output in (tmp_path / "set.npz", path.name):
+        assert main(["predict", path.name, "set.npz", "-o", str(output)]) == 2
+        assert f"--output is '{output}', which is what is read; accepted: another file" in capsys.readouterr().err
+    assert main(["predict", path.name, "set.npz", "-o", "."]) == 2
+    assert "path is '.', which is a folder; accepted: the name of a file" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == kept

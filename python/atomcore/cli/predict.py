@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
+    _check_output(options)
     from atomcore import data
     from atomcore.potential import Potential
 
@@ -40,6 +41,14 @@ def main(arguments: Sequence[str]) -> int:
     summary = write_predictions(potential, structures, Path(options.output))
     print(f"{len(structures)} structures of {structures.source}: {options.output}\n{summary}")
     return 0
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Raise when the output would replace what is read: labels would be gone, with predictions in their place."""
+    output = Path(options.output)
+    for name in (options.model, options.file):
+        if output.exists() and Path(name).exists() and output.samefile(name):
+            raise ValueError(f"--output is {options.output!r}, which is what is read; accepted: another file")
 
 
 def write_predictions(potential: Any, data: Any, path: Path) -> "Summary":
