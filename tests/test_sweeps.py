@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from atomcore._files import write_json
+from atomcore.cli.overrides import parse, restated
 from atomcore.cli.sweep import Run, summarise
 from atomcore.train import fit
 from atomcore.train.task import Task
@@ -78,6 +79,23 @@ def test_one_option_starts_several_processes(tmp_path):
 
     assert CheckedCheckpointIO().load_checkpoint(tmp_path / "a b" / LAST)["atomcore"]["identity"]["processes"] == 2
     assert {path.name for path in tmp_path.iterdir()} == {"a b", "set one's.extxyz"}
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.index=\\:120\\:10", ":120:10"),
+        ("data.path='one\\'s set.npz'", "one's set.npz"),
+        ("run.dir=a b", "a b"),
+        ("data.index=0", 0),
+        ("data.units=null", None),
+        ("model.hidden=[4,4]", [4, 4]),
+    ],
+)
+def test_what_hydra_escapes_in_a_sweep_reaches_the_processes_of_its_runs(override, value):
+    again = restated(override)
+    assert parse(again).value() == value
+    assert restated(again) == again
 
 
 def test_faults_in_several_processes_are_told_once(tmp_path):

@@ -34,6 +34,15 @@ def literal(argument: str, *, sweep: bool) -> str:
     return f"{key}='{escaped}'"
 
 
+def restated(override: str) -> str:
+    """Return a setting as a command line takes it: in a sweep Hydra escapes colons and other signs of its grammar."""
+    parsed = parse(override)
+    key, value = parsed.key_or_group, parsed.value()
+    if key not in _TEXTS or not isinstance(value, str) or not override.startswith(f"{key}="):
+        return override
+    return literal(f"{key}={value}", sweep=False)
+
+
 def check_overrides(overrides: Sequence[str], *, sweep: bool) -> list[str]:
     """Return the keys with several values; raise ValueError naming the nearest key or choice where nothing fits."""
     from hydra import compose, initialize_config_module

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atomcore._files import remove_leftovers
-from atomcore.cli.overrides import check_overrides, flags_first, literal
+from atomcore.cli.overrides import check_overrides, flags_first, literal, restated
 from atomcore.cli.processes import launch, launched, speaks
 from atomcore.cli.sweep import Run, summarise
 
@@ -92,7 +92,7 @@ def _job(config: Any, flags: Sequence[str]) -> Run:
     def body() -> int:
         processes = _processes(config)
         if processes != launched():
-            kept = [override for override in overrides if not override.startswith("run.dir=")]
+            kept = [restated(override) for override in overrides if not override.startswith("run.dir=")]
             return launch(["train", *flags, *kept, literal(f"run.dir={config.run.dir}", sweep=False)], processes)
         report = run(config)
         if speaks():
