@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from atomcore import _core
 from atomcore._arrays import Structure, as_structure
+from atomcore._core import AtomcoreError
 from atomcore._labels import labels
 from atomcore._threads import resolve_threads
 from atomcore.model_file import encoded_path
@@ -40,6 +41,11 @@ class Potential:
         self._threads = threads
         self._content, self._precision = content, precision  # of the file, which may be gone when this is pickled
         self._info = json.loads(core.metadata)
+        if self.target not in _OF_TARGET:
+            raise AtomcoreError(
+                f"the model file has the target {self.target!r}, which is unknown to this version of atomcore; "
+                f"accepted: {', '.join(_OF_TARGET)}"
+            )
 
     @classmethod
     def load(
