@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -218,3 +219,25 @@ def test_what_is_read_is_not_replaced(tmp_path, monkeypatch, capsys):
     assert main(["predict", path.name, "set.npz", "-o", "."]) == 2
     assert "path is '.', which is a folder; accepted: the name of a file" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == kept
+
+
+def test_models_of_differences_are_not_taken_for_potentials(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    made = random_model(("H", "O"))
+    made.write(tmp_path / "whole.atomcore")
+    made.metadata["provenance"]["baseline"] = "E_low"
+    made.write(tmp_path / "difference.atomcore")
+    molecules(2).save("set.npz")
+    replace(molecules(2), baseline="E_low").save("differences.npz")
+    for arguments, message in (
+        (["evaluate", "difference.atomcore", "set.npz"], "differences to E_low, but the labels are whole"),
+        (["evaluate", "whole.atomcore", "differences.npz"], "the model was not trained on differences"),
+        (["plot", "parity", "difference.atomcore", "set.npz"], "differences to E_low, but the labels are whole"),
+        (["predict", "difference.atomcore", "set.npz"], "differences to E_low only"),
+        (["md", "difference.atomcore", "set.npz", "--ps", "0.001"], "differences to E_low only"),
+        (["evaluate", "difference.atomcore", "differences.npz"], ""),
+        (["evaluate", "whole.atomcore", "set.npz"], ""),
+    ):
+        caplog.clear()
+        main(arguments)
+        assert message in caplog.text if message else "differences" not in caplog.text, arguments

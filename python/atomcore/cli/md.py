@@ -14,6 +14,7 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, write_json
+from atomcore.cli.labels import warn_of_difference
 from atomcore.md import ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
 
 _LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     potential = Potential.load(options.model, threads=options.threads)
     if potential.target != "energy":
         raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
+    warn_of_difference(potential)
     spread_limit = options.spread_limit
     if spread_limit is None and potential.members > 1:
         spread_limit = sys.float_info.max  # a limit has the spread computed with each force, a quarter more work

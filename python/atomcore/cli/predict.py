@@ -11,6 +11,7 @@ import numpy as np
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore._progress import Progress
+from atomcore.cli.labels import warn_of_difference
 from atomcore.potential import EXTRAPOLATION
 
 _WORST = 5  # lines of the table
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     from atomcore.potential import Potential
 
     potential = Potential.load(options.model, threads=options.threads)
+    warn_of_difference(potential)
     without = dict.fromkeys(("energy_key", "forces_key", "stress_key", "charges_key", "uncertainty_key"), "none")
     structures = data.load(options.file, units=options.units, duplicates="keep", **without)
     summary = write_predictions(potential, structures, Path(options.output))
