@@ -75,6 +75,12 @@ def from_atoms(
         baseline_stress=baseline_stress_key,
         stress_convention=stress_convention,
     )
+    if hasattr(images, "calc"):  # its parts are single atoms
+        raise TypeError(f"images is {images!r}; accepted: several ase.Atoms, such as [atoms]")
+    images = list(images)
+    for i, atoms in enumerate(images):
+        if not hasattr(atoms, "calc"):
+            raise TypeError(f"images[{i}] is a {type(atoms).__name__}; accepted: ase.Atoms")
     return dataset_of(images, keys, source)
 
 
