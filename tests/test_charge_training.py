@@ -52,5 +52,7 @@ def test_charges_are_not_learned_from_energies():
     without_energies = replace(charged(6), energy=None, forces=None)
     report = fit(new_model(), without_energies, max_epochs=1, convergence={"charges_rmse": 1.0}, **QUICK)
     assert len(report.history) == 1
+    with pytest.raises(ValueError, match="reference_energies cannot be given for a model of charges"):
+        fit(new_model(), charged(6), reference_energies={"H": 0.0}, **QUICK)
     with pytest.raises(ValueError, match="convergence has forces_rmse, which is not trained on; accepted: charges_rms"):
         fit(new_model(), charged(6), convergence={"forces_rmse": 1.0}, **QUICK)

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import write
@@ -342,6 +343,11 @@ def test_no_file(tmp_path):
 
 
 def test_no_structures():
+    with pytest.raises(TypeError, match=r"images is Atoms\(.*; accepted: several ase.Atoms, such as \[atoms\]"):
+        from_atoms(Atoms("H"))
+    assert len(from_atoms(atoms for atoms in [Atoms("H")])) == 1
+    with pytest.raises(TypeError, match=r"images\[1\] is a int; accepted: ase.Atoms"):
+        from_atoms([Atoms("H"), 1])
     with pytest.raises(ValueError, match="images holds no structures"):
         from_atoms([])
 

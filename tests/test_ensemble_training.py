@@ -115,6 +115,10 @@ def test_what_does_not_go_together_is_refused(trained, tmp_path):
     folder, _, _ = trained
     with pytest.raises(ValueError, match="bagging is true, but there is one network"):
         fit(new_model(), new_split(), bagging=True, **QUICK)
+    with pytest.raises(TypeError, match="model is a Ensemble; accepted: BehlerParrinello"):
+        Ensemble(Ensemble(new_model(), 2), 2)
+    with pytest.raises(ValueError, match="members is 1001; accepted: whole numbers from 2 to 1000"):
+        Ensemble(new_model(), 1001)
     with pytest.raises(ValueError, match="bagging is 1; accepted: true, false"):
         fit(Ensemble(new_model(), 2), new_split(), bagging=1, **QUICK)
     again = {"max_epochs": 2, "run_dir": folder, "resume": True, **QUICK}

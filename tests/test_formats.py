@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sqlite3
 import sys
 
 import ase.db
@@ -66,6 +67,19 @@ def test_ase_databases(tmp_path, suffix):
     bad.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(atomcore.AtomcoreError, match=rf"bad\.{suffix}"):
         load(bad)
+
+
+def test_data_bases_of_other_programs_stay_as_they_are(tmp_path):
+    file = tmp_path / "other.db"
+    for make in (file.touch, lambda: sqlite3.connect(file).execute("CREATE TABLE prices(x)").connection.close()):
+        make()
+        before = file.read_bytes()
+        with pytest.raises(
+            atomcore.AtomcoreError, match=r"other\.db is no data base of ASE: it has no table 'systems'"
+        ):
+            load(file)
+        assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["other.db"]
 
 
 def test_labels_overlooked_in_a_database(tmp_path):
@@ -205,6 +219,10 @@ def test_qm7(tmp_path, caplog):
     savemat(file, arrays | {"T": arrays["T"][:, :2]})
     with pytest.raises(atomcore.AtomcoreError, match=r"qm7\.mat is damaged or no QM7"):
         load(file)
+    for change, message in ((arrays["Z"] + 0.5, "not whole"), (arrays["Z"][:, ::-1], "zeros before atoms")):
+        savemat(file, arrays | {"Z": change})
+        with pytest.raises(atomcore.AtomcoreError, match=message):
+            load(file)
     savemat(file, {"X": arrays["X"], "T": arrays["T"]})
     with pytest.raises(ValueError, match=r"qm7\.mat has no array 'R'; it has 'X', 'T'"):
         load(file)
@@ -371,6 +389,10 @@ def test_qcschema_that_is_none(tmp_path):
     ):
         with pytest.raises((atomcore.AtomcoreError, ValueError), match=r"w\.json is damaged or no QCSchema|forces of"):
             load(written(tmp_path / "w.json", qcschema(**changes)))
+    ghost = qcschema()["molecule"] | {"real": [True, True, False]}
+    with pytest.raises(atomcore.AtomcoreError, match=r"result 0 of w\.json has ghost atoms"):
+        load(written(tmp_path / "w.json", qcschema(molecule=ghost)))
+    load(written(tmp_path / "w.json", qcschema(molecule=ghost | {"real": [True] * 3})))
     for content in ([], [1], "text", {"schema": 1}):
         with pytest.raises((atomcore.AtomcoreError, ValueError), match=r"w\.json"):
             load(written(tmp_path / "w.json", content))

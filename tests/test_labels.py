@@ -153,6 +153,10 @@ def test_stress_under_other_keys(tmp_path, caplog):
     assert "no stress read, but there is 'virial_stress': name it by stress_key" in caplog.text
     with pytest.raises(ValueError, match="stress_convention is 'vasp', but no stress was read; name it by stress_key"):
         load(tmp_path / "w.extxyz", stress_convention="vasp")
+    with pytest.raises(ValueError, match="the stress that ASE has read or computed is in ASE's convention"):
+        from_atoms(crystals(), stress_convention="vasp")
+    copied = from_atoms(crystals(), stress_key="stress", stress_convention="vasp")
+    assert_close(copied.stress, -KBAR * expected.stress[:, [0, 1, 2, 4, 5, 3]], REFERENCE)
     with pytest.raises(ValueError, match="stress_convention is 'VASP'; accepted: 'ase', 'vasp'"):
         load(tmp_path / "w.extxyz", stress_convention="VASP")
 

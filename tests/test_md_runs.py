@@ -182,7 +182,7 @@ def test_a_start_that_is_too_hot_is_stopped_and_an_equilibration_says_that_it_wa
 def test_what_an_earlier_run_left_goes(tmp_path):
     with pytest.raises(AtomcoreError):
         simulate(gas(Quiet(jump, 6)), tmp_path, ps=1.0, progress=False)
-    simulate(gas(Quiet()), tmp_path, ps=0.001, progress=False)
+    simulate(gas(Quiet()), str(tmp_path), ps=0.001, progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"trajectory.extxyz", "energies.csv"}
 
 

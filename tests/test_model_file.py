@@ -186,6 +186,27 @@ def test_metadata_that_the_core_does_not_know_are_refused_by_name(tmp_path, cont
     assert f"'{key}'" in refused(path, sealed(header, data, document))
 
 
+def test_metadata_that_only_python_reads_may_be_anything(tmp_path):
+    from atomcore.cli.main import main
+    from atomcore.export import restore
+
+    made = random_model()
+    networks = made.metadata["networks"] | {"seed": "x"}
+    for changes in ({"provenance": "mine"}, {"networks": networks}):
+        path = tmp_path / "model.atomcore"
+        model_file.write(path, made.tensors, {**made.metadata, **changes})
+        Potential.load(path)
+        assert main(["info", str(path)]) == 0
+        if "provenance" not in changes:
+            with pytest.raises(
+                AtomcoreError, match=r"model\.atomcore' cannot be trained on: its metadata make no sense"
+            ):
+                restore(path)
+    model_file.write(path, made.tensors, {**made.metadata, "target": "dipole"})
+    with pytest.raises(AtomcoreError, match="the model file has the target 'dipole', which is unknown"):
+        Potential.load(path)
+
+
 @pytest.mark.parametrize(
     ("row", "changes", "message"),
     [

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,3 +204,39 @@ def test_a_run_with_an_ensemble_records_its_doubts(tmp_path, monkeypatch, capsys
     spread = np.linalg.norm(expected["forces_spread"], axis=1).max()
     assert abs(table["forces_spread_max_eV_per_A"][0] - spread) < 1e-6
     assert abs(table["extrapolation_excess_max"][0] - expected["extrapolation_excess"].max()) < 1e-6
+
+
+def test_what_is_read_is_not_replaced(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = model(tmp_path)
+    molecules(2).save("set.npz")
+    kept = {name: (tmp_path / name).read_bytes() for name in ("set.npz", path.name)}
+    for output in (tmp_path / "set.npz", path.name):
+        assert main(["predict", path.name, "set.npz", "-o", str(output)]) == 2
+        assert f"--output is '{output}', which is what is read; accepted: another file" in capsys.readouterr().err
+    assert main(["predict", path.name, "set.npz", "-o", "."]) == 2
+    assert "path is '.', which is a folder; accepted: the name of a file" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == kept
+
+
+def test_models_of_differences_are_not_taken_for_potentials(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    made = random_model(("H", "O"))
+    made.write(tmp_path / "whole.atomcore")
+    made.metadata["provenance"]["baseline"] = "E_low"
+    made.write(tmp_path / "difference.atomcore")
+    molecules(2).save("set.npz")
+    replace(molecules(2), baseline="E_low").save("differences.npz")
+    for arguments, message in (
+        (["evaluate", "difference.atomcore", "set.npz"], "differences to E_low, but the labels are whole"),
+        (["evaluate", "whole.atomcore", "differences.npz"], "the model was not trained on differences"),
+        (["plot", "parity", "difference.atomcore", "set.npz"], "differences to E_low, but the labels are whole"),
+        (["predict", "difference.atomcore", "set.npz"], "differences to E_low only"),
+        (["evaluate", "difference.atomcore", "differences.npz"], ""),
+        (["evaluate", "whole.atomcore", "set.npz"], ""),
+    ):
+        caplog.clear()
+        main(arguments)
+        assert message in caplog.text if message else "differences" not in caplog.text, arguments
+    with pytest.warns(UserWarning, match="predicts differences to E_low, which must be added"):
+        main(["md", "difference.atomcore", "set.npz", "--ps", "0.001"])

@@ -38,6 +38,12 @@ def test_a_run_shorter_than_its_first_validation_is_kept_and_can_be_continued(tm
     assert not (tmp_path / "model.atomcore").exists()
 
 
+def test_a_file_in_place_of_the_folder_is_named_before_training(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(ValueError, match=r"run_dir is '.*run', but '.*run' is no folder"):
+        fit(new_model(), new_split(), run_dir=tmp_path / "run", **QUICK)
+
+
 def test_faults_of_the_data_are_told_in_terms_of_the_data():
     data = molecules(6)
     names = ("numbers", "positions", "cells", "pbc", "structure_ptr", "energy", "forces")

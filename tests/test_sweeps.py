@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from atomcore._files import write_json
+from atomcore.cli.overrides import parse, restated
 from atomcore.cli.sweep import Run, summarise
 from atomcore.train import fit
 from atomcore.train.task import Task
@@ -54,6 +55,28 @@ def test_the_summary_of_a_sweep_has_a_gap_where_a_run_failed(tmp_path):
     assert float(good["valid_forces_rmse"]) > 0
 
 
+def test_the_values_of_a_sweep_are_shown_as_they_were_given(tmp_path):
+    molecules(16).save(tmp_path / "set.extxyz")
+    indices = (":12", "2:16")
+    run_here("train", "-m", "data.path=set.extxyz", f"data.index={','.join(indices)}", *_SMALL, cwd=tmp_path)
+    assert tuple(row["data.index"] for row in summary(tmp_path / "run")) == indices
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run.dir=file", "run.dir is 'file', but 'file' is no folder"),
+        ("run.dir=file/in", "run.dir is 'file/in', but 'file' is no folder"),
+        ("schedule=glob(*)", "schedule=glob(*): accepted are names with commas between them"),
+    ],
+)
+def test_sweeps_that_cannot_start_are_refused_in_words(tmp_path, override, message):
+    (tmp_path / "file").touch()
+    text = run_here("train", "-m", "data=glycol", "seed=0,1", override, cwd=tmp_path, code=2)
+    assert message in text
+    assert "Traceback" not in text
+
+
 def test_folds_that_fail_do_not_count(tmp_path):
     def ended(number, code):
         (tmp_path / str(number)).mkdir()
@@ -78,6 +101,23 @@ def test_one_option_starts_several_processes(tmp_path):
 
     assert CheckedCheckpointIO().load_checkpoint(tmp_path / "a b" / LAST)["atomcore"]["identity"]["processes"] == 2
     assert {path.name for path in tmp_path.iterdir()} == {"a b", "set one's.extxyz"}
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.index=\\:120\\:10", ":120:10"),
+        ("data.path='one\\'s set.npz'", "one's set.npz"),
+        ("run.dir=a b", "a b"),
+        ("data.index=0", 0),
+        ("data.units=null", None),
+        ("model.hidden=[4,4]", [4, 4]),
+    ],
+)
+def test_what_hydra_escapes_in_a_sweep_reaches_the_processes_of_its_runs(override, value):
+    again = restated(override)
+    assert parse(again).value() == value
+    assert restated(again) == again
 
 
 def test_faults_in_several_processes_are_told_once(tmp_path):

@@ -128,6 +128,7 @@ def test_uncertain_structures_count_less():
         ({"decay_factor": 0.0}, "decay_factor is 0.0; accepted: a fraction"),
         ({"convergence": {"forces": 0.1}}, "convergence is .*; accepted: numbers above 0 under energy_rmse_per"),
         ({"convergence": {"forces_rmse": 0.0}}, "convergence is .*; accepted: numbers above 0"),
+        ({"convergence": {}}, "convergence is .*; accepted: numbers above 0"),
         ({"convergence": 0.1}, "convergence is .*; accepted: numbers above 0"),
         ({"final_energy_weight": 0.0}, "final_energy_weight is 0.0; accepted: a number above 0"),
         ({"energy_weight": 0.0, "forces_weight": 0.0}, "energy_weight is 0.0; accepted: a number above 0, as the"),
@@ -136,6 +137,26 @@ def test_uncertain_structures_count_less():
 def test_unsuitable_choices_are_named(choices, message):
     with pytest.raises(ValueError, match=message):
         fit(new_model(), new_split(), **choices)
+
+
+def test_labels_without_any_weight_are_refused():
+    with pytest.raises(ValueError, match="energy_weight is 0, and data has no other labels with a weight"):
+        fit(new_model(), new_split(molecules(with_forces=False)), energy_weight=0.0, **QUICK)
+
+
+def test_uncertainties_outside_of_the_training_part():
+    split = new_split(molecules(24))
+    before = fit(new_model(), split, max_epochs=2, **QUICK)
+    for part, size in (("test", 1e-200), ("test", 1e200), ("valid", 1e200)):
+        uncertainty = np.ones(24)
+        uncertainty[split.indices[part]] = size
+        same = replace(split, dataset=replace(split.dataset, uncertainty=uncertainty))
+        after = fit(new_model(), same, max_epochs=2, **QUICK)
+        assert [row["train_loss"] for row in after.history] == [row["train_loss"] for row in before.history]
+    uncertainty = np.where(np.isin(np.arange(24), split.indices["valid"]), 1e-7, 1.0)
+    uncertain = replace(split, dataset=replace(split.dataset, uncertainty=uncertainty))
+    with pytest.raises(ValueError, match=rf"uncertainty of structure {split.indices['valid'][0]} is 1e-07"):
+        fit(new_model(), uncertain, max_epochs=2, **QUICK)
 
 
 def test_a_model_of_differences_says_to_what(tmp_path, capsys):

@@ -19,6 +19,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"path is {str(path)!r}, but there is no folder {str(target.parent)!r}")
+    if target.is_dir():
+        raise IsADirectoryError(f"path is {str(path)!r}, which is a folder; accepted: the name of a file")
     temporary = target.with_name(_temporary_name(target, str(os.getpid())))
     try:
         yield temporary

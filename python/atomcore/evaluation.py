@@ -113,7 +113,7 @@ def evaluate(potential: Any, data: Any) -> Any:
     Raises
     ------
     ValueError
-        When the data has no energies (no charges) or no structures, or total energies for a model of differences.
+        When the data has no energies (no charges) or no structures.
     TypeError, ValueError, AtomcoreError
         When ``potential`` refuses a structure; the message says which.
     """
@@ -121,11 +121,6 @@ def evaluate(potential: Any, data: Any) -> Any:
         return _evaluate_charges(potential, data)
     if data.energy is None or not len(data):
         raise ValueError(f"data is {data!r}; accepted: structures with energies to compare with")
-    if potential.baseline and not data.baseline:
-        raise ValueError(
-            f"the model predicts differences to {potential.baseline}, and data has total labels; accepted: data whose "
-            "second level of theory is named too (baseline_energy_key)"
-        )
     labels = {"forces": data.forces, "stress": data.stress}
     names = ["energy", *(name for name, label in labels.items() if label is not None)]
     spreads = [f"{name}_spread" for name in names if name != "stress"] if potential.members > 1 else []

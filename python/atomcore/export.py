@@ -45,11 +45,20 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
         As for `atomcore.Potential.load`.
     """
     metadata, tensors = model_file.read(path)
+    try:
+        return _members(metadata, tensors)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # the core checks what the engine needs
+        raise AtomcoreError(
+            f"{os.fspath(path)!r} cannot be trained on: its metadata make no sense: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _members(metadata: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> list[BehlerParrinello]:
     features = SymmetryFunctions.from_table(metadata["elements"], metadata["features"])
     networks, first = metadata["networks"], metadata["elements"][0]
     hidden = [len(tensors[f"networks.0.{first}.{i}.bias"]) for i in range(_n_layers(tensors, first) - 1)]
     members = []
-    for m in range(networks["members"]):
+    for m in range(int(networks["members"])):
         model = BehlerParrinello(
             features,
             hidden,

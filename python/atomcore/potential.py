@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from atomcore import _core
 from atomcore._arrays import Structure, as_structure
+from atomcore._core import AtomcoreError
 from atomcore._labels import labels
 from atomcore._threads import resolve_threads
 from atomcore._voigt import VOIGT
@@ -40,6 +41,11 @@ class Potential:
         self._threads = threads
         self._content, self._precision = content, precision  # of the file, which may be gone when this is pickled
         self._info = json.loads(core.metadata)
+        if self.target not in _OF_TARGET:
+            raise AtomcoreError(
+                f"the model file has the target {self.target!r}, which is unknown to this version of atomcore; "
+                f"accepted: {', '.join(_OF_TARGET)}"
+            )
 
     @classmethod
     def load(
@@ -105,7 +111,8 @@ class Potential:
     @property
     def baseline(self) -> str:
         """To what the predictions must be added, where the model was trained on differences; otherwise empty."""
-        return str(self._info.get("provenance", {}).get("baseline", ""))
+        provenance = self._info.get("provenance")
+        return str(provenance.get("baseline", "")) if isinstance(provenance, dict) else ""
 
     @property
     def feature_labels(self) -> list[str]:

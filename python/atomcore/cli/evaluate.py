@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     check_folder("--output", folder)
     potential = Potential.load(options.model, threads=options.threads)
     structures = labels.load(options, options.file)
+    labels.warn_of_other_baseline(potential, structures)
     predictions = {"test": evaluate(potential, structures)}
     metrics = {name: errors.metrics() for name, errors in predictions.items()}
     print(f"{len(structures)} structures of {structures.source}\n{metrics_table(metrics)}")

@@ -51,7 +51,8 @@ def _cutoff_functions(table: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _print_model(info: dict[str, Any]) -> None:
-    provenance = info.get("provenance", {})
+    provenance = info.get("provenance")
+    provenance = provenance if isinstance(provenance, dict) else {}
     types = [row["type"] for row in info["features"]]
     counts = ", ".join(f"{types.count(name)} {name}" for name in dict.fromkeys(types))
     networks, target = info["networks"], info.get("target", "energy")
@@ -62,7 +63,8 @@ def _print_model(info: dict[str, Any]) -> None:
     print(f"features    {len(info['features'])}: {counts}")
     members = "one" if networks["members"] == 1 else f"an ensemble of {networks['members']}"
     elements = "shared by all elements" if networks.get("shared") else "for each element"
-    print(f"networks    {members} {elements}, {networks['activation']}, trained in {info['precision']}")
+    precision = info.get("precision", "a precision that is not recorded")
+    print(f"networks    {members} {elements}, {networks['activation']}, trained in {precision}")
     print(f"scaling     {networks.get('scaling', 'not recorded')}")
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:

@@ -34,6 +34,15 @@ def literal(argument: str, *, sweep: bool) -> str:
     return f"{key}='{escaped}'"
 
 
+def restated(override: str) -> str:
+    """Return a setting as a command line takes it: in a sweep Hydra escapes colons and other signs of its grammar."""
+    parsed = parse(override)
+    key, value = parsed.key_or_group, parsed.value()
+    if key not in _TEXTS or not isinstance(value, str) or not override.startswith(f"{key}="):
+        return override
+    return literal(f"{key}={value}", sweep=False)
+
+
 def check_overrides(overrides: Sequence[str], *, sweep: bool) -> list[str]:
     """Return the keys with several values; raise ValueError naming the nearest key or choice where nothing fits."""
     from hydra import compose, initialize_config_module
@@ -52,7 +61,7 @@ def check_overrides(overrides: Sequence[str], *, sweep: bool) -> list[str]:
                 f"{override.input_line}: accepted for a sweep is one folder; its runs go to 0, 1, ... there"
             )
         if key in groups and not override.is_delete() and not override.is_add():
-            choices[key] = list(override.sweep_string_iterator()) if several else [str(override.value())]
+            choices[key] = _names(override) if several else [str(override.value())]
             if not set(choices[key]) <= set(groups[key]):
                 raise ValueError(f"{override.input_line}: accepted are {', '.join(groups[key])}")
     with initialize_config_module("atomcore.conf", version_base="1.3"):
@@ -62,6 +71,15 @@ def check_overrides(overrides: Sequence[str], *, sweep: bool) -> list[str]:
             swept = [choice for choice, key in zip(chosen, choices, strict=True) if len(choices[key]) > 1]
             _check_keys(parsed, config, list(groups), f" with {' '.join(swept)}" if swept else "")
     return [override.key_or_group for override in parsed if override.is_sweep_override()]
+
+
+def _names(override: Any) -> list[str]:
+    from hydra.errors import HydraException
+
+    try:
+        return list(override.sweep_string_iterator())
+    except HydraException as error:  # glob(*), which needs the configuration
+        raise ValueError(f"{override.input_line}: accepted are names with commas between them") from error
 
 
 def parse(override: str) -> Any:

@@ -112,6 +112,7 @@ def _potential(options: argparse.Namespace) -> Any:
 def _evaluated(potential: Any, data: Any) -> Any:
     from atomcore.evaluation import evaluate
 
+    labels.warn_of_other_baseline(potential, data)
     return evaluate(potential, data)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore._progress import Progress
+from atomcore.cli.labels import warn_of_difference
 from atomcore.potential import EXTRAPOLATION
 
 _WORST = 5  # lines of the table
@@ -31,17 +32,25 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
+    _check_output(options)
     from atomcore import data
     from atomcore.potential import Potential
 
     potential = Potential.load(options.model, threads=options.threads)
+    warn_of_difference(potential)
     without = dict.fromkeys(("energy_key", "forces_key", "stress_key", "charges_key", "uncertainty_key"), "none")
     structures = data.load(options.file, units=options.units, duplicates="keep", **without)
     summary = write_predictions(potential, structures, Path(options.output))
     print(f"{len(structures)} structures of {structures.source}: {options.output}\n{summary}")
-    if potential.baseline:
-        print(f"the model predicts differences to {potential.baseline}, which must be added")
     return 0
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Raise when the output would replace what is read: labels would be gone, with predictions in their place."""
+    output = Path(options.output)
+    for name in (options.model, options.file):
+        if output.exists() and Path(name).exists() and output.samefile(name):
+            raise ValueError(f"--output is {options.output!r}, which is what is read; accepted: another file")
 
 
 def write_predictions(potential: Any, data: Any, path: Path) -> "Summary":

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atomcore._files import remove_leftovers
-from atomcore.cli.overrides import check_overrides, flags_first, literal
+from atomcore._files import check_folder, remove_leftovers
+from atomcore.cli.overrides import check_overrides, flags_first, literal, parse, restated
 from atomcore.cli.processes import INTERRUPTED, launch, launched, speaks
 from atomcore.cli.sweep import Run, summarise
 
@@ -52,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     overrides = [literal(override, sweep=sweep) for override in overrides]
     swept = check_overrides(overrides, sweep=sweep)
     kept = [flag for flag in flags if flag not in _SWEEP]
+    if sweep and not kept:
+        _make_folder(overrides)
     runs: list[Run] = []
     before = sys.argv
     sys.argv = ["atomcore train", *flags, *overrides]
@@ -63,6 +65,17 @@ def main(arguments: Sequence[str]) -> int:
     if sweep and runs and speaks():
         print(summarise(runs, swept, runs[0].folder.parent))
     return max((run.code for run in runs), default=0)
+
+
+def _make_folder(overrides: Sequence[str]) -> None:
+    """Make the folder of a sweep: where that fails in Hydra's hands there is a traceback."""
+    name = "run"
+    for override in map(parse, overrides):
+        if override.key_or_group == "run.dir":
+            name = str(override.value())
+    if "${" not in name:
+        check_folder("run.dir", name)
+        Path(name).mkdir(parents=True, exist_ok=True)
 
 
 def register_resolvers() -> None:
@@ -91,7 +104,7 @@ def _job(config: Any, flags: Sequence[str]) -> Run:
     def body() -> int:
         processes = _processes(config)
         if processes != launched():
-            kept = [override for override in overrides if not override.startswith("run.dir=")]
+            kept = [restated(override) for override in overrides if not override.startswith("run.dir=")]
             return launch(["train", *flags, *kept, literal(f"run.dir={config.run.dir}", sweep=False)], processes)
         report = run(config)
         if speaks():
@@ -101,7 +114,11 @@ def _job(config: Any, flags: Sequence[str]) -> Run:
     code = run_command(command, body)
     if code == INTERRUPTED:  # ends a sweep; after any other error the next run follows
         sys.exit(code)
-    values = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    values = {}
+    for override in overrides:
+        parsed = parse(override)
+        plain = parsed.value()  # without what Hydra escapes
+        values[parsed.key_or_group] = plain if isinstance(plain, str) else override.partition("=")[2]
     return Run(number, values, Path(str(config.run.dir)), code)
 
 

@@ -151,6 +151,8 @@ class Dataset:
         from ase import Atoms
         from ase.calculators.singlepoint import SinglePointCalculator
 
+        if not isinstance(index, int | np.integer):
+            raise TypeError(f"index is {index!r}; accepted: a whole number (subset takes several)")
         if not -len(self) <= index < len(self):
             raise IndexError(f"structure {index} of a dataset of {len(self)}")
         where = range(len(self))[index]

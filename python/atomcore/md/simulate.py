@@ -1,6 +1,7 @@
 """Molecular dynamics through ASE's integrators."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ _FILES = ("trajectory.extxyz", "energies.csv")
 
 def simulate(
     atoms: Any,
-    folder: Path,
+    folder: str | os.PathLike,
     *,
     ps: float,
     dt: float = 0.5,
@@ -43,7 +44,7 @@ def simulate(
     ----------
     atoms : ase.Atoms
         Moved in place.
-    folder : Path
+    folder : path
         Made where it is not there; what an earlier run left in it is replaced.
     ps : float
         Length of the run.
@@ -99,18 +100,19 @@ def simulate(
     seed = whole_number("seed", seed, 0)
     degrees_of_freedom(atoms, False)
     conditions.check_structure(atoms)
-    _clear(folder, overwrite)
+    where = Path(folder)
+    _clear(where, overwrite)
     generator = np.random.default_rng(seed)
     draw_velocities(atoms, temperature, generator)
     if equilibrate > 0:
         before = "npt" if ensemble == "npt" else "langevin"
-        with _watched(atoms, folder, conditions, before, generator, "equilibration") as dynamics:
+        with _watched(atoms, where, conditions, before, generator, "equilibration") as dynamics:
             dynamics.run(round(1000 * equilibrate / dt))
         stop_as_a_whole(atoms)
     steps = max(round(1000 * ps / dt), 1)
-    with _watched(atoms, folder, conditions, ensemble, generator, "the run") as dynamics:
+    with _watched(atoms, where, conditions, ensemble, generator, "the run") as dynamics:
         recorder = Recorder(dynamics, dt, ensemble, Progress(steps, "MD, step", enabled=progress))
-        _record(dynamics, recorder, folder, steps, frame_interval)
+        _record(dynamics, recorder, where, steps, frame_interval)
     return recorder.trajectory()
 
 

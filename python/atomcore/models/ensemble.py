@@ -16,6 +16,7 @@ _COMMON = (
     "activation", "dtype", "elements", "energy", "features", "hidden", "input_scaling", "kind", "scaling", "seed",
     "shared", "target",
 )  # fmt: skip
+_MOST = 1000  # that a model file may hold
 
 
 class Ensemble(torch.nn.Module):
@@ -26,7 +27,7 @@ class Ensemble(torch.nn.Module):
     model : BehlerParrinello
         The first member. The others are like it but for their seeds: its seed plus 1, 2, ...
     members : int
-        At least 2.
+        From 2 to 1000.
 
     Attributes
     ----------
@@ -35,13 +36,17 @@ class Ensemble(torch.nn.Module):
 
     Raises
     ------
-    ValueError
-        For fewer than two members.
+    TypeError, ValueError
+        For another model, or another number of members.
     """
 
     def __init__(self, model: BehlerParrinello, members: int = 4) -> None:
         super().__init__()
+        if not isinstance(model, BehlerParrinello):
+            raise TypeError(f"model is a {type(model).__name__}; accepted: BehlerParrinello")
         count = whole_number("members", members, 2)
+        if count > _MOST:
+            raise ValueError(f"members is {count}; accepted: whole numbers from 2 to {_MOST}")
         self._gather([model, *(_sibling(model, model.seed + m) for m in range(1, count))])
 
     def _gather(self, members: Sequence[BehlerParrinello]) -> None:

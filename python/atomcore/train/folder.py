@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from atomcore._files import check_folder as check_path
 from atomcore._files import remove_leftovers, write_text
 from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
 from atomcore.train.task import check_identity
@@ -35,6 +36,7 @@ def check_folder(run_dir: str | os.PathLike | None, *, resume: bool, overwrite: 
     if not isinstance(run_dir, str | os.PathLike) or not os.fspath(run_dir):
         raise ValueError(f"run_dir is {run_dir!r}; accepted: the path of a folder, such as 'run'")
     folder = Path(run_dir)
+    check_path("run_dir", folder)
     held = [name for name in _RESULTS if (folder / name).exists()]
     held += [f"{path.parent.name}/{LAST}" for path in sorted(folder.glob(f"{_MEMBERS}/{LAST}"))]
     if held and not resume and not overwrite:

@@ -156,8 +156,8 @@ class Options:
             self._check(name, good, f"a list of rising whole numbers from {minimum}")
             object.__setattr__(self, name, tuple(values))
         goal = self.convergence
-        good = goal is None or (isinstance(goal, dict) and all(k in CRITERIA and _positive(v) for k, v in goal.items()))
-        self._check("convergence", good, f"numbers above 0 under {', '.join(CRITERIA)}, or None")
+        good = isinstance(goal, dict) and bool(goal) and all(k in CRITERIA and _positive(v) for k, v in goal.items())
+        self._check("convergence", goal is None or good, f"numbers above 0 under {', '.join(CRITERIA)}, or None")
 
     def _check_weights(self) -> None:
         for name in _WEIGHTED:

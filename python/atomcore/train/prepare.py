@@ -1,6 +1,7 @@
 """From a model, data and choices to what training steps need: scaling, reference energies, labels, features."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from atomcore.train.task import Material
 from atomcore.train.transfer import adopt, check_transfer
 
 _log = logging.getLogger("atomcore")
+_SMALLEST_RATIO = 1e-6  # of uncertainties, whose squares must not fill what single precision holds
 
 
 def as_split(data: Any) -> Any:
@@ -67,7 +69,7 @@ def make_material(model: Any, split: Any, options: Options, ranks: Ranks) -> Mat
         forces=data.forces if "forces" in learned else None,
         stress=data.stress if "stress" in learned else None,
         volume=np.abs(np.linalg.det(data.cells)) if "stress" in learned else None,
-        weight=_weight(data, train),
+        weight=_weight(data, split.indices),
     )
     return Material(graph, source, labels, train, split.indices["valid"])
 
@@ -90,6 +92,8 @@ def _learned(model: Any, data: Any, options: Options) -> set[str]:
         learned.add("stress")
     elif data.stress is not None:
         _log.info("The data has stress, which is not trained on: stress_weight (loss.stress_weight) is 0.")
+    if not any(getattr(options, f"{name}_weight") for name in learned):
+        raise ValueError("energy_weight is 0, and data has no other labels with a weight; accepted: a weight above 0")
     _check_criteria(learned, options)
     return learned
 
@@ -101,11 +105,21 @@ def _check_criteria(learned: set[str], options: Options) -> None:
             raise ValueError(f"convergence has {name}, which is not trained on; accepted: {', '.join(sorted(known))}")
 
 
-def _weight(data: Any, train: np.ndarray) -> np.ndarray | None:
-    """Weight of each structure, 1 on average over ``train``, from the uncertainties of its labels."""
+def _weight(data: Any, parts: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Weight of each structure, 1 on average over the training part, from the uncertainties of its labels."""
     if data.uncertainty is None:
         return None
-    weight = (data.uncertainty.min() / data.uncertainty) ** 2  # ratios first: the squares of tiny ones are zero
+    train, valid = parts["train"], parts["valid"]
+    least = data.uncertainty[train].min()
+    wrong = valid[data.uncertainty[valid] < least * _SMALLEST_RATIO]
+    if wrong.size:
+        raise ValueError(
+            f"uncertainty of structure {wrong[0]} is {data.uncertainty[wrong[0]]:.3g}, next to which nothing else "
+            f"counts in validation; accepted there: {_SMALLEST_RATIO:g} of the smallest in training, {least:.3g}, or "
+            "more"
+        )
+    with np.errstate(over="ignore"):  # in the test part, whose weights nobody asks for
+        weight = (least / data.uncertainty) ** 2  # ratios first: the squares of tiny ones are zero
     return weight / weight[train].mean()
 
 
@@ -128,6 +142,8 @@ def _size(split: Any, residual: np.ndarray, target: str) -> float:
 def _references(model: Any, train: Any, options: Options) -> np.ndarray:
     """Reference energies in eV, or mean charges in e, in the order of the model's elements."""
     if model.target == "charges":
+        if options.reference_energies is not None:
+            raise ValueError("reference_energies cannot be given for a model of charges, which has no energies")
         values = [float(train.charges[train.numbers == z].mean()) for z in np.unique(train.numbers)]
     else:
         values = reference_energies(train, options.reference_energies).tolist()

@@ -75,6 +75,12 @@ def from_atoms(
         baseline_stress=baseline_stress_key,
         stress_convention=stress_convention,
     )
+    if hasattr(images, "calc"):  # its parts are single atoms
+        raise TypeError(f"images is {images!r}; accepted: several ase.Atoms, such as [atoms]")
+    images = list(images)
+    for i, atoms in enumerate(images):
+        if not hasattr(atoms, "calc"):
+            raise TypeError(f"images[{i}] is a {type(atoms).__name__}; accepted: ase.Atoms")
     return dataset_of(images, keys, source)
 
 
@@ -141,6 +147,11 @@ def _label(name: str, pairs: "list[tuple[Atoms, dict[str, Any]]]", keys: Keys) -
     values = [_find(_own(atoms, label.per_atom), computed, key, kind) for atoms, computed in pairs]
     if name == "stress" and key is None:  # some calculators give numbers for open directions, too
         values = [value if atoms.pbc.all() else None for (atoms, _), value in zip(pairs, values, strict=True)]
+        if keys.stress_convention != "ase" and any("stress" in computed for _, computed in pairs):
+            raise ValueError(
+                f"stress_convention is {keys.stress_convention!r}, but the stress that ASE has read or computed is in "
+                "ASE's convention; where it was copied from VASP's output all the same, say so by stress_key='stress'"
+            )
     missing = [i for i, value in enumerate(values) if value is None]
     if key is None and len(missing) == len(values):
         return None

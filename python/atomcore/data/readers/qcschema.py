@@ -50,6 +50,8 @@ def _atoms(result: dict[str, Any], units: Units, asked: list[str], where: str) -
     if result.get("success") is False:
         raise AtomcoreError(f"{where} is of a calculation that failed: {result.get('error')}")
     molecule = result.get("molecule", result)  # a molecule alone has no labels
+    if not all(molecule.get("real") or []):
+        raise AtomcoreError(f"{where} has ghost atoms, basis functions without a nucleus, which no model knows")
     positions = np.reshape(np.array(molecule["geometry"], np.float64), (-1, 3)) * units.length
     atoms = Atoms(molecule["symbols"], positions)
     driver, properties = result.get("driver"), result.get("properties") or {}

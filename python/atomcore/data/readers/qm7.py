@@ -30,9 +30,14 @@ def read_qm7(file: Path, request: Request) -> Dataset:
             raise ValueError(f"{file.name} has no array {key!r}; it has {', '.join(map(repr, arrays)) or 'none'}")
     units = units_of_format(file, _WHAT, request.units, _UNITS)
     with parsing(file, _WHAT):
-        positions, numbers = arrays["R"].astype(np.float64), arrays["Z"].astype(np.int64)
+        positions, given = arrays["R"].astype(np.float64), arrays["Z"].astype(np.float64)
+        numbers = given.astype(np.int64)
         n = len(numbers)
         used = numbers != 0
+        if not np.array_equal(numbers, given):
+            raise ValueError("Z holds numbers that are not whole")
+        if (used[:, 1:] & ~used[:, :-1]).any():
+            raise ValueError("Z has zeros before atoms; accepted: behind them, as padding")
         found = {label: arrays[key].astype(np.float64).reshape(n) * units.energy for label, key in wanted.items()}
         flat = positions[used] * units.length
     labels, baseline = less_baselines(file.name, found, keys, "")
