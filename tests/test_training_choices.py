@@ -168,3 +168,5 @@ def test_a_model_of_differences_says_to_what(tmp_path, capsys):
     assert Potential.load(path).info["provenance"]["baseline"] == "E_low"
     info.main([str(path)])
     assert "differences to E_low" in capsys.readouterr().out
+    fit(model, new_split(molecules()), max_epochs=1, **QUICK)
+    assert "baseline" not in model.provenance

@@ -63,8 +63,7 @@ def _print_model(info: dict[str, Any]) -> None:
     print(f"features    {len(info['features'])}: {counts}")
     members = "one" if networks["members"] == 1 else f"an ensemble of {networks['members']}"
     elements = "shared by all elements" if networks.get("shared") else "for each element"
-    precision = info.get("precision", "a precision that is not recorded")
-    print(f"networks    {members} {elements}, {networks['activation']}, trained in {precision}")
+    print(f"networks    {members} {elements}, {networks['activation']}, trained in {info['precision']}")
     print(f"scaling     {networks.get('scaling', 'not recorded')}")
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:

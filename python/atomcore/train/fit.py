@@ -200,11 +200,18 @@ def _finish(
     ranks: Ranks,
 ) -> Report:
     """Judge the exported model with the engine that users run, and write what there is to keep."""
+    parts = {name: getattr(split, name) for name in _PARTS}
+    model.provenance = {  # before anything is judged: what was known of an earlier training holds no longer
+        "source": split.dataset.source,
+        "data_sha256": split.dataset.sha256,
+        **({"baseline": split.dataset.baseline} if split.dataset.baseline else {}),
+        "n_structures": {name: len(part) for name, part in parts.items()},
+        "split": split.settings,
+    }
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.atomcore"
         model.save(path)
         potential = Potential.load(path, threads=threads)
-    parts = {name: getattr(split, name) for name in _PARTS}
     report = Report(
         predictions={name: evaluate(potential, part) for name, part in parts.items() if len(part)},
         histories=[history.rows for _, history in courses],
@@ -212,14 +219,7 @@ def _finish(
         model_path=None if folder is None else folder / "model.atomcore",
         run_dir=folder,
     )
-    model.provenance = {
-        "source": split.dataset.source,
-        "data_sha256": split.dataset.sha256,
-        **({"baseline": split.dataset.baseline} if split.dataset.baseline else {}),
-        "n_structures": {name: len(part) for name, part in parts.items()},
-        "split": split.settings,
-        "errors": report.metrics,
-    }
+    model.provenance["errors"] = report.metrics
     if folder is not None and ranks.first:
         model.save(folder / "model.atomcore")
         write_json(folder / "metrics.json", report.to_dict())
