@@ -219,7 +219,7 @@ def test_what_is_read_is_not_replaced(tmp_path, monkeypatch, capsys):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == kept
 
 
-def test_models_of_differences_are_not_taken_for_potentials(tmp_path, monkeypatch, caplog):
+def test_models_of_differences_are_not_taken_for_potentials(tmp_path, monkeypatch, caplog, capsys):
     monkeypatch.chdir(tmp_path)
     made = random_model(("H", "O"))
     made.write(tmp_path / "whole.atomcore")
@@ -238,5 +238,6 @@ def test_models_of_differences_are_not_taken_for_potentials(tmp_path, monkeypatc
         caplog.clear()
         main(arguments)
         assert message in caplog.text if message else "differences" not in caplog.text, arguments
-    with pytest.warns(UserWarning, match="predicts differences to E_low, which must be added"):
-        main(["md", "difference.atomcore", "set.npz", "--ps", "0.001"])
+    capsys.readouterr()
+    main(["md", "difference.atomcore", "set.npz", "--ps", "0.001"])
+    assert "atomcore md: the model predicts differences to E_low, which must be added" in capsys.readouterr().err

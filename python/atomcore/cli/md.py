@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,19 @@ def main(arguments: Sequence[str]) -> int:
     spread_limit = options.spread_limit
     if spread_limit is None and potential.members > 1:
         spread_limit = sys.float_info.max  # a limit has the spread computed with each force, at some cost
-    calculator = Calculator(potential, extrapolation_limit=options.extrapolation_limit, spread_limit=spread_limit)
     atoms = load_structure(options.start, units=options.units)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"atomcore md: {message}", file=sys.stderr)
+    with plain_warnings("md"):
+        calculator = Calculator(potential, extrapolation_limit=options.extrapolation_limit, spread_limit=spread_limit)
         run(atoms, calculator, folder, **{name: getattr(options, name) for name in _OPTIONS})
     return 0
+
+
+@contextlib.contextmanager
+def plain_warnings(command: str) -> Iterator[None]:
+    """Print warnings as lines of a command, without the place in the code that they come from."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"atomcore {command}: {message}", file=sys.stderr)
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
