@@ -35,6 +35,7 @@ WITH_STRESS = ("training.max_epochs=300", "loss.stress_weight=10", "ensemble.mem
 WITHOUT_STRESS = ("training.max_epochs=200",)
 SWAPPED = [0, 1, 2, 4, 3, 5]
 LATTICE_CONSTANT = 5.4687  # A, of the set's unstrained cell, whose stress is zero
+SHEARS = {3: (1, 2), 4: (0, 2), 5: (0, 1)}  # yz, xz, xy in the order of stress
 SMALL = 0.025  # strains that elastic constants are taken from
 
 
@@ -72,12 +73,11 @@ def elastic_constants(strains: list[np.ndarray], stresses: list[np.ndarray]) -> 
     for strain, stress in zip(strains, stresses, strict=True):
         symmetric = 0.5 * (strain + strain.T)
         along = np.flatnonzero(np.abs(np.diag(symmetric)) > 1e-2)
-        across = [k for k, pair in ((3, (1, 2)), (4, (0, 2)), (5, (0, 1))) if abs(symmetric[pair]) > 1e-2]
+        across = [k for k, pair in SHEARS.items() if abs(symmetric[pair]) > 1e-2]
         if len(along) == 1 and not across and np.abs(symmetric).max() < SMALL:
             axial.append((symmetric[along[0], along[0]], np.roll(stress[:3], -along[0])))
         elif across and np.abs(symmetric).max() < SMALL:
-            pair = {3: (1, 2), 4: (0, 2), 5: (0, 1)}[across[0]]
-            shear.append((2 * symmetric[pair], stress[across[0]]))
+            shear.append((2 * symmetric[SHEARS[across[0]]], stress[across[0]]))
 
     def slope(pairs: list[tuple[float, Any]]) -> Any:
         x, y = (np.array(values) for values in zip(*pairs, strict=True))

@@ -111,9 +111,14 @@ void add_derivatives(const Neighborhoods<T>& near, span<const T> g_D, Values& va
   values.strain_gradient = strain_gradient<T>(near.D, g_D, n_threads);
   values.gradient.resize(3 * near.species.size());
   std::array<double, 9> cell_gradient;  // at fixed positions; the strain gradient above covers it
-  const std::vector<double> g(g_D.begin(), g_D.end());
-  cpu::edge_scatter<double>(g, near.structure_ptr, near.list.row_ptr, near.list.neighbor, near.list.shift,
-                            values.gradient, {cell_gradient.data(), 9}, n_threads);
+  const auto scatter = [&](span<const double> g) {
+    cpu::edge_scatter<double>(g, near.structure_ptr, near.list.row_ptr, near.list.neighbor, near.list.shift,
+                              values.gradient, {cell_gradient.data(), 9}, n_threads);
+  };
+  if constexpr (std::is_same_v<T, double>)
+    scatter(g_D);
+  else
+    scatter(std::vector<double>(g_D.begin(), g_D.end()));
 }
 
 // The mean of n pieces of equal length.
@@ -209,7 +214,7 @@ Evaluation Potential::evaluate(const ElementNetworks<T>& networks, const Structu
   result.mean.energy = sum_of(result.mean.energies);
   if (request.derivatives) {
     // The adjoint is linear: the mean forces come from the mean cotangent, the same with and without the spread.
-    std::vector<T> cotangents = mean_of(g, members);
+    std::vector<T> cotangents = members == 1 ? std::move(g) : mean_of(g, members);
     if (request.spread) cotangents.insert(cotangents.end(), g.begin(), g.end());
     std::vector<T> g_D((1 + each.size()) * near.D.size());
     cpu::features_vjp<T>(plan_.view(), near.graph(), near.D, cotangents, g_D, n_threads);

@@ -140,21 +140,21 @@ class Calculator(base.Calculator):
     def _judge(self, results: dict[str, Any], atoms: ase.Atoms) -> None:
         """Warn once of a structure outside the training data; raise when it is further outside than a limit allows."""
         outside = int(np.count_nonzero(results["extrapolation"]))
-        if outside:
-            atom = int(np.argmax(results["extrapolation_excess"]))
-            excess = float(results["extrapolation_excess"][atom])
+        atom = int(np.argmax(results["extrapolation_excess"])) if outside else 0
+        excess = float(results["extrapolation_excess"][atom]) if outside else 0.0
+        refused = self.extrapolation_limit is not None and excess > self.extrapolation_limit
+        if refused or (outside and not self._warned):  # making the text takes time at each step
             feature = self.potential.feature_labels[results["extrapolation_feature"][atom]]
             text = (
                 f"{outside} of {len(results['extrapolation'])} atoms lie outside what the model was trained on, most "
                 f"of all atom {atom} ({atoms.symbols[atom]}): {feature} is {excess:.3g} of its training range "
                 "beyond it"
             )
-            if self.extrapolation_limit is not None and excess > self.extrapolation_limit:
+            if refused:
                 limit = f"extrapolation_limit is {self.extrapolation_limit:g}"
                 raise ExtrapolationError(f"{text}; {limit}", atom=atom, excess=excess)
-            if not self._warned:
-                self._warned = True
-                warnings.warn(f"{text}. Predictions there are guesses; this is said once.", stacklevel=6)
+            self._warned = True
+            warnings.warn(f"{text}. Predictions there are guesses; this is said once.", stacklevel=6)
         if self.spread_limit is not None:
             spread = np.linalg.norm(results["forces_spread"], axis=1)
             atom = int(np.argmax(spread)) if len(spread) else 0
