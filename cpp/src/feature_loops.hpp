@@ -16,7 +16,9 @@ using math::Vec3;
 
 template <typename U>
 struct RadialGroup {
-  int species, n;
+  plan_layout::RadialKind kind;
+  int species, n;    // species -1: every element
+  const U* weights;  // [n_species], or null for weights of 1
   math::Cutoff<U> cutoff;
   const U* parameters;  // [n, kRadialStride]
   const std::int32_t* columns;
@@ -32,8 +34,10 @@ struct ShellSet {
 
 template <typename U>
 struct AngularGroup {
-  int shell_set, a, b, n_angles, n_columns;
-  const U* angles;  // [n_angles, kAngleStride]
+  plan_layout::AngleKind kind;
+  int shell_set, a, b, n_angles, n_columns;  // a = b = -1: every element
+  const U* weights;                          // [n_species], or null for weights of 1
+  const U* angles;                           // [n_angles, kAngleStride]
   const std::int32_t *columns, *cells;
   const U* prefactors;
 };
@@ -50,19 +54,22 @@ struct PlanView {
     n_species = t[0], n_features = t[1], n_cutoffs = t[2];
     const std::int32_t* record = t + kHeader;
     for (int i = 0; i < t[3]; ++i, record += kRadialSize)
-      radial.push_back({record[kRadialSpecies], record[kRadialCount], cutoff_of(p + record[kRadialCutoff]),
+      radial.push_back({static_cast<RadialKind>(record[kRadialKind]), record[kRadialSpecies], record[kRadialCount],
+                        weights_at(record[kRadialWeights]), cutoff_of(p + record[kRadialCutoff]),
                         p + record[kRadialParameters], t + record[kRadialColumns]});
     for (int i = 0; i < t[4]; ++i, record += kShellSize)
       shell_sets.push_back({static_cast<FunctionType>(record[kShellType]), record[kShellCount],
                             cutoff_of(p + record[kShellCutoff]), p + record[kShellParameters]});
     for (int i = 0; i < t[5]; ++i, record += kAngularSize)
-      angular.push_back({record[kAngularShells], record[kAngularA], record[kAngularB], record[kAngularAngles],
-                         record[kAngularCount], p + record[kAngularParameters], t + record[kAngularColumns],
-                         t + record[kAngularCells], p + record[kAngularPrefactors]});
+      angular.push_back({static_cast<AngleKind>(record[kAngularKind]), record[kAngularShells], record[kAngularA],
+                         record[kAngularB], record[kAngularAngles], record[kAngularCount],
+                         weights_at(record[kAngularWeights]), p + record[kAngularParameters],
+                         t + record[kAngularColumns], t + record[kAngularCells], p + record[kAngularPrefactors]});
   }
   static math::Cutoff<U> cutoff_of(const U* p) {
-    return {static_cast<math::CutoffKind>(static_cast<int>(p[0])), p[1], p[2]};
+    return math::make_cutoff(static_cast<math::CutoffKind>(static_cast<int>(p[0])), p[1], p[2], p[3], p[4]);
   }
+  const U* weights_at(std::int32_t offset) const { return offset < 0 ? nullptr : parameters.data() + offset; }
   const U* cutoffs() const { return parameters.data(); }  // radii, ascending
   int edge_class(int species, U r) const {
     const int level = static_cast<int>(std::upper_bound(cutoffs(), cutoffs() + n_cutoffs, r) - cutoffs());
@@ -77,9 +84,21 @@ struct PlanView {
   std::vector<EdgeClass> classes;
 };
 
+template <typename T, typename U = math::plain_t<T>>
+bool is_inside(const T& r, const math::Cutoff<U>& cutoff) {
+  return math::value(r) < cutoff.high && math::value(r) > cutoff.low;
+}
+
+// The radial factor that the parameters p name, without prefactor and cutoff function.
+template <typename T>
+Jet<T> radial_term(plan_layout::RadialKind kind, const T& r, const math::plain_t<T>* p) {
+  return kind == plan_layout::RadialKind::cosine ? math::cosine_wave(r, p[1]) : math::gaussian(r, p[1], p[2]);
+}
+
 template <typename T>
 struct Neighbor {
   std::int64_t edge;  // position in the centre's row
+  std::size_t species;
   T r, inverse_r;
   Vec3<T> D, unit;
   Jet<T> cutoff;  // fc(r) of the list it stands in
@@ -90,6 +109,10 @@ template <typename T>
 struct Neighborhood {
   std::vector<Neighbor<T>> list;
   std::vector<std::size_t> first;
+  std::size_t begin(int species) const { return species < 0 ? 0 : first[static_cast<std::size_t>(species)]; }
+  std::size_t end(int species) const {
+    return species < 0 ? list.size() : first[static_cast<std::size_t>(species) + 1];
+  }
 
   template <typename Keep>
   void assign(const Neighborhood& from, Keep&& keep) {
@@ -135,6 +158,7 @@ struct Centre {
     for (std::int64_t e = begin; e < end; ++e) {
       Neighbor<T>& n = all.list[next_[species(e)]++];
       n.edge = e - begin;
+      n.species = species(e);
       n.D = D(e);
       n.r = math::sqrt(math::dot(n.D, n.D));
       n.inverse_r = T(1) / n.r;
@@ -144,7 +168,7 @@ struct Centre {
 
   // Fills `within` with the neighbours inside the set's cutoff and, for separable shells, their pair factors.
   void select(const ShellSet<U>& set) {
-    within.assign(all, [&](const Neighbor<T>& n) { return math::value(n.r) < set.cutoff.radius; });
+    within.assign(all, [&](const Neighbor<T>& n) { return is_inside(n.r, set.cutoff); });
     for (Neighbor<T>& n : within.list) n.cutoff = math::cutoff_value(n.r, set.cutoff);
     pair_factors.clear();
     if (set.type == FunctionType::ani) return;
@@ -197,19 +221,25 @@ void separable_shells(const ShellSet<U>& set, const Jet<T>* jets_j, const Jet<T>
   }
 }
 
-template <bool kAni, typename T, typename U>
+// Angles and their derivatives, times the weight of the triplet.
+template <typename T, typename U>
 void angles(const AngularGroup<U>& group, Triplet<T>& t) {
+  using plan_layout::AngleKind;
+  const U weight = group.weights ? group.weights[t.j->species] * group.weights[t.k->species] : U(1);
   const Vec3<T> normal = math::cross(t.j->unit, t.k->unit);
-  const T sin2 = kAni ? math::dot(normal, normal) : T(0);  // 1 - cos^2 without its cancellation
+  const T sin2 = group.kind == AngleKind::behler ? T(0) : math::dot(normal, normal);  // 1 - cos^2, not cancelled
   for (int z = 0; z < group.n_angles; ++z) {
     const U* p = group.angles + z * plan_layout::kAngleStride;
     Jet<T> angle;
-    if constexpr (kAni)
+    if (group.kind == AngleKind::ani)
       angle = math::ani_angle(t.cosine, math::scaled_sine(sin2, p[3]), p[0], p[1], p[2], p[3]);
-    else
+    else if (group.kind == AngleKind::behler)
       angle = math::behler_angle(t.cosine, p[0], p[1]);
-    t.A[z] = angle.f;
-    t.A_c[z] = angle.d;
+    else
+      angle = math::compact_angle(t.cosine, math::scaled_sine(sin2, U(1)),
+                                  static_cast<math::CutoffKind>(static_cast<int>(p[0])), p[1], p[2], p[3]);
+    t.A[z] = weight * angle.f;
+    t.A_c[z] = weight * angle.d;
   }
 }
 
@@ -221,15 +251,15 @@ void walk_triplets(const AngularGroup<math::plain_t<T>>& group, const ShellSet<m
   const Neighborhood<T>& near = centre.within;
   const std::size_t stride = near.list.size();
   t.has_q = kNarrow;
-  for (std::size_t j = near.first[group.a]; j < near.first[group.a + 1]; ++j) {
+  for (std::size_t j = near.begin(group.a); j < near.end(group.a); ++j) {
     t.j = &near.list[j];
-    for (std::size_t k = group.a == group.b ? j + 1 : near.first[group.b]; k < near.first[group.b + 1]; ++k) {
+    for (std::size_t k = group.a == group.b ? j + 1 : near.begin(group.b); k < near.end(group.b); ++k) {
       t.k = &near.list[k];
       T q(0);
       if constexpr (kNarrow) {
         const Vec3<T> D = t.j->D - t.k->D;
         q = math::sqrt(math::dot(D, D));
-        if (!(math::value(q) < set.cutoff.radius)) continue;
+        if (!is_inside(q, set.cutoff)) continue;
         t.q_unit = (T(1) / q) * D;
       }
       t.cosine = math::dot(t.j->unit, t.k->unit);
@@ -237,7 +267,7 @@ void walk_triplets(const AngularGroup<math::plain_t<T>>& group, const ShellSet<m
         ani_shells<kGradient>(set, t);
       else
         separable_shells<kGradient, kNarrow>(set, &centre.pair_factors[j], &centre.pair_factors[k], stride, q, t);
-      angles<kAni>(group, t);
+      angles(group, t);
       visit(t);
     }
   }

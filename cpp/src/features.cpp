@@ -15,13 +15,14 @@ constexpr std::int64_t kGrain = 16;  // centres a thread must have to be worth s
 template <typename T>
 void forward_centre(const PlanView<plain_t<T>>& plan, Centre<T>& centre, std::vector<T>& cells, T* G) {
   for (const auto& group : plan.radial)
-    for (std::size_t i = centre.all.first[group.species]; i < centre.all.first[group.species + 1]; ++i) {
-      const T& r = centre.all.list[i].r;
-      if (!(math::value(r) < group.cutoff.radius)) continue;
-      const T fc = math::cutoff_value(r, group.cutoff).f;
+    for (std::size_t i = centre.all.begin(group.species); i < centre.all.end(group.species); ++i) {
+      const Neighbor<T>& n = centre.all.list[i];
+      if (!is_inside(n.r, group.cutoff)) continue;
+      T fc = math::cutoff_value(n.r, group.cutoff).f;
+      if (group.weights) fc = group.weights[n.species] * fc;
       const auto* p = group.parameters;
       for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride)
-        G[group.columns[f]] += p[0] * (math::gaussian(r, p[1], p[2]).f * fc);
+        G[group.columns[f]] += p[0] * (radial_term(group.kind, n.r, p).f * fc);
     }
   for_each_triplet<false>(
       plan, centre, [&](std::size_t) { cells.assign(centre.triplet.S.size() * centre.triplet.A.size(), T(0)); },
@@ -73,14 +74,15 @@ void vjp_centre(const PlanView<U>& plan, Centre<T>& centre, std::vector<U>& cell
   };
   std::vector<T> slopes;
   for (const auto& group : plan.radial)
-    for (std::size_t i = centre.all.first[group.species]; i < centre.all.first[group.species + 1]; ++i) {
+    for (std::size_t i = centre.all.begin(group.species); i < centre.all.end(group.species); ++i) {
       const Neighbor<T>& n = centre.all.list[i];
-      if (!(math::value(n.r) < group.cutoff.radius)) continue;
-      const Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
+      if (!is_inside(n.r, group.cutoff)) continue;
+      Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
+      if (group.weights) fc = {group.weights[n.species] * fc.f, group.weights[n.species] * fc.d};
       const U* p = group.parameters;
       slopes.assign(g.count, T(0));
       for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride) {
-        const T d = math::product(math::gaussian(n.r, p[1], p[2]), fc).d;
+        const T d = math::product(radial_term(group.kind, n.r, p), fc).d;
         for (std::size_t m = 0; m < g.count; ++m) slopes[m] += (g[m][group.columns[f]] * p[0]) * d;
       }
       for (std::size_t m = 0; m < g.count; ++m) add(m, n, slopes[m] * n.unit);

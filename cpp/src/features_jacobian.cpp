@@ -22,14 +22,15 @@ void jacobian_centre(const PlanView<T>& plan, Centre<T>& centre, const std::int3
   };
   for (std::size_t i = 0; i < plan.radial.size(); ++i) {
     const auto& group = plan.radial[i];
-    for (std::size_t a = centre.all.first[group.species]; a < centre.all.first[group.species + 1]; ++a) {
+    for (std::size_t a = centre.all.begin(group.species); a < centre.all.end(group.species); ++a) {
       const Neighbor<T>& n = centre.all.list[a];
-      if (!(n.r < group.cutoff.radius)) continue;
-      const Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
+      if (!is_inside(n.r, group.cutoff)) continue;
+      Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
+      if (group.weights) fc = {group.weights[n.species] * fc.f, group.weights[n.species] * fc.d};
       T* out = block(n, i);
       const T* p = group.parameters;
       for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride, out += 3)
-        add(out, p[0] * math::product(math::gaussian(n.r, p[1], p[2]), fc).d * n.unit);
+        add(out, p[0] * math::product(radial_term(group.kind, n.r, p), fc).d * n.unit);
     }
   }
   const AngularGroup<T>* group = nullptr;
