@@ -110,8 +110,14 @@ inline void take_column(Arena<T>& arena, std::size_t n, Column<Dual<Pack<T>>>& c
 
 // Four numbers that move together: a vector in space and one lane to spare.
 template <typename T>
-struct quad_types {
-  typedef T vector __attribute__((vector_size(4 * sizeof(T)), may_alias));
+struct quad_types;
+template <>
+struct quad_types<float> {
+  typedef float vector __attribute__((vector_size(16), may_alias));
+};
+template <>
+struct quad_types<double> {
+  typedef double vector __attribute__((vector_size(32), may_alias));
 };
 
 template <typename S>

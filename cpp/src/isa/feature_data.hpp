@@ -4,17 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "src/feature_plan.hpp"
+
 namespace atomcore::cpu {
 
 template <typename T>
 struct CutoffData {
   std::int32_t kind;
-  T mid, half, inner, gamma;  // math::Cutoff
+  T low, high, inner, gamma;  // of math::make_cutoff
 };
 
-enum class RadialKind : std::int32_t { gaussian, wave };
-enum class AngleKind : std::int32_t { behler, ani, compact };
-enum class ShellKind : std::int32_t { narrow, wide, ani };
+using plan_layout::AngleKind;
+using plan_layout::RadialKind;
 
 constexpr std::int32_t kEveryElement = -1;
 
@@ -34,7 +35,7 @@ struct RadialData {
 // species: a family.
 template <typename T>
 struct FamilyData {
-  ShellKind shell_kind;
+  FunctionType shell_type;
   AngleKind angle_kind;
   CutoffData<T> cutoff;
   const T* weights;  // [n_species] or null
@@ -44,14 +45,16 @@ struct FamilyData {
   std::int32_t first_group, n_groups;
 };
 
-// The functions of one pair of species, sorted by shell: those of shell s stand at shell_first[s] .. shell_first[s + 1].
+// The functions of one pair of species, sorted by shell: those of shell s stand at shell_first[s] .. shell_first[s +
+// 1].
 template <typename T>
 struct GroupData {
-  std::int32_t a, b;  // species, or both kEveryElement
-  std::int32_t n_cells;
+  std::int32_t a, b;                // species, or both kEveryElement
+  std::int32_t n_cells, number;     // number: place of the group in the plan
   const std::int32_t* shell_first;  // [n_shells + 1]
   const std::int32_t* angle;        // [n_cells]
   const std::int32_t* columns;      // [n_cells]
+  const std::int32_t* position;     // [n_cells] place of the cell in the plan's group
   const T* prefactors;              // [n_cells]
 };
 
@@ -79,6 +82,14 @@ struct CotangentData {
   std::size_t count, stride;
 };
 
+// The blocks of one row of the sparse Jacobian (features_jacobian): block[e] is where that of edge e starts, and
+// first[e] of its class where the columns of each group start in it, radial groups first, or -1.
+template <typename T>
+struct JacobianRow {
+  T* const* block;                   // [n]
+  const std::int32_t* const* first;  // [n][groups]
+};
+
 // One set of kernels. `work` holds workspace(plan, n, count) numbers, on a border of 64 bytes; load fills it, the
 // others use what the last load left there.
 template <typename T>
@@ -87,6 +98,8 @@ struct FeatureKernels {
   void (*load)(const PlanData<T>& plan, const RowInput<T>& row, T* work);
   void (*forward)(const PlanData<T>& plan, const RowInput<T>& row, T* work, T* G);
   void (*adjoint)(const PlanData<T>& plan, const RowInput<T>& row, T* work, const CotangentData<T>& g, T* g_D);
+  // Null for dual numbers. Adds to the blocks; needs a workspace for most_cells cotangents.
+  void (*jacobian)(const PlanData<T>& plan, const RowInput<T>& row, T* work, const JacobianRow<T>& out);
 };
 
 }  // namespace atomcore::cpu

@@ -6,12 +6,12 @@
 
 namespace atomcore::cpu {
 
-#define AC_DECLARE_FEATURES(isa)                             \
-  namespace isa {                                            \
-  extern const FeatureKernels<float> features_float;         \
-  extern const FeatureKernels<double> features_double;       \
-  extern const FeatureKernels<float> features_dual_float;    \
-  extern const FeatureKernels<double> features_dual_double;  \
+#define AC_DECLARE_FEATURES(isa)                            \
+  namespace isa {                                           \
+  extern const FeatureKernels<float> features_float;        \
+  extern const FeatureKernels<double> features_double;      \
+  extern const FeatureKernels<float> features_dual_float;   \
+  extern const FeatureKernels<double> features_dual_double; \
   }
 AC_DECLARE_FEATURES(portable)
 #if AC_X86

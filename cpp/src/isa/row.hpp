@@ -32,13 +32,13 @@ struct Neighbors {
 // What the adjoint pass collects for every neighbour: dE/dD = along * D + across.
 template <typename S>
 struct Gradient {
-  Column<S> along;   // [n]
-  Quad<S>* across;   // [n]
+  Column<S> along;  // [n]
+  Quad<S>* across;  // [n]
 };
 
 template <typename T>
 inline math::Cutoff<T> cutoff_of(const CutoffData<T>& c) {
-  return {static_cast<math::CutoffKind>(c.kind), c.mid, c.half, c.inner, c.gamma};
+  return math::make_cutoff(static_cast<math::CutoffKind>(c.kind), c.low, c.high, c.inner, c.gamma);
 }
 
 template <typename S>
@@ -116,16 +116,16 @@ inline Jet<S> masked_cutoff(const S& r, const math::Cutoff<plain_t<S>>& cutoff, 
   using U = plain_t<S>;
   const Jet<S> fc = math::cutoff_value(r, cutoff);
   const auto v = math::value(r);
-  const auto inside = valid & (v < cutoff.mid + cutoff.half) & (v > cutoff.mid - cutoff.half);
+  const auto inside = valid & (v < cutoff.high) & (v > cutoff.low);
   return {math::select(inside, fc.f, S(U(0))), math::select(inside, fc.d, S(U(0)))};
 }
 
 template <typename S>
 inline Jet<S> radial_term(RadialKind kind, const S& r, const plain_t<S>* p) {
-  return kind == RadialKind::wave ? math::cosine_wave(r, p[1]) : math::gaussian(r, p[1], p[2]);
+  return kind == RadialKind::cosine ? math::cosine_wave(r, p[1]) : math::gaussian(r, p[1], p[2]);
 }
 
-// Calls body(first neighbour of a pack, the cutoff function of its lanes times their weight).
+// Calls body(first neighbour of a pack, end of its species, cutoff function of its lanes times their weight).
 template <typename S, typename Body>
 inline void for_radial_packs(const PlanData<plain_t<S>>& plan, const RadialData<plain_t<S>>& group,
                              const Neighbors<S>& row, Body&& body) {
@@ -136,7 +136,7 @@ inline void for_radial_packs(const PlanData<plain_t<S>>& plan, const RadialData<
     const U weight = group.weights ? group.weights[s] : U(1);
     for (std::int32_t i = row.first[s]; i < row.first[s + 1]; i += kWidth<S>) {
       const Jet<S> fc = masked_cutoff(row.r.load(i), cutoff, before<S>(i, row.first[s + 1]));
-      body(i, Jet<S>{weight * fc.f, weight * fc.d});
+      body(i, row.first[s + 1], Jet<S>{weight * fc.f, weight * fc.d});
     }
   }
 }
@@ -149,7 +149,7 @@ void radial_forward(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row, C
     const Range range = range_of(row, group.species, plan.n_species);
     if (range.begin == range.end) continue;
     for (std::int32_t f = 0; f < group.n; ++f) sums.store(f * kWidth<S>, S(U(0)));
-    for_radial_packs(plan, group, row, [&](std::int32_t i, const Jet<S>& fc) {
+    for_radial_packs(plan, group, row, [&](std::int32_t i, std::int32_t, const Jet<S>& fc) {
       const S r = row.r.load(i);
       for (std::int32_t f = 0; f < group.n; ++f)
         sums.store(f * kWidth<S>,
@@ -162,14 +162,14 @@ void radial_forward(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row, C
 
 // Adds dE/dr / r of every neighbour to `along` of each cotangent.
 template <typename S>
-void radial_adjoint(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row,
-                    const CotangentData<plain_t<S>>& g, Gradient<S>* gradients) {
+void radial_adjoint(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row, const CotangentData<plain_t<S>>& g,
+                    Gradient<S>* gradients) {
   using U = plain_t<S>;
   for (std::int32_t n = 0; n < plan.n_radial; ++n) {
     const RadialData<U>& group = plan.radial[n];
     for (std::size_t m = 0; m < g.count; ++m) {
       const U* const g_m = g.g + m * g.stride;
-      for_radial_packs(plan, group, row, [&](std::int32_t i, const Jet<S>& fc) {
+      for_radial_packs(plan, group, row, [&](std::int32_t i, std::int32_t, const Jet<S>& fc) {
         const S r = row.r.load(i);
         S slope(U(0));
         for (std::int32_t f = 0; f < group.n; ++f) {

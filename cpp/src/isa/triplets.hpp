@@ -12,8 +12,8 @@ namespace atomcore {
 inline namespace AC_ISA {
 namespace rows {
 
+using atomcore::FunctionType;
 using cpu::AngleKind;
-using cpu::ShellKind;
 
 constexpr std::int32_t kChunk = 128;  // triplets: their numbers stay in the first-level cache
 
@@ -35,19 +35,19 @@ struct Triplets {
   std::int32_t n, n_runs, n_segments;
   Run* runs;
   Segment* segments;
-  std::int32_t* k;         // [kChunk] second neighbour, a place in the whole row
+  std::int32_t* k;                // [kChunk] second neighbour, a place in the whole row
   Column<S> cosine, a, b;         // cos(theta) and the distances to the neighbours
   Column<S> ff;                   // forward pass: the product of the cutoff functions
-  Column<S> sine2;                // ANI: 1 - cos^2
+  Column<S> sine2;                // 1 - cos^2, where the angles need it
   Column<S> q;                    // narrow: the distance between the neighbours; its square as long as the list grows
   Column<S> inverse_b, f_b, d_b;  // adjoint pass: of the second neighbour
-  Column<S> q_f, q_d;                // narrow: cutoff function of q
-  Column<S>* shells;                 // [most_shells] without cutoff functions
-  Column<S>* angles;                 // [most_angles]
-  Column<S>* slopes;                 // [most_angles] derivatives in the cosine
-  Column<S> v0, v1, v2, v_c;         // contracted: sum of values, of eta, eta shift times values, of slopes
-  Column<S> along_k, across;         // what drain adds
-  Column<S> sums;                    // of the cells of a group
+  Column<S> q_f, q_d;             // narrow: cutoff function of q
+  Column<S>* shells;              // [most_shells] without cutoff functions
+  Column<S>* angles;              // [most_angles]
+  Column<S>* slopes;              // [most_angles] derivatives in the cosine
+  Column<S> v0, v1, v2, v_c;      // contracted: sum of values, of eta, eta shift times values, of slopes
+  Column<S> along_k, across;      // what drain adds
+  Column<S> sums;                 // of the cells of a group
 };
 
 template <typename S>
@@ -57,8 +57,8 @@ inline void take_triplets(Arena<plain_t<S>>& arena, const PlanData<plain_t<S>>& 
   t.runs = reinterpret_cast<Run*>(arena.take_ints(4 * size));
   t.segments = reinterpret_cast<Segment*>(arena.take_ints(3 * size));
   t.k = arena.take_ints(size);
-  for (Column<S>* column : {&t.cosine, &t.a, &t.b, &t.ff, &t.sine2, &t.q, &t.inverse_b, &t.f_b, &t.d_b, &t.q_f,
-                            &t.q_d, &t.v0, &t.v1, &t.v2, &t.v_c, &t.along_k, &t.across})
+  for (Column<S>* column : {&t.cosine, &t.a, &t.b, &t.ff, &t.sine2, &t.q, &t.inverse_b, &t.f_b, &t.d_b, &t.q_f, &t.q_d,
+                            &t.v0, &t.v1, &t.v2, &t.v_c, &t.along_k, &t.across})
     take_column(arena, size, *column);
   constexpr std::size_t pointer = sizeof(Column<S>) / sizeof(U);
   const auto take_list = [&](std::int32_t count) {
@@ -91,8 +91,7 @@ void select_within(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
     for (std::int32_t i = row.first[s]; i < row.first[s + 1]; i += kWidth<S>) {
       const S r = row.r.load(i);
       const auto v = math::value(r);
-      const unsigned bits = math::bits_of(before<S>(i, row.first[s + 1]) & (v < cutoff.mid + cutoff.half) &
-                                          (v > cutoff.mid - cutoff.half));
+      const unsigned bits = math::bits_of(before<S>(i, row.first[s + 1]) & (v < cutoff.high) & (v > cutoff.low));
       const Jet<S> fc = math::cutoff_value(r, cutoff);
       to.x.compress(n, row.x.load(i), bits);
       to.y.compress(n, row.y.load(i), bits);
@@ -110,16 +109,16 @@ void select_within(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
 // ---- listing
 
 // What all triplets (j, k .. k + width) have that costs little, computed for a pack of k and packed to the kept lanes.
-template <ShellKind kShell, bool kAdjoint, typename S>
+template <FunctionType kShell, bool kAdjoint, typename S>
 inline void append_pack(const Within<S>& w, std::int32_t j, std::int32_t k, const math::Mask<plain_t<S>>& valid,
-                        const plain_t<S>& squared_cutoff, Triplets<S>& t) {
+                        const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
   const S xj = broadcast(w.x.at(j)), yj = broadcast(w.y.at(j)), zj = broadcast(w.z.at(j));
   const S xk = w.x.load(k), yk = w.y.load(k), zk = w.z.load(k);
   unsigned bits;
-  if constexpr (kShell == ShellKind::narrow) {
+  if constexpr (kShell == FunctionType::narrow) {
     const S dx = xk - xj, dy = yk - yj, dz = zk - zj;
     const S q2 = dx * dx + dy * dy + dz * dz;
-    bits = math::bits_of(valid & (math::value(q2) < squared_cutoff));
+    bits = math::bits_of(valid & (math::value(q2) < family.cutoff.high * family.cutoff.high));
     if (bits == 0) return;
     t.q.compress(t.n, q2, bits);
   } else {
@@ -130,7 +129,7 @@ inline void append_pack(const Within<S>& w, std::int32_t j, std::int32_t k, cons
   t.cosine.compress(t.n, (xj * xk + yj * yk + zj * zk) * inverse, bits);
   t.a.store(t.n, a);
   t.b.compress(t.n, b, bits);
-  if constexpr (kShell == ShellKind::ani) {
+  if (family.angle_kind != AngleKind::behler) {
     const S nx = yj * zk - zj * yk, ny = zj * xk - xj * zk, nz = xj * yk - yj * xk;
     t.sine2.compress(t.n, (nx * nx + ny * ny + nz * nz) * (inverse * inverse), bits);  // 1 - cos^2, not cancelled
   }
@@ -144,13 +143,12 @@ inline void append_pack(const Within<S>& w, std::int32_t j, std::int32_t k, cons
   for (; bits != 0; bits &= bits - 1) t.k[t.n++] = w.index[k + __builtin_ctz(bits)];
 }
 
-// Lists the triplets of all groups of a family; flush() works off what is listed whenever the list is full.
-template <ShellKind kShell, bool kAdjoint, typename S, typename Flush>
-void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, const Within<S>& w,
-                   Triplets<S>& t, Flush&& flush) {
-  const auto cutoff = family.cutoff.mid + family.cutoff.half;
+// Lists the triplets of the groups [from, to) of a family; flush() works off what is listed whenever the list is full.
+template <FunctionType kShell, bool kAdjoint, typename S, typename Flush>
+void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, std::int32_t from,
+                   std::int32_t to, const Within<S>& w, Triplets<S>& t, Flush&& flush) {
   t.n = t.n_runs = t.n_segments = 0;
-  for (std::int32_t g = family.first_group; g < family.first_group + family.n_groups; ++g) {
+  for (std::int32_t g = from; g < to; ++g) {
     const Range first = range_of(w, plan.groups[g].a, plan.n_species);
     const Range second = range_of(w, plan.groups[g].b, plan.n_species);
     const bool same = plan.groups[g].a == plan.groups[g].b;
@@ -171,7 +169,7 @@ void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
           t.n = t.n_runs = t.n_segments = 0;
           start = run = 0;
         }
-        append_pack<kShell, kAdjoint>(w, j, k, before<S>(k, second.end), cutoff * cutoff, t);
+        append_pack<kShell, kAdjoint>(w, j, k, before<S>(k, second.end), family, t);
       }
       close_run();
     }
@@ -182,21 +180,21 @@ void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
 
 // ---- shells and angles of the whole list
 
-template <ShellKind kShell, typename S>
+template <FunctionType kShell, typename S>
 inline S shifted_square(const S& a, const S& b, const S& q, plain_t<S> shift) {
   const S x = a - shift, y = b - shift, z = q - shift;
   const S square = x * x + y * y;
-  return kShell == ShellKind::narrow ? square + z * z : square;
+  return kShell == FunctionType::narrow ? square + z * z : square;
 }
 
-template <ShellKind kShell, bool kAdjoint, typename S>
+template <FunctionType kShell, bool kAdjoint, typename S>
 void evaluate_shells(const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
   using U = plain_t<S>;
   const math::Cutoff<U> cutoff = cutoff_of(family.cutoff);
   for (std::int32_t i = 0; i < t.n; i += kWidth<S>) {
     const S a = t.a.load(i), b = t.b.load(i);
     S q(U(0)), square = a * a + b * b;
-    if constexpr (kShell == ShellKind::narrow) {
+    if constexpr (kShell == FunctionType::narrow) {
       square = square + t.q.load(i);
       q = sqrt(t.q.load(i));
       const Jet<S> fc = masked_cutoff(q, cutoff, before<S>(i, t.n));
@@ -210,7 +208,7 @@ void evaluate_shells(const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
     }
     for (std::int32_t s = 0; s < family.n_shells; ++s) {
       const U eta = family.shells[2 * s], shift = family.shells[2 * s + 1];
-      if constexpr (kShell == ShellKind::ani)
+      if constexpr (kShell == FunctionType::ani)
         t.shells[s].store(i, math::gaussian(U(0.5) * (a + b), eta, shift).f);
       else
         t.shells[s].store(i, exp((-eta) * (shift == U(0) ? square : shifted_square<kShell>(a, b, q, shift))));
@@ -230,14 +228,15 @@ void evaluate_angles(const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
       else if (family.angle_kind == AngleKind::behler)
         angle = math::behler_angle(c, p[0], p[1]);
       else
-        angle = math::compact_angle(c, compact_window(p));
+        angle = math::compact_angle(c, math::scaled_sine(t.sine2.load(i), plain_t<S>(1)),
+                                    static_cast<math::CutoffKind>(static_cast<int>(p[0])), p[1], p[2], p[3]);
       t.angles[z].store(i, angle.f);
       if constexpr (kAdjoint) t.slopes[z].store(i, angle.d);
     }
   }
 }
 
-template <ShellKind kShell, bool kAdjoint, typename S>
+template <FunctionType kShell, bool kAdjoint, typename S>
 void evaluate(const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
   evaluate_shells<kShell, kAdjoint>(family, t);
   evaluate_angles<kAdjoint>(family, t);
@@ -262,8 +261,7 @@ void sum_segments(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>
         S sum(U(0));
         std::int32_t i = segment.begin;
         for (; i <= last; i += kWidth<S>) sum += shell.load(i) * angle.load(i);
-        if (i < segment.end)
-          sum += math::select(before<S>(i, segment.end), shell.load(i) * angle.load(i), S(U(0)));
+        if (i < segment.end) sum += math::select(before<S>(i, segment.end), shell.load(i) * angle.load(i), S(U(0)));
         t.sums.store(c * kWidth<S>, sum);
       }
     add(group, t.sums);
@@ -301,12 +299,26 @@ void contract_segment(const FamilyData<plain_t<S>>& family, const GroupData<plai
   }
 }
 
+// The same for one cell of shell s alone.
+template <typename S>
+void take_cell(const FamilyData<plain_t<S>>& family, const GroupData<plain_t<S>>& group, std::int32_t s,
+               std::int32_t cell, Triplets<S>& t) {
+  const plain_t<S> eta = family.shells[2 * s], shift = family.shells[2 * s + 1], prefactor = group.prefactors[cell];
+  for (std::int32_t i = 0; i < t.n; i += kWidth<S>) {
+    const S shell = prefactor * t.shells[s].load(i), v = shell * t.angles[group.angle[cell]].load(i);
+    t.v0.store(i, v);
+    t.v1.store(i, eta * v);
+    t.v2.store(i, (eta * shift) * v);
+    t.v_c.store(i, shell * t.slopes[group.angle[cell]].load(i));
+  }
+}
+
 // Turns what was contracted into the parts of dE/dD_j = along_j D_j + across D_k and its like for k, and adds them.
 // With E = sum of v0 f(a) f(b) f(q): dE/da = v0 f'(a) f(b) f(q) + f f f (-2) (a v1 - v2), and so on.
-template <ShellKind kShell, typename S>
+template <FunctionType kShell, typename S>
 void drain_run(const Run& run, const Within<S>& w, const Quad<S>* D, const Gradient<S>& to, Triplets<S>& t) {
   using U = plain_t<S>;
-  constexpr bool kNarrow = kShell == ShellKind::narrow;
+  constexpr bool kNarrow = kShell == FunctionType::narrow;
   const S a = broadcast(w.r.at(run.within)), inverse_a = broadcast(w.inverse_r.at(run.within));
   const S f_a = broadcast(w.f.at(run.within)), d_a = broadcast(w.d.at(run.within));
   S along_j(U(0));
@@ -325,7 +337,7 @@ void drain_run(const Run& run, const Within<S>& w, const Quad<S>* D, const Gradi
       along_q = (v0 * (f_a * f_b) * t.q_d.load(i) - (U(2) * ff) * (q * v1 - v2)) / q;
     }
     S in_a = v0 * d_a * f_bq, in_b = v0 * d_b * f_aq;
-    if constexpr (kShell == ShellKind::ani) {
+    if constexpr (kShell == FunctionType::ani) {
       const S slope = ff * (U(0.5) * (a + b) * v1 - v2);
       in_a = in_a - slope;
       in_b = in_b - slope;
