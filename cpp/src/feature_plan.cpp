@@ -32,9 +32,11 @@ bool is_radial(const FeatureRow& row) {
 
 bool is_compact(const FeatureRow& row) { return row.type >= static_cast<std::int32_t>(FunctionType::compact_narrow); }
 
-// Whether core(x) has a slope of 0 at x = 0, so that it joins the constant 1, and itself mirrored, without a kink.
-bool is_flat(math::CutoffKind kind) {
-  return kind != math::CutoffKind::tanh3 && kind != math::CutoffKind::tanh3_normalized;
+// Whether core(x) joins the constant 1, and itself mirrored about x = 0, without a step or a kink.
+bool has_plateau(math::CutoffKind kind) {
+  using math::CutoffKind;
+  return kind != CutoffKind::hard && kind != CutoffKind::tanh3 && kind != CutoffKind::tanh3_normalized &&
+         kind != CutoffKind::untruncated_cosine;
 }
 
 void check_elements(const FeatureRow& row, std::size_t index, int n_species, std::size_t n_weights) {
@@ -52,15 +54,14 @@ void check_elements(const FeatureRow& row, std::size_t index, int n_species, std
 void check_cutoff(const FeatureRow& row, std::size_t index) {
   if (!(row.cutoff > 0) || !std::isfinite(row.cutoff)) refuse(index, "cutoff", row.cutoff, "a finite length > 0 in A");
   if (row.cutoff_function < 0 || row.cutoff_function >= math::kCutoffKinds)
-    refuse(index, "cutoff_function", row.cutoff_function, "0 to 14, a cutoff function");
+    refuse(index, "cutoff_function", row.cutoff_function, "0 to 15, a cutoff function");
   const auto kind = static_cast<math::CutoffKind>(row.cutoff_function);
   if (!(row.gamma >= 2) || !std::isfinite(row.gamma)) refuse(index, "gamma", row.gamma, "a finite number >= 2");
   if (!(row.inner >= 0 && row.inner < 1)) refuse(index, "inner", row.inner, "0 <= inner < 1");
-  const bool flat = is_flat(kind) && kind != math::CutoffKind::hard;
-  if (row.inner > 0 && (!flat || is_compact(row)))
+  if (row.inner > 0 && (!has_plateau(kind) || is_compact(row)))
     refuse(index, "inner", row.inner, "0 for this cutoff function, and for compact functions");
   if (!is_compact(row)) return;
-  if (!flat || kind == math::CutoffKind::polynomial)
+  if (!has_plateau(kind) || kind == math::CutoffKind::polynomial)
     refuse(index, "cutoff_function", row.cutoff_function,
            "for windows 0 (cosine) and 5 to 14 (exponential, poly1 ...)");
   if (!(row.low < row.cutoff) || !std::isfinite(row.low))
