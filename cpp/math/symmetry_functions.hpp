@@ -25,13 +25,12 @@ namespace atomcore::math {
 //   tanh3             tanh(1 - x)^3, and the same divided by its value at 0
 //   exponential       exp(1 - 1 / (1 - x^2))
 //   poly1 .. poly4    the polynomial with the first 1 .. 4 derivatives 0 at both ends
-//   polynomial        1 + gamma x^(gamma + 1) - (gamma + 1) x^gamma  (Khorshidi and Peterson, Comput. Phys. Commun.
-//   207,
-//                     310 (2016))
+//   polynomial        1 + gamma x^(gamma + 1) - (gamma + 1) x^gamma
+//                     (Khorshidi and Peterson, Comput. Phys. Commun. 207, 310 (2016))
 //   ..._asymmetric    the same of x (2 - x)
-//   untruncated_cosine  (1 + cos(3 pi x)) / 2: the cosine of a third of the radius with its next wave, which a code
-//   that
-//                     does not cut it has
+//   untruncated_cosine
+//                     (1 + cos(3 pi x)) / 2: the cosine of a third of the radius and its next wave, as codes have it
+//                     that forget to cut it
 enum class CutoffKind : int {
   cosine = 0,
   tanh3 = 1,
