@@ -17,7 +17,9 @@
 
 #include "math/dual.hpp"
 
-namespace atomcore::math {
+namespace atomcore {
+inline namespace AC_ISA {
+namespace math {
 
 // A function core(x) that falls from 1 at x = 0 (tanh3: 0.44) to 0 at x = 1 (hard: 1).
 //   hard              1
@@ -229,4 +231,6 @@ AC_HD Jet<T> compact_angle(const T& c, const T& sine, CutoffKind kind, plain_t<T
   return {select(inside, core.f, T(0)), select(inside, slope, T(0))};
 }
 
-}  // namespace atomcore::math
+}  // namespace math
+}  // namespace AC_ISA
+}  // namespace atomcore
