@@ -1,8 +1,8 @@
 """Atom-centred features of atomic structures.
 
 With r the distance to a neighbour, a and b the distances to two neighbours, q the distance between these, theta the
-angle, fc a cutoff function (`atomcore.features.cutoffs`), C a window of the same shape between two limits, and sums over
-neighbours or unordered pairs of them:
+angle, fc a cutoff function (`atomcore.features.cutoffs`), C a window of the same shape between two limits, and sums
+over neighbours or unordered pairs of them:
 
 ====================  ============================================================================================
 type                  value

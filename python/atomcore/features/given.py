@@ -49,7 +49,9 @@ class Channels:
         ``"Z"``, the atomic numbers, or a number for each element: one row for all of them.
     """
 
-    def __init__(self, elements: Sequence[str], resolve_elements: bool, weights: Mapping[str, float] | str | None) -> None:
+    def __init__(
+        self, elements: Sequence[str], resolve_elements: bool, weights: Mapping[str, float] | str | None
+    ) -> None:
         if not isinstance(resolve_elements, bool | np.bool_):
             raise TypeError(f"resolve_elements is {resolve_elements!r}; accepted: True or False")
         self.single: list[Row] = [{"elements": [a]} for a in elements]

@@ -123,5 +123,8 @@ def _angular(etas: np.ndarray, zetas: Sequence[float], kind: str) -> list[Mappin
     if kind not in ("narrow", "wide"):
         raise ValueError(f"angular is {kind!r}; accepted: 'narrow' (Behler's G4), 'wide' (Behler's G5)")
     return [
-        {"type": kind, "eta": eta, "zeta": zeta, "lambda": sign} for eta in etas for zeta in zetas for sign in (1.0, -1.0)
+        {"type": kind, "eta": eta, "zeta": zeta, "lambda": sign}
+        for eta in etas
+        for zeta in zetas
+        for sign in (1.0, -1.0)
     ]

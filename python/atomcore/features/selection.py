@@ -14,11 +14,12 @@ _NOTHING_NEW = 1e-10  # of the variance of all columns: rounding errors are larg
 def select(
     features: SymmetryFunctions, structures: Iterable[Any], n: int, *, threads: int | None = None
 ) -> SymmetryFunctions:
-    """Return the functions of a set that say most about structures (Imbalzano et al., J. Chem. Phys. 148, 241730 (2018)).
+    """Return the functions of a set that say most about structures.
 
-    For the atoms of each element, columns of G (with mean 0 and standard deviation 1) are chosen one by one: always the
-    one with the largest component in the leading right singular vector, upon which all others are made orthogonal to
-    it. Kept are the functions chosen for any element, in the order of the set.
+    As Imbalzano et al., J. Chem. Phys. 148, 241730 (2018): for the atoms of each element, columns of G (with
+    mean 0 and standard deviation 1) are chosen one by one, always the one with the largest component in the leading
+    right singular vector, upon which all others are made orthogonal to it. Kept are the functions chosen for any
+    element, in the order of the set.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def select(
     Returns
     -------
     SymmetryFunctions
-        Without any of the randomness of other ways to choose: the same data give the same functions.
+        The same for the same data: nothing is drawn by chance.
 
     Raises
     ------
@@ -44,12 +45,13 @@ def select(
     n = whole_number("n", n, 1)
     moments = _Moments(features)
     for atoms in structures:
-        moments.add(features.compute(atoms, threads=threads), np.asarray(atoms.numbers))
+        G: Any = features.compute(atoms, threads=threads)
+        moments.add(G, np.asarray(atoms.numbers))
     kept: set[int] = set()
     for covariance, mean in zip(moments.covariance, moments.mean, strict=True):
         kept.update(_columns(covariance, mean, n))
     if not kept:
-        raise ValueError("structures: no function varies over them; accepted: at least two atoms of an element that differ")
+        raise ValueError("structures: no function varies over them; accepted: two atoms of an element that differ")
     return SymmetryFunctions.from_table(features.elements, [features.table[k] for k in sorted(kept)])
 
 

@@ -29,8 +29,8 @@ class SymmetryFunctions:
     elements
         Chemical symbols, e.g. ``["H", "C", "O"]``.
     radial
-        Mappings, each with the numbers of its ``type``: "radial", which may be left out (Behler's G2; with ``eta`` 0 his
-        G1), has ``eta`` (1/A^2) and optionally ``shift`` (A); "radial_cosine" (G3) has ``kappa`` (1/A);
+        Mappings, each with the numbers of its ``type``: "radial", which may be left out (Behler's G2; with ``eta`` 0
+        his G1), has ``eta`` (1/A^2) and optionally ``shift`` (A); "radial_cosine" (G3) has ``kappa`` (1/A);
         "compact_radial", a window, has optionally ``low`` (A, by default minus its cutoff).
     angular
         Mappings with ``type`` "narrow" (G4), "wide" (G5), "ani", "compact_narrow" or "compact_wide": ``eta``, ``zeta``,

@@ -104,7 +104,12 @@ def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -
     for number, row in enumerate(table):
         kind = _check_row(number, row, index)
         cutoff_function = CUTOFF_FUNCTIONS.index(row["cutoff_function"])
-        ints[number] = TYPES.index(kind), *_species(row, index), cutoff_function, len(weights) if is_for_all(row) else -1
+        ints[number] = (
+            TYPES.index(kind),
+            *_species(row, index),
+            cutoff_function,
+            len(weights) if is_for_all(row) else -1,
+        )
         if is_for_all(row):
             weights.append([float(row["weights"][symbol]) for symbol in elements])
         reals[number] = (
