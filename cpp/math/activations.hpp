@@ -4,7 +4,9 @@
 
 #include "math/scalar.hpp"
 
-namespace atomcore::math {
+namespace atomcore {
+inline namespace AC_ISA {
+namespace math {
 
 using std::abs;
 using std::expm1;
@@ -62,4 +64,6 @@ AC_HD Jet<T> celu(T x) {
   return x > T(0) ? Jet<T>{x, T(1)} : Jet<T>{expm1(x), exp(x)};
 }
 
-}  // namespace atomcore::math
+}  // namespace math
+}  // namespace AC_ISA
+}  // namespace atomcore

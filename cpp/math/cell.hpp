@@ -5,7 +5,9 @@
 
 #include "math/scalar.hpp"
 
-namespace atomcore::math {
+namespace atomcore {
+inline namespace AC_ISA {
+namespace math {
 
 template <typename T>
 AC_HD inline Vec3<T> load(const T* v) {
@@ -90,4 +92,6 @@ AC_HD inline Vec3<T> edge_vector(const T* r_i, const T* r_j, const T* cell, T s0
   return (load(r_j) - load(r_i)) + (s0 * load(cell) + s1 * load(cell + 3) + s2 * load(cell + 6));
 }
 
-}  // namespace atomcore::math
+}  // namespace math
+}  // namespace AC_ISA
+}  // namespace atomcore

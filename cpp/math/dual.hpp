@@ -6,7 +6,9 @@
 
 #include "math/scalar.hpp"
 
-namespace atomcore::math {
+namespace atomcore {
+inline namespace AC_ISA {
+namespace math {
 
 template <typename T>
 struct Dual {
@@ -98,4 +100,6 @@ AC_HD Dual<T> power(const Dual<T>& x, plain_t<T> p) {
   return {power(x.v, p), p * (power(x.v, p - plain_t<T>(1)) * x.d)};
 }
 
-}  // namespace atomcore::math
+}  // namespace math
+}  // namespace AC_ISA
+}  // namespace atomcore

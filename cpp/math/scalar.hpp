@@ -9,7 +9,15 @@
 #define AC_HD
 #endif
 
-namespace atomcore::math {
+// Names the instruction set that a translation unit is compiled for, in every symbol of cpp/math. Without it the linker
+// would keep one copy of each inline function, perhaps the one for AVX-512, and hand it to callers on other processors.
+#if !defined(AC_ISA)
+#define AC_ISA portable
+#endif
+
+namespace atomcore {
+inline namespace AC_ISA {
+namespace math {
 
 // An unqualified exp(float) would silently call the double version: bring the overloads in.
 using std::cos;
@@ -83,4 +91,6 @@ AC_HD Vec3<T> cross(const Vec3<T>& a, const Vec3<T>& b) {
   return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
 }
 
-}  // namespace atomcore::math
+}  // namespace math
+}  // namespace AC_ISA
+}  // namespace atomcore

@@ -13,7 +13,9 @@
 
 #include "math/dual.hpp"
 
-namespace atomcore::math {
+namespace atomcore {
+inline namespace AC_ISA {
+namespace math {
 
 // A cutoff function fc(r): from 1 at r = 0 (tanh3: 0.44) to 0 at the radius, where its slope is 0 too.
 //   cosine      (1 + cos(pi x)) / 2,  x = r / radius
@@ -96,4 +98,6 @@ AC_HD Jet<T> ani_angle(const T& c, const T& sine, plain_t<T> zeta, plain_t<T> co
   return {p * u, (U(0.5) * zeta) * (p * du)};
 }
 
-}  // namespace atomcore::math
+}  // namespace math
+}  // namespace AC_ISA
+}  // namespace atomcore

@@ -1,6 +1,7 @@
 // Symmetry functions and their products with vectors: one forward and one adjoint pass over the triplets of a centre.
 // On plain numbers they give features and vjp, on dual numbers jvp and hvp.
 #include "src/feature_loops.hpp"
+#include "src/feature_rows.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore::cpu {
@@ -193,6 +194,58 @@ void features_hvp(Plan plan, const Graph& graph, span<const T> D, span<const T> 
       plan, graph, g, n_threads, [&](std::int64_t e) { return dual_vector(D.data(), v.data(), e); },
       [&](std::int64_t e, const Vec3<Dual<T>>& x) { h[3 * e] = x.x.d, h[3 * e + 1] = x.y.d, h[3 * e + 2] = x.z.d; });
 }
+
+template <typename T>
+PreparedPlan<T>::PreparedPlan(Plan plan) : view_(std::make_unique<const PlanView<T>>(plan)) {}
+template <typename T>
+PreparedPlan<T>::~PreparedPlan() = default;
+template <typename T>
+std::int64_t PreparedPlan<T>::n_features() const {
+  return view_->n_features;
+}
+
+template <typename T>
+struct FeatureRows<T>::Workspace {
+  const PlanView<T>& plan;
+  Centre<T> centre;
+  std::vector<T> cells;
+  std::vector<Vec3<T>> g_D;
+};
+
+template <typename T>
+FeatureRows<T>::FeatureRows(const PreparedPlan<T>& plan) : work_(new Workspace{plan.view(), {}, {}, {}}) {}
+template <typename T>
+FeatureRows<T>::~FeatureRows() = default;
+
+template <typename T>
+void FeatureRows<T>::load(const T* D, const std::int32_t* species, std::size_t n) {
+  const std::vector<std::int64_t> row{0, static_cast<std::int64_t>(n)};
+  std::vector<std::int64_t> neighbor(n);
+  for (std::size_t e = 0; e < n; ++e) neighbor[e] = static_cast<std::int64_t>(e);
+  work_->centre.load(work_->plan, Graph{row, neighbor, {species, n}}, 0,
+                     [&](std::int64_t e) { return plain_vector(D, e); });
+}
+
+template <typename T>
+void FeatureRows<T>::forward(T* G) {
+  std::fill_n(G, work_->plan.n_features, T(0));
+  forward_centre(work_->plan, work_->centre, work_->cells, G);
+}
+
+template <typename T>
+void FeatureRows<T>::adjoint(const T* g, std::size_t count, std::size_t stride, T* g_D) {
+  work_->g_D.assign(count * work_->centre.all.list.size(), {T(0), T(0), T(0)});
+  vjp_centre(work_->plan, work_->centre, work_->cells, {g, count, stride}, work_->g_D);
+  for (std::size_t e = 0; e < work_->g_D.size(); ++e) {
+    const Vec3<T>& x = work_->g_D[e];
+    g_D[3 * e] = x.x, g_D[3 * e + 1] = x.y, g_D[3 * e + 2] = x.z;
+  }
+}
+
+template class PreparedPlan<float>;
+template class PreparedPlan<double>;
+template class FeatureRows<float>;
+template class FeatureRows<double>;
 
 #define ATOMCORE_INSTANTIATE(T)                                                               \
   template void features(Plan, const Graph&, span<const T>, span<T>, int);                    \
