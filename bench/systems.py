@@ -4,7 +4,10 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 from ase.data.s22 import create_s22_system, s22
+from ase.units import Bohr
 from scipy.spatial.transform import Rotation
+
+from common import shared
 
 WATER_PER_VOLUME = 0.033428  # molecules/A^3, the liquid at room temperature
 
@@ -42,3 +45,22 @@ def s22_batch(count: int, seed: int = 0) -> list[Atoms]:
     for atoms in batch:
         atoms.positions += random.normal(scale=0.05, size=atoms.positions.shape)
     return batch
+
+
+def n2p2_functions(element: str, cutoff_function: str) -> list[dict]:
+    """Return the rows of a feature table for the atoms of one element in n2p2's liquid water potential.
+
+    Morawietz et al., PNAS 113, 8368 (2016): 27 functions for H, 30 for O, 12 bohr; its cutoff function is "tanh3".
+    """
+    rows = []
+    for line in shared("data", "n2p2_h2o_rpbe_d3", "input.nn").read_text().splitlines():
+        words = line.split("#")[0].split()
+        if words[:2] != ["symfunction_short", element]:
+            continue
+        n = 1 if words[2] == "2" else 2
+        others, numbers = sorted(words[3 : 3 + n]), [float(word) for word in words[3 + n :]]
+        row = {"type": "radial" if n == 1 else "narrow", "elements": others, "prefactor": 1.0}
+        row |= {"eta": numbers[0] / Bohr**2, "shift": numbers[1] * Bohr if n == 1 else 0.0}
+        row |= {"lambda": numbers[1], "zeta": numbers[2]} if n == 2 else {}
+        rows.append({**row, "cutoff": numbers[-1] * Bohr, "cutoff_function": cutoff_function})
+    return rows

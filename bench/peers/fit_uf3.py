@@ -26,7 +26,7 @@ def basis() -> BSplineBasis:
     low, reach, count = TRIPLES["from"], TRIPLES["reach"], TRIPLES["intervals"]
     return BSplineBasis(
         system,
-        r_min_map={**dict.fromkeys(pairs, PAIRS["from"]), **dict.fromkeys(triples, [low] * 3)},
+        r_min_map={**dict.fromkeys(pairs, PAIRS["from"]), **{key: [low] * 3 for key in triples}},
         r_max_map={**dict.fromkeys(pairs, PAIRS["reach"]), **dict.fromkeys(triples, [reach, reach, 2 * reach])},
         resolution_map={
             **dict.fromkeys(pairs, PAIRS["intervals"]),
