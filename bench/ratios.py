@@ -45,9 +45,3 @@ def draw(names: Sequence[str]) -> None:
     figure.legend(loc="outside upper center", ncols=len(groups))
     figure.savefig(FIGURE, dpi=130)
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    from run import TIMED
-
-    draw(TIMED)
