@@ -85,12 +85,14 @@ void load_neighbors(const RowInput<plain_t<S>>& row, std::int32_t n_species, Nei
     to.y.set(i, zero);
     to.z.set(i, zero);
   }
-  for (std::int32_t i = 0; i < row.n; i += kWidth<S>) {
+  const auto measure = [&](std::int32_t i) {
     const S x = to.x.load(i), y = to.y.load(i), z = to.z.load(i);
     const S r = sqrt(x * x + y * y + z * z);
     to.r.store(i, r);
     to.inverse_r.store(i, S(U(1)) / r);
-  }
+  };
+  for (std::int32_t i = 0; i < row.n; i += kWidth<S>) measure(i);
+  measure(row.n);  // packs of a species start anywhere, so that they may reach any lane behind the last neighbour
 }
 
 // The range of a species, or of every element, whose weight is then weights[s] of each.
