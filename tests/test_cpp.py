@@ -1,7 +1,10 @@
 """The C++ tests: built out of tree and run, plainly and (long) under the sanitizers."""
 
 import importlib.util
+import json
 import os
+import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -31,6 +34,7 @@ def build(folder: Path, *options: str) -> Path:
         "-DATOMCORE_TESTS=ON",
         "-DATOMCORE_PYTHON=OFF",
         "-DATOMCORE_CUDA=OFF",
+        "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
         f"-DPython_EXECUTABLE={sys.executable}",
     ]
     run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
@@ -46,6 +50,36 @@ def programs(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", [source.stem for source in SOURCES])
 def test_program(programs, name):
     run_command([str(programs / name)])
+
+
+def isa_objects(folder: Path) -> list[Path]:
+    return sorted(folder.glob("CMakeFiles/atomcore_isa_*.dir/**/*.o"))
+
+
+def test_instruction_sets_share_no_weak_symbols(programs):
+    """The linker keeps one copy of a weak symbol, perhaps the one for AVX-512, and hands it to every caller."""
+    if shutil.which("nm") is None:
+        pytest.skip("no nm found: the symbols of object files cannot be listed")
+    seen = 0
+    for path in isa_objects(programs):
+        isa = re.search(r"atomcore_isa_(\w+)\.dir", str(path))[1]
+        listed = run_command(["nm", "-C", "--defined-only", str(path)]).splitlines()
+        weak = [name for _, kind, name in (line.split(maxsplit=2) for line in listed) if kind in "WVu"]
+        foreign = [name for name in weak if f"{isa}::" not in name]
+        assert not foreign, f"{path.name} for {isa} shares {foreign} with the rest of the program"
+        seen += len(weak)
+    assert seen, "no inline function is left in any object: this test sees nothing"
+
+
+def test_nothing_is_compiled_for_the_machine_that_builds(programs):
+    """Only the sources in src/isa use instructions beyond the base, and none is compiled with other rules for NaN."""
+    commands = json.loads((programs / "compile_commands.json").read_text())
+    assert any("-mavx512f" in entry["command"] for entry in commands) == (platform.machine() == "x86_64")
+    for entry in commands:
+        words = entry["command"].split()
+        assert not {"-march=native", "-mtune=native", "-ffast-math", "-Ofast", "-ffinite-math-only"} & set(words)
+        if "/src/isa/" not in entry["file"]:
+            assert not [word for word in words if re.match(r"-m(avx|fma|bmi|sse|arch)", word)], entry["file"]
 
 
 @pytest.mark.long
