@@ -29,6 +29,7 @@ class Potential:
         n_threads: int,
     ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
 
+def instruction_set() -> str: ...  # portable, avx2 or avx512
 def read_metadata(path: bytes) -> str: ...
 def neighbor_list(
     positions: Float64, cells: Float64, pbc: NDArray[np.uint8], structure_ptr: Int64, cutoff: float, n_threads: int
