@@ -33,6 +33,8 @@ CPP_OBJECTS = (  # layer 2, in src
     "feature_ranges",
     "safetensors",
     "neighbor_input",
+    "close_pairs",
+    "md_loop",
 )
 
 
