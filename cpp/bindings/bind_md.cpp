@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <array>
 #include <memory>
+#include <string>
 
 #include "bindings.hpp"
 #include "src/md_loop.hpp"
@@ -62,11 +65,6 @@ std::unique_ptr<MdLoop> make(const Potential& potential, const Array<std::int32_
 
 void bind_md(py::module_& m) {
   using py::arg;
-  m.def("normal_deviates", [](std::uint64_t seed, std::uint32_t stream, std::uint64_t step, py::ssize_t count) {
-    std::vector<double> deviates(static_cast<std::size_t>(count));
-    normal_deviates(seed, stream, step, deviates);
-    return to_array(std::move(deviates), {count});
-  });
   py::class_<MdConditions>(m, "MdConditions")
       .def(py::init([](double dt, bool thermostat, double kT, double friction, std::uint64_t seed,
                        std::uint32_t stream) { return MdConditions{dt, thermostat, kT, friction, seed, stream}; }),

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "math/cell.hpp"
+#include "src/error.hpp"
 #include "src/random.hpp"
 
 namespace atomcore {
@@ -79,29 +80,36 @@ MdBlock MdLoop::run(std::int64_t last, std::int64_t interval, double seconds) {
   const auto begin = Clock::now();
   MdBlock block{MdOutcome::done, "", {}};
   double passed = 0.0;
-  while (block.outcome == MdOutcome::done && !(started_ && good_.step >= last)) {
-    if (stage_ == Stage::none) move();
-    block.message = not_finite("position", next_.positions);
-    if (block.message.empty()) block.message = close_.fault(next_.positions, system_, n_threads_);
-    if (block.message.empty()) {
-      if (stage_ == Stage::moved) evaluate();
-      if (doubtful()) {
-        block.outcome = MdOutcome::doubtful;
-        break;
-      }
-      block.message = fault();
+  for (bool first = true; !(started_ && good_.step >= last); first = false) {
+    try {
+      block.outcome = attempt(block.message);
+    } catch (const Error&) {
+      if (first) throw;
+      block.outcome = MdOutcome::paused;  // what has been sampled is not lost; the next call meets the error again
     }
-    if (!block.message.empty()) {
-      block.outcome = MdOutcome::refused;
-      break;
-    }
+    if (block.outcome != MdOutcome::done) break;
     commit();
     if (good_.step % interval == 0) block.samples.push_back(sample_of(good_));
     passed = seconds_between(begin, Clock::now());
-    if (passed > seconds && good_.step < last) block.outcome = MdOutcome::paused;
+    if (passed > seconds && good_.step < last) {
+      block.outcome = MdOutcome::paused;
+      break;
+    }
   }
   total_seconds_ += passed;
   return block;
+}
+
+// One step, of which `why` says what is wrong where it is refused.
+MdOutcome MdLoop::attempt(std::string& why) {
+  if (stage_ == Stage::none) move();
+  why = not_finite("position", next_.positions);
+  if (why.empty()) why = close_.fault(next_.positions, system_, n_threads_);
+  if (!why.empty()) return MdOutcome::refused;
+  if (stage_ == Stage::moved) evaluate();
+  if (doubtful()) return MdOutcome::doubtful;
+  why = fault();
+  return why.empty() ? MdOutcome::done : MdOutcome::refused;
 }
 
 // To the positions of the next step and, of its momenta, all but the half kick of the forces there. The thermostat is

@@ -89,6 +89,7 @@ class MdLoop {
  private:
   using Clock = std::chrono::steady_clock;
   enum class Stage { none, moved, evaluated };
+  MdOutcome attempt(std::string& why);
   void move();
   void evaluate();
   void add_noise();
