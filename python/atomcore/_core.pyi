@@ -30,9 +30,7 @@ class Potential:
     ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
 
 class MdConditions:
-    def __init__(
-        self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int
-    ) -> None: ...
+    def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
 
 class MdLimits:
     def __init__(

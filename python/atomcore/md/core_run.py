@@ -11,9 +11,8 @@ from atomcore import _core
 from atomcore._arrays import as_float64, as_structure, check_numbers
 from atomcore._core import AtomcoreError
 from atomcore._progress import Progress
-from atomcore._voigt import VOIGT
 from atomcore.calculators import Calculator
-from atomcore.md.files import EnergyTable, GrowingFile
+from atomcore.md.files import EnergyTable, FrameFile
 from atomcore.md.integrators import Conditions
 from atomcore.md.recorder import Extrapolation, Trajectory
 from atomcore.md.restart import Checkpoint, digest
@@ -93,7 +92,7 @@ class CoreRun:
         self._labels: list[str] = []
         structure = as_structure(atoms)
         check_numbers(structure.numbers)
-        self._system = {
+        self._system: dict[str, np.ndarray] = {
             "numbers": structure.numbers,
             "masses": as_float64("masses", atoms.get_masses(), ("N",)),
             "cell": structure.cell.copy(),
@@ -108,10 +107,11 @@ class CoreRun:
         self._model = digest(self._potential._content)
         self._safe = self._earlier() if restart else None
         sizes = self._safe.sizes if self._safe else {}
-        self._written = 0.0  # when a checkpoint was written last
+        self._flushed = self._written = 0.0  # when the files were and when a checkpoint was
         self._worst = self._safe.worst if self._safe else None
         self._table = EnergyTable(folder / ENERGIES, sizes.get(ENERGIES, 0))
-        self._frames = GrowingFile(folder / TRAJECTORY, sizes.get(TRAJECTORY, 0))
+        self._frames = FrameFile(folder / TRAJECTORY, sizes.get(TRAJECTORY, 0))
+        self._files = self._table, self._frames
         self._bar = Progress(schedule.steps, "MD, step", enabled=progress)
 
     def run(self) -> Trajectory:
@@ -210,35 +210,35 @@ class CoreRun:
             loop.set_limits(**self._doubts())
 
     def _record(self, samples: list[tuple[int, float, float, float, float, int, int]]) -> None:
+        with_spread, text = self._calculator.spread_limit is not None, ""
         for step, potential, kinetic, spread, excess, atom, feature in samples:
             temperature = self._kelvin * kinetic
             row = {"time": step * self._conditions.dt / 1000, "potential": potential, "kinetic": kinetic}
             row |= {"temperature": temperature, "extrapolation_excess": excess}
-            if self._calculator.spread_limit is not None:
+            if with_spread:
                 row["forces_spread"] = spread
             self._table.add(row)
             if excess > (self._worst.excess if self._worst else 0.0):
                 self._labels = self._labels or self._potential.feature_labels
                 self._worst = Extrapolation(step, atom, self._labels[feature], excess)
-            self._bar.update(step, f"{temperature:.0f} K")
+            text = f"{temperature:.0f} K"
+        if samples:
+            self._bar.update(samples[-1][0], text)
 
     def _write_frame(self, state: dict[str, Any]) -> None:
-        from ase.calculators.singlepoint import SinglePointCalculator
-        from ase.io.extxyz import write_extxyz
-
-        frame = self._atoms.copy()
+        frame, energy = self._atoms.copy(), state["energy"]
         _place(frame, state)
-        results = {"energy": state["energy"], "energies": state["energies"], "forces": -state["gradient"]}
+        frame.arrays |= {"energies": state["energies"], "forces": -state["gradient"]}
+        frame.info["energy"] = energy
         if frame.pbc.all():
-            stress = 0.5 * (state["strain_gradient"] + state["strain_gradient"].T)[VOIGT]
-            results["stress"] = stress / abs(np.linalg.det(self._system["cell"]))
-        frame.calc = SinglePointCalculator(frame, **results, free_energy=state["energy"])
-        write_extxyz(self._frames.file, [frame])
+            strain = state["strain_gradient"]
+            frame.info["stress"] = 0.5 * (strain + strain.T) / abs(np.linalg.det(self._system["cell"]))
+        frame.info["free_energy"] = energy
+        self._frames.add(frame)
 
     def _keep(self, loop: _core.MdLoop, phase: _Phase) -> None:
         """Note where the run is now, in memory and from time to time on disk: whatever comes, it ends here."""
-        due = time.monotonic() - self._written > _CHECKPOINT_INTERVAL
-        state = loop.state
+        state, now = loop.state, time.monotonic()
         self._safe = Checkpoint(
             model=self._model,
             conditions=self._given,
@@ -246,23 +246,32 @@ class CoreRun:
             phase=phase.name,
             step=state["step"],
             energy=state["energy"],
-            start=list(loop.start),
+            start=loop.start,
             state={name: state[name] for name in ("positions", "momenta", "gradient")},
-            sizes={file.path.name: file.size(on_disk=due) for file in (self._table, self._frames)},
+            sizes={file.path.name: file.size for file in self._files},
             worst=self._worst,
         )
-        if due:
+        if now - self._written > _CHECKPOINT_INTERVAL:
+            self._save()
+        elif now - self._flushed > _BLOCK:
+            for file in self._files:
+                file.flush()
+            self._flushed = now
+
+    def _save(self) -> None:
+        for file in self._files:
+            file.flush(to_disk=True)  # before the checkpoint that counts on it
+        if self._safe is not None:
             self._safe.write(self._folder)
-            self._written = time.monotonic()
+        self._written = self._flushed = time.monotonic()
 
     def _close(self) -> None:
         """Leave files that fit together: an interrupt may have come while one of them was written."""
-        for file in (self._table, self._frames):
+        for file in self._files:
             file.cut(self._safe.sizes[file.path.name] if self._safe else 0)
-            file.size(on_disk=True)
+        self._save()
+        for file in self._files:
             file.close()
-        if self._safe is not None:
-            self._safe.write(self._folder)
         self._bar.close(self._safe.step if self._safe else 0)
 
     def _stop(self, loop: _core.MdLoop, phase: _Phase, error: Exception) -> NoReturn:

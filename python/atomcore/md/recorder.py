@@ -95,7 +95,7 @@ class Recorder:
             row |= {"volume": atoms.get_volume(), "pressure": _pressure(atoms)}
         row |= self._reliability(getattr(atoms.calc, "results", {}))
         self._table.add(row)
-        self._table.file.flush()
+        self._table.flush()
         self._bar.update(step, f"{row['temperature']:.0f} K")
 
     def _reliability(self, results: dict[str, Any]) -> dict[str, float]:

@@ -139,8 +139,8 @@ def _in_core(atoms: Any, ensemble: str, engine: str, restart: bool) -> bool:
     compiled = engine == "auto" and core_run.suits(atoms, ensemble)
     if restart and not compiled:
         raise ValueError(
-            "restart is for an atomcore Calculator of energies, ensemble nve or langevin, atoms without constraints and "
-            f"engine auto; got {type(atoms.calc).__name__}, {ensemble}, "
+            "restart is for an atomcore Calculator of energies, ensemble nve or langevin, atoms without constraints "
+            f"and engine auto; got {type(atoms.calc).__name__}, {ensemble}, "
             f"{len(atoms.constraints)} constraint(s), {engine}"
         )
     return compiled
