@@ -82,7 +82,7 @@ void bind_md(py::module_& m) {
       .def("resume", [](MdLoop& loop, std::int64_t step, double energy, const Array<double>& gradient,
                         std::array<double, 2> start) { loop.resume(step, energy, view(gradient), start); })
       .def("run", &run)
-      .def("set_limits", &MdLoop::set_limits)
+      .def("set_limits", &MdLoop::set_limits, py::kw_only(), arg("excess"), arg("spread"))
       .def_property_readonly("started", &MdLoop::started)
       .def_property_readonly("step", [](const MdLoop& loop) { return loop.state().step; })
       .def_property_readonly("start", &MdLoop::start)

@@ -175,16 +175,17 @@ std::string MdLoop::fault() const {
     if (!text.empty()) return text;
   const double energy = next_.values.mean.energy;
   if (!std::isfinite(energy)) return "the energy is not finite";
-  const auto& p = next_.momenta;
-  if (next_.kinetic > limits_.kinetic) {
-    const auto speed = [&](std::size_t i) { return squared_norm(&p[3 * i]) / system_.masses[i]; };
-    return std::to_string(std::llround(limits_.kelvin * next_.kinetic)) + " K, " +
-           atom_name(system_, largest(p.size() / 3, speed).second) + " is the fastest";
-  }
+  const auto speed = [&](std::size_t i) { return squared_norm(&next_.momenta[3 * i]) / system_.masses[i]; };
+  const auto fastest = [&] {
+    return atom_name(system_, largest(system_.masses.size(), speed).second) + " is the fastest";
+  };
+  if (next_.kinetic > limits_.kinetic)
+    return std::to_string(std::llround(limits_.kelvin * next_.kinetic)) + " K, " + fastest();
   if (!started_) return "";
   if (auto text = fault_of_work(); !text.empty()) return text;
   const double error = std::abs(energy + next_.kinetic - start_[0]);
-  return error > limits_.drift + start_[1] ? "the total energy has changed by " + short_number(error) + " eV" : "";
+  if (!(error > limits_.drift + start_[1])) return "";
+  return "the total energy has changed by " + short_number(error) + " eV, " + fastest();
 }
 
 std::string MdLoop::fault_of_work() const {

@@ -98,8 +98,6 @@ class CoreRun:
             "cell": structure.cell.copy(),
             "pbc": structure.pbc.copy(),
         }
-        if not (self._system["masses"] > 0).all() or not np.isfinite(self._system["masses"]).all():
-            raise ValueError(f"masses are {self._system['masses'].tolist()}; accepted: finite numbers above zero")
         self._given = given | {
             "precision": self._potential._precision,
             "spread_limit": None if self._calculator.spread_limit is None else "a number",

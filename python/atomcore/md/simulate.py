@@ -16,7 +16,7 @@ from atomcore.md.integrators import Conditions, integrator
 from atomcore.md.recorder import Recorder, Trajectory
 from atomcore.md.restart import CHECKPOINT
 from atomcore.md.schedule import Schedule
-from atomcore.md.velocities import degrees_of_freedom, draw_velocities, stop_as_a_whole
+from atomcore.md.velocities import check_masses, degrees_of_freedom, draw_velocities, stop_as_a_whole
 from atomcore.md.watch import LAST_GOOD, STOPPED, Watch
 
 ENGINES = ("auto", "ase")
@@ -111,6 +111,7 @@ def simulate(
     schedule = Schedule.of(dt, ps, equilibrate, frame_interval)
     seed = whole_number("seed", seed, 0)
     degrees_of_freedom(atoms, False)
+    check_masses(atoms)
     conditions.check_structure(atoms)
     compiled = _in_core(atoms, ensemble, engine, restart)
     where, generator = Path(folder), np.random.default_rng(seed)

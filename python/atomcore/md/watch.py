@@ -131,15 +131,14 @@ class Watch:
         self._check_distances()
         kinetic = atoms.get_kinetic_energy()
         if kinetic > self._limits.kinetic:
-            fastest = int(np.argmax(np.sum(now.momenta**2, axis=1) / atoms.get_masses()))
-            self._refuse(f"{self._limits.kelvin * kinetic:.0f} K, {self._name(fastest)} is the fastest")
+            self._refuse(f"{self._limits.kelvin * kinetic:.0f} K, {self._fastest(now)}")
         if last is None:
             self._start = now.energy + kinetic, kinetic
         else:
             self._check_work(last, now)
         error = abs(now.energy + kinetic - self._start[0])
         if error > self._limits.drift + self._start[1]:
-            self._refuse(f"the total energy has changed by {error:.3g} eV")
+            self._refuse(f"the total energy has changed by {error:.3g} eV, {self._fastest(now)}")
         self._good = now
 
     @contextlib.contextmanager
@@ -158,6 +157,10 @@ class Watch:
 
     def _name(self, atom: int) -> str:
         return f"atom {atom} ({self._atoms.symbols[atom]})"
+
+    def _fastest(self, now: Frame) -> str:
+        atom = int(np.argmax(np.sum(now.momenta**2, axis=1) / self._atoms.get_masses()))
+        return f"{self._name(atom)} is the fastest"
 
     def _check_finite(self, now: Frame) -> None:
         for name, values in (("force", now.forces), ("position", now.positions), ("velocity", now.momenta)):
