@@ -86,7 +86,8 @@ void bind_md(py::module_& m) {
       .def_property_readonly("started", &MdLoop::started)
       .def_property_readonly("step", [](const MdLoop& loop) { return loop.state().step; })
       .def_property_readonly("start", &MdLoop::start)
-      .def_property_readonly("own_seconds", &MdLoop::own_seconds)
+      .def_property_readonly("seconds", &MdLoop::seconds)
+      .def_property_readonly("model_seconds", &MdLoop::model_seconds)
       .def_property_readonly("state", [](const MdLoop& loop) { return to_dict(loop.state()); })
       .def_property_readonly("candidate", [](const MdLoop& loop) { return to_dict(loop.candidate()); });
 }

@@ -96,7 +96,7 @@ MdBlock MdLoop::run(std::int64_t last, std::int64_t interval, double seconds) {
       break;
     }
   }
-  total_seconds_ += passed;
+  seconds_ += passed;
   return block;
 }
 

@@ -84,7 +84,8 @@ class MdLoop {
   const MdState& state() const { return good_; }
   const MdState& candidate() const { return next_; }  // the step under way
   std::array<double, 2> start() const { return start_; }
-  double own_seconds() const { return total_seconds_ - model_seconds_; }  // spent in run(), but not in the model
+  double seconds() const { return seconds_; }              // spent in run()
+  double model_seconds() const { return model_seconds_; }  // and, of them, in the model
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -112,7 +113,7 @@ class MdLoop {
   std::array<double, 2> start_{};
   std::vector<double> noise_;
   double keep_, kick_;  // what the thermostat does to the momenta: keep * p + kick * sqrt(m) * noise
-  double total_seconds_ = 0.0, model_seconds_ = 0.0;
+  double seconds_ = 0.0, model_seconds_ = 0.0;
 };
 
 }  // namespace atomcore

@@ -58,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atomcore md",
         usage="%(prog)s MODEL START [options]",
-        description="Molecular dynamics with a model; NVE runs report the drift of the energy.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
         add_help=False,
     )
