@@ -90,6 +90,7 @@ class CoreRun:
         self._calculator: Calculator = atoms.calc
         self._potential = atoms.calc.potential
         self._labels: list[str] = []
+        self._frame = atoms.copy()  # what is written
         structure = as_structure(atoms)
         check_numbers(structure.numbers)
         self._system: dict[str, np.ndarray] = {
@@ -224,7 +225,7 @@ class CoreRun:
             self._bar.update(samples[-1][0], text)
 
     def _write_frame(self, state: dict[str, Any]) -> None:
-        frame, energy = self._atoms.copy(), state["energy"]
+        frame, energy = self._frame, state["energy"]
         _place(frame, state)
         frame.arrays |= {"energies": state["energies"], "forces": -state["gradient"]}
         frame.info["energy"] = energy

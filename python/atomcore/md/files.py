@@ -8,6 +8,7 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 
+_BUFFER = 1 << 20  # bytes
 _COLUMNS = {  # of the file, for attributes of `Trajectory` and the sum of two of them
     "time": "time_ps",
     "potential": "potential_eV",
@@ -46,14 +47,14 @@ class GrowingFile:
         if there < size:
             raise AtomcoreError(f"{path.name} has {there} bytes, but had {size} when the checkpoint was written")
         self.path, self.size = path, there
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=_BUFFER)
         self.cut(size)
 
     def write(self, text: str) -> None:
         """Add to the end."""
         content = text.encode()
+        self.size += len(content)  # first: an interrupt between the two must not hide what has been written
         self._file.write(content)
-        self.size += len(content)
 
     def flush(self, *, to_disk: bool = False) -> None:
         """Hand what has been written to the system, or to the disk."""
@@ -63,9 +64,10 @@ class GrowingFile:
 
     def cut(self, size: int) -> None:
         """Drop what follows the first ``size`` bytes."""
-        self._file.flush()
-        os.ftruncate(self._file.fileno(), size)
-        self.size = size
+        if size != self.size:
+            self._file.flush()
+            os.ftruncate(self._file.fileno(), size)
+            self.size = size
 
     def close(self) -> None:
         """Close the file."""

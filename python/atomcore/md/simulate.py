@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atomcore._arrays import whole_number
+from atomcore._arrays import as_plain, whole_number
 from atomcore._progress import Progress
 from atomcore.md import core_run
 from atomcore.md.files import EnergyTable
@@ -121,6 +121,7 @@ def simulate(
     if compiled:
         given = {"ensemble": ensemble, "dt": dt, "temperature": temperature, "friction": friction, "seed": seed}
         given |= {"equilibrate": equilibrate, "frame_interval": frame_interval}
+        given = {name: as_plain(value) for name, value in given.items()}
         return core_run.CoreRun(
             atoms, where, conditions, schedule, seed=seed, given=given, restart=restart, progress=progress
         ).run()
