@@ -34,6 +34,8 @@ CPP_OBJECTS = (  # layer 2, in src
     "feature_record",
     "safetensors",
     "neighbor_input",
+    "close_pairs",
+    "md_loop",
 )
 
 

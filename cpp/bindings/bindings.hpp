@@ -37,3 +37,4 @@ Array<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
 void bind_neighbors(py::module_& m);
 void bind_features(py::module_& m);
 void bind_potential(py::module_& m);
+void bind_md(py::module_& m);

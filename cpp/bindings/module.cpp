@@ -43,4 +43,5 @@ PYBIND11_MODULE(_core, m) {
   bind_neighbors(m);
   bind_features(m);
   bind_potential(m);
+  bind_md(m);
 }
