@@ -18,7 +18,7 @@ struct Batch {
   span<const std::int64_t> structure_ptr;
 
   std::int64_t n_structures() const { return static_cast<std::int64_t>(structure_ptr.size()) - 1; }
-  std::int64_t n_atoms() const { return structure_ptr[structure_ptr.size() - 1]; }
+  std::int64_t n_atoms() const { return static_cast<std::int64_t>(positions.size() / 3); }
 };
 
 // The bins of one structure.
