@@ -20,8 +20,11 @@ inline namespace AC_ISA {
 namespace math {
 
 // An unqualified exp(float) would silently call the double version: bring the overloads in.
+using std::abs;
+using std::acos;
 using std::cos;
 using std::exp;
+using std::log;
 using std::sin;
 using std::sqrt;
 using std::tanh;
@@ -44,6 +47,10 @@ using plain_t = typename plain<T>::type;
 
 AC_HD inline float value(float x) { return x; }
 AC_HD inline double value(double x) { return x; }
+
+// `a` where the condition holds, `b` elsewhere; both are computed. NaN in the one that is left out does no harm.
+AC_HD inline float select(bool condition, float a, float b) { return condition ? a : b; }
+AC_HD inline double select(bool condition, double a, double b) { return condition ? a : b; }
 
 template <typename T>
 AC_HD T integer_power(T x, int n) {
