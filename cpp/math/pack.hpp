@@ -146,9 +146,9 @@ template <typename T>
 inline Pack<T> sqrt(const Pack<T>& x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 8)
-    return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm512_sqrt_pd(reinterpret_cast<__m512d>(x.v))));
+    return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm512_maskz_sqrt_pd(0xff, reinterpret_cast<__m512d>(x.v))));
   else
-    return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm512_sqrt_ps(reinterpret_cast<__m512>(x.v))));
+    return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(x.v))));
 #elif defined(__AVX2__)
   if constexpr (sizeof(T) == 8)
     return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm256_sqrt_pd(reinterpret_cast<__m256d>(x.v))));

@@ -1,4 +1,5 @@
-// What every formula in cpp/math is written on: a scalar type that is float, double, or a dual number over either.
+// What every formula in cpp/math is written on: a scalar type that is float, double, or a dual number over either. So
+// that a scalar may also be a pack of numbers, formulas choose between values by `select` and never by `if`.
 #pragma once
 
 #include <cmath>

@@ -7,7 +7,7 @@
 #include <limits>
 #include <set>
 #include <sstream>
-#include <tuple>
+#include <utility>
 
 #include "math/symmetry_functions.hpp"
 #include "src/error.hpp"
@@ -23,22 +23,83 @@ using namespace plan_layout;
   throw Error(ErrorCode::invalid_value, text.str());
 }
 
-void check_row(const FeatureRow& row, std::size_t index, int n_species) {
-  const bool radial = row.type == static_cast<std::int32_t>(FunctionType::radial);
-  if (row.type < 0 || row.type > 3) refuse(index, "type", row.type, "0 (radial), 1 (narrow), 2 (wide), 3 (ani)");
-  if (row.a < 0 || row.a >= n_species) refuse(index, "first element", row.a, "an index into the elements");
-  if (radial ? row.b != -1 : (row.b < row.a || row.b >= n_species))
-    refuse(index, "second element", row.b, "-1 for radial functions, otherwise an index not below the first");
-  if (!std::isfinite(row.prefactor)) refuse(index, "prefactor", row.prefactor, "a finite number");
-  if (!(row.eta >= 0) || !std::isfinite(row.eta)) refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");
-  if (!std::isfinite(row.shift)) refuse(index, "shift", row.shift, "a finite length in A");
+FunctionType type_of(const FeatureRow& row) { return static_cast<FunctionType>(row.type); }
+
+bool is_radial(const FeatureRow& row) {
+  const FunctionType type = type_of(row);
+  return type == FunctionType::radial || type == FunctionType::radial_cosine || type == FunctionType::compact_radial;
+}
+
+bool is_compact(const FeatureRow& row) { return row.type >= static_cast<std::int32_t>(FunctionType::compact_narrow); }
+
+// Whether core(x) has a slope of 0 at x = 0, so that it joins the constant 1, and itself mirrored, without a kink.
+bool is_flat(math::CutoffKind kind) {
+  return kind != math::CutoffKind::tanh3 && kind != math::CutoffKind::tanh3_normalized;
+}
+
+void check_elements(const FeatureRow& row, std::size_t index, int n_species, std::size_t n_weights) {
+  if (row.a < -1 || row.a >= n_species)
+    refuse(index, "first element", row.a, "an index into the elements, or -1 for every element");
+  const bool has_none = row.a < 0 || is_radial(row);
+  if (has_none ? row.b != -1 : (row.b < row.a || row.b >= n_species))
+    refuse(index, "second element", row.b,
+           "-1 for radial functions and where the first is -1, otherwise an index not below the first");
+  const bool in_range = row.weights >= -1 && row.weights < static_cast<std::int64_t>(n_weights);
+  if (!in_range || (row.a >= 0 && row.weights != -1))
+    refuse(index, "weights", row.weights, "-1, or for functions of every element the index of a weight vector");
+}
+
+void check_cutoff(const FeatureRow& row, std::size_t index) {
   if (!(row.cutoff > 0) || !std::isfinite(row.cutoff)) refuse(index, "cutoff", row.cutoff, "a finite length > 0 in A");
-  if (row.cutoff_function < 0 || row.cutoff_function > 2)
-    refuse(index, "cutoff_function", row.cutoff_function, "0 (cosine), 1 (tanh3), 2 (polynomial)");
+  if (row.cutoff_function < 0 || row.cutoff_function >= math::kCutoffKinds)
+    refuse(index, "cutoff_function", row.cutoff_function, "0 to 14, a cutoff function");
+  const auto kind = static_cast<math::CutoffKind>(row.cutoff_function);
   if (!(row.gamma >= 2) || !std::isfinite(row.gamma)) refuse(index, "gamma", row.gamma, "a finite number >= 2");
-  if (radial) return;
-  if (!(row.zeta >= 1) || !std::isfinite(row.zeta)) refuse(index, "zeta", row.zeta, "a finite number >= 1");
-  if (row.type == static_cast<std::int32_t>(FunctionType::ani)) {
+  if (!(row.inner >= 0 && row.inner < 1)) refuse(index, "inner", row.inner, "0 <= inner < 1");
+  const bool flat = is_flat(kind) && kind != math::CutoffKind::hard;
+  if (row.inner > 0 && (!flat || is_compact(row)))
+    refuse(index, "inner", row.inner, "0 for this cutoff function, and for compact functions");
+  if (!is_compact(row)) return;
+  if (!flat || kind == math::CutoffKind::polynomial)
+    refuse(index, "cutoff_function", row.cutoff_function,
+           "for windows 0 (cosine) and 5 to 14 (exponential, poly1 ...)");
+  if (!(row.low < row.cutoff) || !std::isfinite(row.low))
+    refuse(index, "low", row.low, "a finite length below the cutoff, in A");
+}
+
+// A window in the angle may not end where the angle itself has an end, but for windows with their middle there.
+void check_angle_window(const FeatureRow& row, std::size_t index) {
+  constexpr double kRounding = 1e-12;
+  const double low = row.theta_low, high = row.theta_high;
+  const bool mirrored = std::abs(low + high) <= kRounding || std::abs(low + high - 2 * math::kPi) <= kRounding;
+  const bool within = low >= 0 && high <= math::kPi + kRounding;
+  const char* accepted =
+      "angles in radians, theta_low < theta_high, within 0 to pi or with their middle exactly at 0 or pi";
+  if (!std::isfinite(low) || !(mirrored || within)) refuse(index, "theta_low", low, accepted);
+  if (!std::isfinite(high) || !(low < high)) refuse(index, "theta_high", high, accepted);
+}
+
+void check_row(const FeatureRow& row, std::size_t index, int n_species, std::size_t n_weights) {
+  if (row.type < 0 || row.type > static_cast<std::int32_t>(FunctionType::compact_radial))
+    refuse(index, "type", row.type,
+           "0 (radial), 1 (narrow), 2 (wide), 3 (ani), 4 (radial_cosine), 5 (compact_narrow), 6 (compact_wide), "
+           "7 (compact_radial)");
+  check_elements(row, index, n_species, n_weights);
+  if (!std::isfinite(row.prefactor)) refuse(index, "prefactor", row.prefactor, "a finite number");
+  check_cutoff(row, index);
+  const FunctionType type = type_of(row);
+  if (is_compact(row)) {
+    if (!is_radial(row)) check_angle_window(row, index);
+    return;
+  }
+  if (!(row.eta >= 0) || !std::isfinite(row.eta)) {
+    if (type == FunctionType::radial_cosine) refuse(index, "kappa", row.eta, "a finite number >= 0 (1/A)");
+    refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");
+  }
+  if (!std::isfinite(row.shift)) refuse(index, "shift", row.shift, "a finite length in A");
+  if (is_radial(row)) return;
+  if (!(row.zeta > 0) || !std::isfinite(row.zeta)) refuse(index, "zeta", row.zeta, "a finite number > 0");
+  if (type == FunctionType::ani) {
     if (!std::isfinite(row.angle)) refuse(index, "theta", row.angle, "a finite angle in radians");
     if (!(row.cos_scale > 0 && row.cos_scale <= 1)) refuse(index, "cos_scale", row.cos_scale, "0 < cos_scale <= 1");
   } else if (!(std::abs(row.angle) <= 1)) {
@@ -68,7 +129,8 @@ struct GroupCutoff {
 };
 
 struct RadialGroup {
-  std::int32_t species;
+  RadialKind kind;
+  std::int32_t species, weights;
   GroupCutoff cutoff;
   std::vector<std::array<double, kRadialStride>> functions;
   std::vector<std::int32_t> columns;
@@ -81,7 +143,9 @@ struct Cell {
 };
 
 struct AngularGroup {
-  std::int32_t type, a, b;
+  FunctionType shell_type;
+  AngleKind kind;
+  std::int32_t a, b, weights;
   GroupCutoff cutoff;
   std::vector<Shell> shells;
   std::vector<Angle> angles;
@@ -94,9 +158,23 @@ struct Groups {
   std::vector<AngularGroup> angular;
 };
 
+AngleKind angle_kind(const FeatureRow& row) {
+  if (is_compact(row)) return AngleKind::compact;
+  return type_of(row) == FunctionType::ani ? AngleKind::ani : AngleKind::behler;
+}
+
+FunctionType shell_type(const FeatureRow& row) {
+  if (type_of(row) == FunctionType::compact_narrow) return FunctionType::narrow;
+  return type_of(row) == FunctionType::compact_wide ? FunctionType::wide : type_of(row);
+}
+
 Angle angle_parameters(const FeatureRow& row) {
-  if (row.type == static_cast<std::int32_t>(FunctionType::ani))
-    return {row.zeta, std::cos(row.angle), std::sin(row.angle), row.cos_scale};
+  if (is_compact(row)) {
+    const double half = 0.5 * (row.theta_high - row.theta_low);
+    const auto kind = math::symmetric(static_cast<math::CutoffKind>(row.cutoff_function));
+    return {static_cast<double>(kind), row.theta_low + half, half, 1.0 / half};
+  }
+  if (type_of(row) == FunctionType::ani) return {row.zeta, std::cos(row.angle), std::sin(row.angle), row.cos_scale};
   return {row.zeta, row.angle, 0.0, 1.0};
 }
 
@@ -104,32 +182,58 @@ Angle angle_parameters(const FeatureRow& row) {
 constexpr double kAngularFactor = 2.0;
 
 void add_angular(Groups& groups, const FeatureRow& row, const GroupCutoff& cutoff, std::int32_t column) {
+  AngularGroup wanted{shell_type(row), angle_kind(row), row.a, row.b, row.weights, cutoff, {}, {}, {}};
   auto group = std::find_if(groups.angular.begin(), groups.angular.end(), [&](const AngularGroup& g) {
-    return g.type == row.type && g.a == row.a && g.b == row.b && g.cutoff == cutoff;
+    return g.shell_type == wanted.shell_type && g.kind == wanted.kind && g.a == row.a && g.b == row.b &&
+           g.weights == row.weights && g.cutoff == cutoff;
   });
-  if (group == groups.angular.end())
-    group = groups.angular.insert(group, AngularGroup{row.type, row.a, row.b, cutoff, {}, {}, {}});
-  const std::size_t shell = position(group->shells, Shell{row.eta, row.shift});
+  if (group == groups.angular.end()) group = groups.angular.insert(group, std::move(wanted));
+  const Shell factors = is_compact(row) ? Shell{0.0, 0.0} : Shell{row.eta, row.shift};
+  const std::size_t shell = position(group->shells, factors);
   const std::size_t angle = position(group->angles, angle_parameters(row));
-  group->cells.push_back({shell, angle, kAngularFactor * row.prefactor, column});
+  const double prefactor = is_compact(row) ? row.prefactor : kAngularFactor * row.prefactor;
+  group->cells.push_back({shell, angle, prefactor, column});
 }
 
 void add_radial(Groups& groups, const FeatureRow& row, const GroupCutoff& cutoff, std::int32_t column) {
-  auto group = std::find_if(groups.radial.begin(), groups.radial.end(),
-                            [&](const RadialGroup& g) { return g.species == row.a && g.cutoff == cutoff; });
-  if (group == groups.radial.end()) group = groups.radial.insert(group, RadialGroup{row.a, cutoff, {}, {}});
-  group->functions.push_back({row.prefactor, row.eta, row.shift});
+  const auto kind = type_of(row) == FunctionType::radial_cosine ? RadialKind::cosine : RadialKind::gaussian;
+  auto group = std::find_if(groups.radial.begin(), groups.radial.end(), [&](const RadialGroup& g) {
+    return g.kind == kind && g.species == row.a && g.weights == row.weights && g.cutoff == cutoff;
+  });
+  if (group == groups.radial.end())
+    group = groups.radial.insert(group, RadialGroup{kind, row.a, row.weights, cutoff, {}, {}});
+  const bool gaussian = type_of(row) == FunctionType::radial, compact = is_compact(row);
+  group->functions.push_back({row.prefactor, compact ? 0.0 : row.eta, gaussian ? row.shift : 0.0});
   group->columns.push_back(column);
 }
 
-Groups group_rows(span<const FeatureRow> rows, int n_species) {
+CutoffParameters cutoff_parameters(const FeatureRow& row) {
+  const double low = is_compact(row) ? row.low : -row.cutoff;
+  return {static_cast<double>(row.cutoff_function), low, row.cutoff, row.inner, row.gamma};
+}
+
+Groups group_rows(span<const FeatureRow> rows, int n_species, std::size_t n_weights) {
   Groups groups;
-  std::set<std::tuple<int, int, int, int, double, double, double, double, double, double, double>> seen;
+  std::set<std::array<double, 16>> seen;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const FeatureRow& r = rows[i];
-    check_row(r, i, n_species);
-    const auto function = std::tuple(r.type, r.a, r.b, r.cutoff_function, r.eta, r.shift, r.zeta, r.angle, r.cos_scale,
-                                     r.cutoff, r.gamma);
+    check_row(r, i, n_species, n_weights);
+    const std::array<double, 16> function{static_cast<double>(r.type),
+                                          static_cast<double>(r.a),
+                                          static_cast<double>(r.b),
+                                          r.eta,
+                                          r.shift,
+                                          r.zeta,
+                                          r.angle,
+                                          r.cos_scale,
+                                          r.cutoff,
+                                          static_cast<double>(r.cutoff_function),
+                                          r.gamma,
+                                          r.inner,
+                                          r.low,
+                                          r.theta_low,
+                                          r.theta_high,
+                                          static_cast<double>(r.weights)};
     if (!seen.insert(function).second)
       throw Error(ErrorCode::invalid_value, "features: row " + std::to_string(i) + " repeats an earlier function");
     groups.cutoffs.push_back(r.cutoff);
@@ -138,9 +242,8 @@ Groups group_rows(span<const FeatureRow> rows, int n_species) {
   groups.cutoffs.erase(std::unique(groups.cutoffs.begin(), groups.cutoffs.end()), groups.cutoffs.end());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto found = std::lower_bound(groups.cutoffs.begin(), groups.cutoffs.end(), rows[i].cutoff);
-    const GroupCutoff cutoff{static_cast<std::int32_t>(found - groups.cutoffs.begin()),
-                             {static_cast<double>(rows[i].cutoff_function), rows[i].cutoff, rows[i].gamma}};
-    const auto add = rows[i].b < 0 ? add_radial : add_angular;
+    const GroupCutoff cutoff{static_cast<std::int32_t>(found - groups.cutoffs.begin()), cutoff_parameters(rows[i])};
+    const auto add = is_radial(rows[i]) ? add_radial : add_angular;
     add(groups, rows[i], cutoff, static_cast<std::int32_t>(i));
   }
   return groups;
@@ -183,13 +286,18 @@ class Writer {
 };
 
 struct ShellKey {
-  std::int32_t type;
+  FunctionType type;
   GroupCutoff cutoff;
   std::vector<Shell> shells;
   bool operator==(const ShellKey& o) const { return type == o.type && cutoff == o.cutoff && shells == o.shells; }
 };
 
-void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set) {
+// The offset of a group's weights where the weight vectors start at `first`, or -1.
+std::int32_t weights_offset(std::int32_t weights, std::int32_t first, int n_species) {
+  return weights < 0 ? -1 : int32(static_cast<std::size_t>(first) + static_cast<std::size_t>(weights) * n_species);
+}
+
+void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set, std::int32_t weights) {
   std::vector<std::int32_t> columns, cells;
   std::vector<std::array<double, 1>> prefactors;
   for (const Cell& cell : group.cells) {
@@ -200,8 +308,8 @@ void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set
   const std::int32_t angles = out.reals(group.angles);
   const std::int32_t column_list = out.ints(columns);
   const std::int32_t cell_list = out.ints(cells);
-  out.record({int32(shell_set), group.a, group.b, int32(group.angles.size()), angles, int32(cells.size()), column_list,
-              cell_list, out.reals(prefactors)});
+  out.record({static_cast<std::int32_t>(group.kind), int32(shell_set), group.a, group.b, weights,
+              int32(group.angles.size()), angles, int32(cells.size()), column_list, cell_list, out.reals(prefactors)});
 }
 
 // The columns that an edge to `species` inside the cutoffs `level` and larger can change.
@@ -213,9 +321,11 @@ void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, s
       for (const auto& item : list) columns.push_back(column_of(item));
   };
   for (const RadialGroup& g : groups.radial)
-    add(g.species == species && g.cutoff.level >= level, g.columns, [](std::int32_t c) { return c; });
+    add((g.species < 0 || g.species == species) && g.cutoff.level >= level, g.columns,
+        [](std::int32_t c) { return c; });
   for (const AngularGroup& g : groups.angular)
-    add((g.a == species || g.b == species) && g.cutoff.level >= level, g.cells, [](const Cell& c) { return c.column; });
+    add((g.a < 0 || g.a == species || g.b == species) && g.cutoff.level >= level, g.cells,
+        [](const Cell& c) { return c.column; });
   const std::int32_t column_list = out.ints(columns);
   out.record({int32(columns.size()), column_list, out.ints(first)});
 }
@@ -242,15 +352,17 @@ std::size_t record_ints(const Groups& groups, std::size_t n_shell_sets, std::siz
 
 }  // namespace
 
-FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
+FeaturePlan compile_features(span<const FeatureRow> rows, int n_species, span<const double> weights) {
   if (n_species < 1) throw Error(ErrorCode::invalid_value, "features: elements is empty; accepted: at least one");
   if (rows.empty()) throw Error(ErrorCode::invalid_value, "features: the table is empty; accepted: at least one row");
   const std::int32_t n_features = int32(rows.size());
-  const Groups groups = group_rows(rows, n_species);
+  for (const double w : weights)
+    if (!std::isfinite(w)) throw Error(ErrorCode::invalid_value, "features: weights must hold finite numbers");
+  const Groups groups = group_rows(rows, n_species, weights.size() / static_cast<std::size_t>(n_species));
   std::vector<ShellKey> shell_sets;
   std::vector<std::size_t> shell_set_of;
   for (const AngularGroup& g : groups.angular)
-    shell_set_of.push_back(position(shell_sets, ShellKey{g.type, g.cutoff, g.shells}));
+    shell_set_of.push_back(position(shell_sets, ShellKey{g.shell_type, g.cutoff, g.shells}));
 
   const std::int32_t levels = int32(groups.cutoffs.size() + 1);
   Writer out(
@@ -258,16 +370,20 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
   out.plan.parameters = groups.cutoffs;
   out.record({n_species, n_features, levels - 1, int32(groups.radial.size()), int32(shell_sets.size()),
               int32(groups.angular.size()), 0, 0, 0, 0});
+  const std::int32_t first = int32(out.plan.parameters.size());
+  out.plan.parameters.insert(out.plan.parameters.end(), weights.begin(), weights.end());
   for (const RadialGroup& g : groups.radial) {
     const std::int32_t parameters = out.reals(g.functions);
     const std::int32_t cutoff = out.reals(std::vector{g.cutoff.parameters});
-    out.record({g.species, cutoff, int32(g.columns.size()), parameters, out.ints(g.columns)});
+    out.record({static_cast<std::int32_t>(g.kind), g.species, weights_offset(g.weights, first, n_species), cutoff,
+                int32(g.columns.size()), parameters, out.ints(g.columns)});
   }
   for (const ShellKey& s : shell_sets) {
     const std::int32_t cutoff = out.reals(std::vector{s.cutoff.parameters});
-    out.record({s.type, cutoff, int32(s.shells.size()), out.reals(s.shells)});
+    out.record({static_cast<std::int32_t>(s.type), cutoff, int32(s.shells.size()), out.reals(s.shells)});
   }
-  for (std::size_t i = 0; i < groups.angular.size(); ++i) write_angular(out, groups.angular[i], shell_set_of[i]);
+  for (std::size_t i = 0; i < groups.angular.size(); ++i)
+    write_angular(out, groups.angular[i], shell_set_of[i], weights_offset(groups.angular[i].weights, first, n_species));
   for (std::int32_t species = 0; species < n_species; ++species)
     for (std::int32_t level = 0; level < levels; ++level) write_edge_class(out, groups, species, level);
   out.plan.table[6] = int32(out.plan.table.size());

@@ -125,15 +125,15 @@ def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -
         Names the row and the key, what was given and what is accepted.
     """
     index = {symbol: i for i, symbol in enumerate(elements)}
-    ints = np.empty((len(table), 4), np.int32)
-    reals = np.empty((len(table), 8))
+    ints = np.empty((len(table), 5), np.int32)
+    reals = np.zeros((len(table), 12))
     for number, row in enumerate(table):
         kind = _check_row(number, row, index)
         pair = sorted(index[symbol] for symbol in row["elements"])
         cutoff_function = CUTOFF_FUNCTIONS.index(row["cutoff_function"])
-        ints[number] = (TYPES.index(kind), pair[0], pair[1] if kind != "radial" else -1, cutoff_function)
+        ints[number] = (TYPES.index(kind), pair[0], pair[1] if kind != "radial" else -1, cutoff_function, -1)
         angle = row[_ANGLE_KEY[kind]] if kind != "radial" else 0.0
-        reals[number] = (
+        reals[number, :8] = (
             row["prefactor"],
             row["eta"],
             row["shift"],
@@ -143,7 +143,7 @@ def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -
             row["cutoff"],
             row.get("gamma", DEFAULT_GAMMA),
         )
-    return _core.compile_features(ints, reals, len(elements))
+    return _core.compile_features(ints, reals, np.empty((0, len(elements))), len(elements))
 
 
 def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) -> str:
