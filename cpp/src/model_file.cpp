@@ -155,20 +155,18 @@ void read_networks(const Json& metadata, ModelRecord& model) {
   model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
 }
 
-FeaturePlan read_plan(const Json& metadata, const std::vector<ElementRecord>& elements) {
-  std::vector<FeatureRow> rows;
+void read_features(const Json& metadata, ModelRecord& model) {
   for (const Json& entry : array_member(metadata, "features", kMetadata))
-    rows.push_back(read_feature(entry, elements, "feature " + std::to_string(rows.size())));
-  if (rows.empty()) corrupt("'features' is empty");
-  FeaturePlan plan;
+    model.features.push_back(
+        read_feature(entry, model.elements, "feature " + std::to_string(model.features.size())));
+  if (model.features.empty()) corrupt("'features' is empty");
   try {
-    plan = compile_features(rows, static_cast<int>(elements.size()));
+    model.plan = compile_features(model.features, static_cast<int>(model.elements.size()));
   } catch (const Error& e) {
     corrupt(std::string("its feature table makes no sense: ") + e.what());
   }
-  if (number_member(metadata, "cutoff", kMetadata) != plan.cutoff())
+  if (number_member(metadata, "cutoff", kMetadata) != model.plan.cutoff())
     corrupt("'cutoff' is not the largest cutoff of 'features'");
-  return plan;
 }
 
 ModelRecord build(const Safetensors& file) {
@@ -179,7 +177,7 @@ ModelRecord build(const Safetensors& file) {
   model.metadata = text;
   read_networks(metadata, model);
   model.elements = read_elements(metadata);
-  model.plan = read_plan(metadata, model.elements);
+  read_features(metadata, model);
   const auto reference = read_vector(file, "energy.reference", model.elements.size());
   const auto scale = read_vector(file, "energy.scale", model.elements.size());
   for (std::size_t s = 0; s < model.elements.size(); ++s) {
