@@ -17,8 +17,7 @@ math::Vec3<double> edge_vector(const Surroundings& near, std::size_t atom, std::
   return math::edge_vector(&near.positions[3 * atom],
                            &near.positions[3 * static_cast<std::size_t>(near.list->neighbor[edge])],
                            &near.cells[9 * static_cast<std::size_t>(near.structure[atom])],
-                           static_cast<double>(shift[0]), static_cast<double>(shift[1]),
-                           static_cast<double>(shift[2]));
+                           static_cast<double>(shift[0]), static_cast<double>(shift[1]), static_cast<double>(shift[2]));
 }
 
 // Names the first pair, whichever was found first.
@@ -28,9 +27,9 @@ math::Vec3<double> edge_vector(const Surroundings& near, std::size_t atom, std::
          e < static_cast<std::size_t>(near.list->row_ptr[i + 1]); ++e) {
       const math::Vec3<double> D = edge_vector(near, i, e);
       if (math::dot(D, D) < kCoincident * kCoincident)
-        throw Error(ErrorCode::invalid_value,
-                    "positions: atoms " + std::to_string(i) + " and " + std::to_string(near.list->neighbor[e]) +
-                        " are at the same place (less than 1e-6 Angstrom apart)");
+        throw Error(ErrorCode::invalid_value, "positions: atoms " + std::to_string(i) + " and " +
+                                                  std::to_string(near.list->neighbor[e]) +
+                                                  " are at the same place (less than 1e-6 Angstrom apart)");
     }
   throw Error(ErrorCode::invalid_value, "positions: two atoms are at the same place");
 }
@@ -38,8 +37,7 @@ math::Vec3<double> edge_vector(const Surroundings& near, std::size_t atom, std::
 }  // namespace
 
 template <typename T>
-CentreStream<T>::CentreStream(const ModelPart<T>& part)
-    : part_(part), energies_(part.networks.members() * kBlock) {
+CentreStream<T>::CentreStream(const ModelPart<T>& part) : part_(part) {
   if (part.plan) rows_ = std::make_unique<cpu::FeatureRows<T>>(*part.plan);
 }
 
@@ -92,7 +90,8 @@ void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> at
   const std::size_t count = spread ? 1 + members : 1;
   first_.assign(1, 0);
   species_.clear();
-  G_.resize(kBlock * n_columns);
+  G_.resize(atoms.size() * n_columns);
+  energies_.resize(members * atoms.size());
   for (std::size_t r = 0; r < atoms.size(); ++r) {
     gather(near, atoms[r]);
     if (rows_) {
@@ -101,11 +100,12 @@ void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> at
     }
     if (out.extrapolation) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
   }
-  if (out.gradients) g_.resize(count * kBlock * n_columns);
+  if (out.gradients) g_.resize(count * G_.size());
   part_.networks.evaluate(element, G_.data(), atoms.size(), energies_.data(), out.gradients ? g_.data() : nullptr,
                           spread, networks_);
   for (std::size_t m = 0; m < members; ++m)
-    for (std::size_t r = 0; r < atoms.size(); ++r) out.energies[m * n_atoms + atoms[r]] = energies_[m * kBlock + r];
+    for (std::size_t r = 0; r < atoms.size(); ++r)
+      out.energies[m * n_atoms + atoms[r]] = energies_[m * atoms.size() + r];
   if (!out.gradients || !rows_) return;
   for (std::size_t r = 0; r < atoms.size(); ++r) add_gradients(near, atoms[r], r, count, out);
 }
@@ -118,7 +118,7 @@ void CentreStream<T>::add_gradients(const Surroundings& near, std::size_t atom, 
   const T* const D = D_.data() + 3 * begin;
   g_D_.resize(3 * count * n);
   rows_->load(D, species_.data() + begin, n);
-  rows_->adjoint(g_.data() + row * part_.n_columns, count, kBlock * part_.n_columns, g_D_.data());
+  rows_->adjoint(g_.data() + row * part_.n_columns, count, G_.size(), g_D_.data());
   for (std::size_t m = 0; m < count; ++m) {
     double* const gradient = out.gradients + m * near.positions.size();
     double* const strain =

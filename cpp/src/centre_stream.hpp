@@ -15,12 +15,12 @@ namespace atomcore {
 
 // One structure or several, with their neighbours.
 struct Surroundings {
-  span<const double> positions;          // [N, 3]
-  span<const double> cells;              // [S, 3, 3]
-  span<const std::int32_t> structure;    // [N], to which each atom belongs
-  span<const std::int32_t> species;      // [N]
-  const cpu::NeighborList* list;         // of all pairs within the cutoff, and maybe of some beyond
-  double squared_cutoff;                 // distance < cutoff exactly where the square is less than this
+  span<const double> positions;        // [N, 3]
+  span<const double> cells;            // [S, 3, 3]
+  span<const std::int32_t> structure;  // [N], to which each atom belongs
+  span<const std::int32_t> species;    // [N]
+  const cpu::NeighborList* list;       // of all pairs within the cutoff, and maybe of some beyond
+  double squared_cutoff;               // distance < cutoff exactly where the square is less than this
 };
 
 // Where results go. Energies and extrapolation are written; gradients are added to.

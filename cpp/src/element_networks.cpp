@@ -41,7 +41,11 @@ ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
     : n_columns_(static_cast<std::size_t>(model.plan.n_features())), normalized_(model.normalized) {
   for (const ElementRecord& record : model.elements) {
     check_scales<T>(record);
-    Element element{{}, {record.columns.begin(), record.columns.end()}, record.mean, record.scale, record.reference,
+    Element element{{},
+                    {record.columns.begin(), record.columns.end()},
+                    record.mean,
+                    record.scale,
+                    record.reference,
                     record.energy_scale};
     for (const std::vector<LayerRecord>& layers : record.networks) {
       cpu::Mlp<T> network(model.activation);
@@ -87,8 +91,7 @@ typename ElementNetworks<T>::Element ElementNetworks<T>::of_columns(const Elemen
   }
   result.has_constants = kept.size() < element.columns.size();
   for (const cpu::Mlp<T>& network : element.networks)
-    result.networks.push_back(
-        result.has_constants ? network.of_inputs(kept, constants, normalized_) : network);
+    result.networks.push_back(result.has_constants ? network.of_inputs(kept, constants, normalized_) : network);
   return result;
 }
 
@@ -149,15 +152,14 @@ void ElementNetworks<T>::evaluate(std::size_t element, const T* G, std::size_t r
     T* const g_x = m == 0 ? work.mean_g_x.data() : work.g_x.data();
     own.networks[m].evaluate(work.x.data(), rows, work.value.data(), gradient ? g_x : nullptr, work.layers);
     for (std::size_t r = 0; r < rows; ++r)
-      energies[m * kBatch + r] = own.reference + own.energy_scale * static_cast<double>(work.value[r]);
+      energies[m * rows + r] = own.reference + own.energy_scale * static_cast<double>(work.value[r]);
     if (!gradient) continue;
-    if (each) store_gradient(own, rows, g_x, gradient + (1 + m) * kBatch * n_columns_, work);
+    if (each) store_gradient(own, rows, g_x, gradient + (1 + m) * rows * n_columns_, work);
     if (m > 0) std::transform(g_x, g_x + size, work.mean_g_x.data(), work.mean_g_x.data(), std::plus<T>());
   }
   if (!gradient) return;
   if (members() > 1)
-    std::for_each(work.mean_g_x.data(), work.mean_g_x.data() + size,
-                  [&](T& x) { x /= static_cast<T>(members()); });
+    std::for_each(work.mean_g_x.data(), work.mean_g_x.data() + size, [&](T& x) { x /= static_cast<T>(members()); });
   store_gradient(own, rows, work.mean_g_x.data(), gradient, work);
 }
 

@@ -30,9 +30,9 @@ class ElementNetworks {
 
   std::size_t members() const { return elements_.front().networks.size(); }
 
-  // For up to kBatch atoms of one element, G [rows, n_columns]: energies [members, kBatch] in eV and, unless it is null,
-  // dE/dG: the mean over the members and, if `each`, that of every member behind it, all [kBatch, n_columns]. Scaling
-  // and reference energies are applied in double.
+  // For atoms of one element, G [rows, n_columns]: energies [members, rows] in eV and, unless it is null, dE/dG
+  // [rows, n_columns]: the mean over the members and, if `each`, that of every member behind it. Scaling and reference
+  // energies are applied in double.
   void evaluate(std::size_t element, const T* G, std::size_t rows, double* energies, T* gradient, bool each,
                 Workspace& work) const;
 

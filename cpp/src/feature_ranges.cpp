@@ -51,7 +51,8 @@ FeatureRanges FeatureRanges::of_columns(span<const std::size_t> columns) const {
       result.ranges_.push_back(ranges_[first + column]);
     }
     for (std::size_t k = 0; k < features_.size(); ++k)
-      if (!std::binary_search(columns.begin(), columns.end(), k) && !(low_[first + k] <= 0.0 && high_[first + k] >= 0.0))
+      if (!std::binary_search(columns.begin(), columns.end(), k) &&
+          !(low_[first + k] <= 0.0 && high_[first + k] >= 0.0))
         result.constant_[element].add(ranges_[first + k], 0.0, features_[k]);
   }
   return result;

@@ -19,8 +19,7 @@ template <typename T>
 PackedWeights<T> PackedWeights<T>::of_inputs(span<const std::size_t> kept, span<const T> another) const {
   PackedWeights result(kept.size() + (another.empty() ? 0 : 1), outputs_);
   for (std::size_t o = 0; o < outputs_; ++o) {
-    for (std::size_t k = 0; k < kept.size(); ++k)
-      result.panels_.data()[result.position(o, k)] = (*this)(o, kept[k]);
+    for (std::size_t k = 0; k < kept.size(); ++k) result.panels_.data()[result.position(o, k)] = (*this)(o, kept[k]);
     if (!another.empty()) result.panels_.data()[result.position(o, kept.size())] = another[o];
   }
   return result;

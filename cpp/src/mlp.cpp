@@ -32,8 +32,8 @@ template <typename T>
 void Mlp<T>::add_layer(span<const T> weight, span<const T> bias) {
   if (n_output_weights_ > 0) {  // what was last so far is hidden now
     const span<const T> own(output_.data(), n_output_weights_);
-    hidden_.push_back(std::make_shared<const Layer>(
-        Layer{PackedWeights<T>(own, 1), in_lines(span<const T>(&output_bias_, 1))}));
+    hidden_.push_back(
+        std::make_shared<const Layer>(Layer{PackedWeights<T>(own, 1), in_lines(span<const T>(&output_bias_, 1))}));
     n_output_weights_ = 0;
   }
   if (bias.size() == 1)
@@ -70,8 +70,7 @@ Mlp<T> Mlp<T>::of_inputs(span<const std::size_t> kept, span<const double> values
     else
       bias.data()[o] = static_cast<T>(static_cast<double>(bias.data()[o]) + sum);
   }
-  result.hidden_.front() =
-      std::make_shared<const Layer>(Layer{first.weights.of_inputs(kept, sums), std::move(bias)});
+  result.hidden_.front() = std::make_shared<const Layer>(Layer{first.weights.of_inputs(kept, sums), std::move(bias)});
   return result;
 }
 

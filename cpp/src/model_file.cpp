@@ -157,8 +157,7 @@ void read_networks(const Json& metadata, ModelRecord& model) {
 
 void read_features(const Json& metadata, ModelRecord& model) {
   for (const Json& entry : array_member(metadata, "features", kMetadata))
-    model.features.push_back(
-        read_feature(entry, model.elements, "feature " + std::to_string(model.features.size())));
+    model.features.push_back(read_feature(entry, model.elements, "feature " + std::to_string(model.features.size())));
   if (model.features.empty()) corrupt("'features' is empty");
   try {
     model.plan = compile_features(model.features, static_cast<int>(model.elements.size()));

@@ -19,7 +19,7 @@ namespace atomcore {
 
 template <typename T>
 struct ModelPart {
-  std::size_t n_columns;                         // features that can be other than zero
+  std::size_t n_columns;                       // features that can be other than zero
   std::unique_ptr<cpu::PreparedPlan<T>> plan;  // null where there are none
   ElementNetworks<T> networks;
   FeatureRanges ranges;

@@ -13,8 +13,8 @@ namespace atomcore::cpu {
 
 // The weights [outputs, inputs] of a layer, in panels of one line of 64 bytes of outputs: line k of a panel holds the
 // weights of input k for the outputs of the panel. Both products below read this one copy. Rows of inputs (outputs) are
-// input_stride (output_stride) numbers long, whole lines; the numbers behind the last are zero. Panels have input_stride
-// lines and are panel_lines apart.
+// input_stride (output_stride) numbers long, whole lines; the numbers behind the last are zero. Panels have
+// input_stride lines and are panel_lines apart.
 template <typename T>
 struct PanelView {
   const T* values;
