@@ -79,18 +79,18 @@ void load_neighbors(const RowInput<plain_t<S>>& row, std::int32_t n_species, Nei
   }
   for (std::int32_t s = n_species; s > 0; --s) to.first[s] = to.first[s - 1];
   to.first[0] = 0;
-  const lane_t<S> one(U(1)), zero(U(0));
-  for (std::int32_t i = row.n; i < row.n + kWidth<S>; ++i) {  // lanes behind the last neighbour hold a harmless vector
-    to.x.set(i, one);
-    to.y.set(i, zero);
-    to.z.set(i, zero);
-  }
+  const lane_t<S> one(U(1));
+  const auto pad = [&](const Column<S>& column) {  // the last pack may reach beyond the last neighbour
+    for (std::int32_t i = row.n; i < row.n + kWidth<S>; ++i) column.set(i, one);
+  };
+  pad(to.x), pad(to.y), pad(to.z);
   for (std::int32_t i = 0; i < row.n; i += kWidth<S>) {
     const S x = to.x.load(i), y = to.y.load(i), z = to.z.load(i);
     const S r = sqrt(x * x + y * y + z * z);
     to.r.store(i, r);
     to.inverse_r.store(i, S(U(1)) / r);
   }
+  pad(to.r), pad(to.inverse_r);
 }
 
 // The range of a species, or of every element, whose weight is then weights[s] of each.
