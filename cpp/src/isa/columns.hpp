@@ -73,6 +73,23 @@ inline Dual<Pack<T>> broadcast(const Dual<T>& x) {
   return {Pack<T>(x.v), Pack<T>(x.d)};
 }
 
+// The sums over lanes of n packs that stand at sums.load(i * width), handed to add(i, sum).
+template <typename T, typename Add>
+inline void add_lane_sums(const Column<Pack<T>>& sums, int n, Add&& add) {
+  constexpr int width = Pack<T>::kWidth;
+  for (int i = 0; i < n; i += width) {
+    Pack<T> x[width];
+    for (int l = 0; l < width; ++l) x[l] = sums.load((i + l) * width);
+    T total[width];
+    math::store_pack(total, math::sums_of_packs(x));
+    for (int l = 0; l < width && i + l < n; ++l) add(i + l, total[l]);
+  }
+}
+template <typename T, typename Add>
+inline void add_lane_sums(const Column<Dual<Pack<T>>>& sums, int n, Add&& add) {
+  add_lane_sums(Column<Pack<T>>{sums.d}, n, add);  // the tangents are what is wanted
+}
+
 template <typename T>
 inline T lane_sum(const Pack<T>& x) {
   return math::sum_of_lanes(x);

@@ -64,16 +64,6 @@ void load(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, pla
   load_neighbors(row, plan.n_species, work.row);
 }
 
-// The value that a pass hands out: features, or their tangents where there are any.
-template <typename T>
-inline T result(T x) {
-  return x;
-}
-template <typename T>
-inline T result(const Dual<T>& x) {
-  return x.d;
-}
-
 // Calls body with the type of the family's shells as a constant.
 template <typename U, typename Body>
 inline void with_shell_type(const FamilyData<U>& family, Body&& body) {
@@ -94,8 +84,7 @@ void forward_family(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S
       plan, family, family.first_group, family.first_group + family.n_groups, work.within, t, [&] {
         evaluate<kShell, false>(family, t);
         sum_segments(plan, family, t, [&](const GroupData<U>& group, const Column<S>& sums) {
-          for (std::int32_t c = 0; c < group.n_cells; ++c)
-            G[group.columns[c]] += group.prefactors[c] * result(lane_sum(sums.load(c * kWidth<S>)));
+          add_lane_sums(sums, group.n_cells, [&](int c, U sum) { G[group.columns[c]] += group.prefactors[c] * sum; });
         });
       });
 }
@@ -105,8 +94,7 @@ void forward(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   using U = plain_t<S>;
   Workspace<S> work(plan, row.n, 0, memory);
   for (std::int32_t c = 0; c < plan.n_features; ++c) G[c] = U(0);
-  radial_forward(plan, work.row, work.triplets.sums,
-                 [&](std::int32_t column, const lane_t<S>& x) { G[column] += result(x); });
+  radial_forward(plan, work.row, work.triplets.sums, G);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
     select_within(plan, family, work.row, work.within);
