@@ -12,6 +12,11 @@ _Values = tuple[float, Float64, Float64, Float64]  # energy, atomic energies, dE
 
 class AtomcoreError(Exception): ...
 
+class Request:
+    def __init__(self, derivatives: bool, spread: bool, extrapolation: bool) -> None: ...
+
+_Evaluation = tuple[_Values, _Values, tuple[Int32, Float64, Int32]]
+
 class Potential:
     @staticmethod
     def load(path: bytes, single: bool) -> Potential: ...
@@ -23,11 +28,79 @@ class Potential:
         cell: Float64,
         pbc: NDArray[np.bool_],
         numbers: Int32,
-        derivatives: bool,
-        spread: bool,
-        extrapolation: bool,
+        request: Request,
         n_threads: int,
-    ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
+    ) -> _Evaluation: ...
+    def compute_batch(
+        self,
+        structures: list[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
+        request: Request,
+        n_threads: int,
+    ) -> list[_Evaluation]: ...
+
+class Evaluator:
+    def __init__(self, potential: Potential) -> None: ...
+    def compute(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        request: Request,
+        n_threads: int,
+    ) -> _Evaluation: ...
+
+def instruction_set() -> str: ...  # portable, avx2 or avx512
+class MdConditions:
+    def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
+
+class MdLimits:
+    def __init__(
+        self,
+        *,
+        radii: list[float],
+        kinetic: float,
+        jump: float,
+        drift: float,
+        kelvin: float,
+        excess: float,
+        spread: float,
+    ) -> None: ...
+
+class MdLoop:
+    def __init__(
+        self,
+        potential: Potential,
+        numbers: Int32,
+        masses: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        positions: Float64,
+        momenta: Float64,
+        conditions: MdConditions,
+        limits: MdLimits,
+        with_spread: bool,
+        n_threads: int,
+    ) -> None: ...
+    @property
+    def started(self) -> bool: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def start(self) -> list[float]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def model_seconds(self) -> float: ...
+    @property
+    def state(self) -> dict[str, Any]: ...
+    @property
+    def candidate(self) -> dict[str, Any]: ...
+    def resume(self, step: int, energy: float, gradient: Float64, start: list[float]) -> None: ...
+    def run(
+        self, last: int, interval: int, seconds: float
+    ) -> tuple[str, str, list[tuple[int, float, float, float, float, int, int]]]: ...
+    def set_limits(self, *, excess: float, spread: float) -> None: ...
 
 def read_metadata(path: bytes) -> str: ...
 def neighbor_list(

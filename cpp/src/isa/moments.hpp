@@ -125,7 +125,7 @@ void power_sums(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& 
   }
 }
 
-constexpr std::int32_t kMostPowers = 17;
+constexpr std::int32_t kMostPowers = cpu::kMostDegrees + 1;
 
 template <typename T>
 inline T result(T x) {
