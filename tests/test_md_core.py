@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -219,7 +220,7 @@ def test_limits_of_the_calculator_stop_the_run_as_with_ase(tmp_path):
 
 def test_spread_of_an_ensemble_is_recorded_and_limited(tmp_path):
     several = pair_model(members=3).write(tmp_path / "several.atomcore")
-    recorded = run(crystal(several, spread_limit=1e3), tmp_path / "free")
+    recorded = run(crystal(several, spread_limit=1e3), tmp_path / "wide")
     assert recorded.forces_spread is not None
     assert recorded.forces_spread.max() > 0.01
     limit = np.median(recorded.forces_spread)
@@ -229,6 +230,11 @@ def test_spread_of_an_ensemble_is_recorded_and_limited(tmp_path):
     assert f"stopped at step {step} " in str(error.value)
     assert_close(error.value.spread, recorded.forces_spread[step], ROUNDING)
     assert run(crystal(several), tmp_path / "none").forces_spread is None
+    limits = (1e3, sys.float_info.max)  # the second limits nothing, so that every other step needs no spread
+    half = [run(crystal(several, spread_limit=limit), tmp_path / "half", dt=0.5) for limit in limits]
+    assert len(half[0].time) == 51
+    assert np.array_equal(half[0].forces_spread, half[1].forces_spread)
+    assert np.array_equal(half[0].extrapolation_excess, half[1].extrapolation_excess)
 
 
 def test_worst_extrapolation_is_that_of_the_samples(tmp_path):

@@ -30,6 +30,7 @@ class Potential:
     ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
 
 def instruction_set() -> str: ...  # portable, avx2 or avx512
+
 class MdConditions:
     def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
 
