@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
+from ase.build import bulk
 from ase.constraints import FixAtoms
 from ase.io import read
 from ase.io.extxyz import write_extxyz
@@ -65,6 +66,30 @@ def test_velocity_verlet_is_that_of_ase(model, tmp_path, masses):
         assert_close(one.get_stress(), other.get_stress(), INVARIANT)
     header = [(tmp_path / folder / FILES[1]).read_text().splitlines()[0] for folder in ("core", "ase")]
     assert header[0] == header[1]
+
+
+SMALL = {
+    "one atom": Atoms("O"),
+    "pair": Atoms("OC", [[0, 0, 0], [0, 0, 2.3]]),
+    "beyond the cutoff": Atoms("OC", [[0, 0, 0], [0, 0, 9.0]]),
+    "slab": bulk("C", "fcc", a=3.3, cubic=True) * (2, 2, 1),
+    "thin cell": bulk("C", "fcc", a=3.3),
+}
+SMALL["slab"].pbc = (True, True, False)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("ensemble", ["nve", "langevin"])
+def test_small_and_open_structures_run(model, tmp_path, name, ensemble):
+    atoms = [SMALL[name].copy() for _ in range(2)]
+    for each, engine in zip(atoms, ("auto", "ase"), strict=True):
+        each.calc = Calculator(model)
+        result = run(each, tmp_path, ps=0.02, ensemble=ensemble, engine=engine, seed=2**70)
+        assert np.isfinite(result.temperature).all()
+        assert len(result.time) == 21
+    if ensemble == "nve":
+        assert_close(atoms[0].positions, atoms[1].positions, ROUNDING)
+    assert np.abs(atoms[0].positions - SMALL[name].positions).max() > 1e-3
 
 
 def test_what_the_loop_cannot_run_goes_through_ase(model):

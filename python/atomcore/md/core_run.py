@@ -168,7 +168,7 @@ class CoreRun:
                 thermostat=phase.ensemble == "langevin",
                 kT=units.kB * self._conditions.temperature,
                 friction=self._conditions.friction / units.fs,
-                seed=self._seed,
+                seed=self._seed % 2**64,
                 stream=phase.stream,
             ),
             limits=_core.MdLimits(
