@@ -156,7 +156,7 @@ void append_blocks(const CellGrid& grid, std::int64_t structure, const std::int3
 CellGrids::CellGrids(const Batch& batch, double cutoff, int n_threads)
     : grids(static_cast<std::size_t>(batch.n_structures())) {
   const auto n = static_cast<std::size_t>(batch.n_atoms());
-  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kMostLanes);
+  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kPadding);
   atoms.resize(n);
   // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
   bin_start.resize(n / 2 + 2 * grids.size());
@@ -187,9 +187,8 @@ void CellGrids::sort_structure(const Batch& batch, std::int64_t s, double cutoff
     z[place] = sorting.wrapped[3 * i + 2];
     const double* const r = &sorting.positions[3 * i];
     const std::int32_t* const wrap = &sorting.wrap[3 * i];
-    atoms[place] = {{r[0], r[1], r[2], 0.0},
-                    {-wrap[0], -wrap[1], -wrap[2]},
-                    static_cast<std::int32_t>(first + static_cast<std::int64_t>(i))};
+    const auto atom = static_cast<std::int32_t>(first + static_cast<std::int64_t>(i));
+    atoms[place] = {{r[0], r[1], r[2]}, {wrap[0], wrap[1], wrap[2]}, atom};
   }
 }
 
