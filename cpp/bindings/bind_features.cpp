@@ -15,17 +15,20 @@ Graph graph_of(const Int32& species, const Int64& row_ptr, const Int64& neighbor
   return {view(row_ptr), view(neighbor), view(species)};
 }
 
-py::tuple compile(const Int32& rows, const Array<double>& parameters, int n_species) {
+// rows [n, 5] and parameters [n, 12], as atomcore.features.table writes them; weights [n_weights, n_species].
+py::tuple compile(const Int32& rows, const Array<double>& parameters, const Array<double>& weights, int n_species) {
   std::vector<FeatureRow> table;
   for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
     const std::int32_t* r = rows.data(i, 0);
     const double* p = parameters.data(i, 0);
-    table.push_back({r[0], r[1], r[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6], r[3], p[7]});
+    table.push_back(
+        {r[0], r[1], r[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6], r[3], p[7], p[8], p[9], p[10], p[11], r[4]});
   }
   FeaturePlan plan;
+  const auto vectors = view(weights);
   {
     py::gil_scoped_release release;
-    plan = compile_features(table, n_species);
+    plan = compile_features(table, n_species, vectors);
   }
   const auto ints = static_cast<py::ssize_t>(plan.table.size()),
              reals = static_cast<py::ssize_t>(plan.parameters.size());

@@ -49,3 +49,4 @@ Array<T> new_array(std::vector<py::ssize_t> shape) {
 void bind_neighbors(py::module_& m);
 void bind_features(py::module_& m);
 void bind_potential(py::module_& m);
+void bind_md(py::module_& m);

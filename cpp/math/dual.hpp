@@ -24,8 +24,12 @@ struct plain<Dual<T>> {
   using type = plain_t<T>;
 };
 template <typename T>
-AC_HD plain_t<T> value(const Dual<T>& x) {
+AC_HD auto value(const Dual<T>& x) {
   return value(x.v);
+}
+template <typename Condition, typename T>
+AC_HD Dual<T> select(const Condition& condition, const Dual<T>& a, const Dual<T>& b) {
+  return {select(condition, a.v, b.v), select(condition, a.d, b.d)};
 }
 
 template <typename T>
@@ -94,6 +98,14 @@ template <typename T>
 AC_HD Dual<T> tanh(const Dual<T>& x) {
   const T t = tanh(x.v);
   return {t, (T(1) - t * t) * x.d};
+}
+template <typename T>
+AC_HD Dual<T> abs(const Dual<T>& x) {
+  return select(value(x) < plain_t<T>(0), -x, x);
+}
+template <typename T>
+AC_HD Dual<T> acos(const Dual<T>& x) {
+  return {acos(x.v), -(x.d / sqrt(T(1) - x.v * x.v))};
 }
 template <typename T>
 AC_HD Dual<T> power(const Dual<T>& x, plain_t<T> p) {

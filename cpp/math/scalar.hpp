@@ -1,4 +1,5 @@
-// What every formula in cpp/math is written on: a scalar type that is float, double, or a dual number over either.
+// What every formula in cpp/math is written on: a scalar type that is float, double, or a dual number over either. So
+// that a scalar may also be a pack of numbers, formulas choose between values by `select` and never by `if`.
 #pragma once
 
 #include <cmath>
@@ -20,6 +21,8 @@ inline namespace AC_ISA {
 namespace math {
 
 // An unqualified exp(float) would silently call the double version: bring the overloads in.
+using std::abs;
+using std::acos;
 using std::cos;
 using std::exp;
 using std::sin;
@@ -44,6 +47,10 @@ using plain_t = typename plain<T>::type;
 
 AC_HD inline float value(float x) { return x; }
 AC_HD inline double value(double x) { return x; }
+
+// `a` where the condition holds, `b` elsewhere; both are computed. NaN in the one that is left out does no harm.
+AC_HD inline float select(bool condition, float a, float b) { return condition ? a : b; }
+AC_HD inline double select(bool condition, double a, double b) { return condition ? a : b; }
 
 template <typename T>
 AC_HD T integer_power(T x, int n) {

@@ -6,54 +6,16 @@
 #include <cstring>
 #include <limits>
 #include <set>
-#include <sstream>
-#include <tuple>
+#include <utility>
 
 #include "math/symmetry_functions.hpp"
 #include "src/error.hpp"
+#include "src/feature_check.hpp"
 
 namespace atomcore {
 namespace {
 
 using namespace plan_layout;
-
-[[noreturn]] void refuse(std::size_t row, const char* name, double given, const char* accepted) {
-  std::ostringstream text;
-  text << "features: row " << row << " has " << name << " = " << given << "; accepted: " << accepted;
-  throw Error(ErrorCode::invalid_value, text.str());
-}
-
-void check_row(const FeatureRow& row, std::size_t index, int n_species) {
-  const bool radial = row.type == static_cast<std::int32_t>(FunctionType::radial);
-  if (row.type < 0 || row.type > 3) refuse(index, "type", row.type, "0 (radial), 1 (narrow), 2 (wide), 3 (ani)");
-  if (row.a < 0 || row.a >= n_species) refuse(index, "first element", row.a, "an index into the elements");
-  if (radial ? row.b != -1 : (row.b < row.a || row.b >= n_species))
-    refuse(index, "second element", row.b, "-1 for radial functions, otherwise an index not below the first");
-  if (!std::isfinite(row.prefactor)) refuse(index, "prefactor", row.prefactor, "a finite number");
-  if (!(row.eta >= 0) || !std::isfinite(row.eta)) refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");
-  if (!std::isfinite(row.shift)) refuse(index, "shift", row.shift, "a finite length in A");
-  if (!(row.cutoff > 0) || !std::isfinite(row.cutoff)) refuse(index, "cutoff", row.cutoff, "a finite length > 0 in A");
-  if (row.cutoff_function < 0 || row.cutoff_function > 2)
-    refuse(index, "cutoff_function", row.cutoff_function, "0 (cosine), 1 (tanh3), 2 (polynomial)");
-  if (!(row.gamma >= 2) || !std::isfinite(row.gamma)) refuse(index, "gamma", row.gamma, "a finite number >= 2");
-  if (radial) return;
-  if (!(row.zeta >= 1) || !std::isfinite(row.zeta)) refuse(index, "zeta", row.zeta, "a finite number >= 1");
-  if (row.type == static_cast<std::int32_t>(FunctionType::ani)) {
-    if (!std::isfinite(row.angle)) refuse(index, "theta", row.angle, "a finite angle in radians");
-    if (!(row.cos_scale > 0 && row.cos_scale <= 1)) refuse(index, "cos_scale", row.cos_scale, "0 < cos_scale <= 1");
-  } else if (!(std::abs(row.angle) <= 1)) {
-    refuse(index, "lambda", row.angle, "-1 <= lambda <= 1");
-  }
-}
-
-// Position of `item` in `list`, appended if it is new.
-template <typename T>
-std::size_t position(std::vector<T>& list, const T& item) {
-  const auto found = std::find(list.begin(), list.end(), item);
-  if (found != list.end()) return static_cast<std::size_t>(found - list.begin());
-  list.push_back(item);
-  return list.size() - 1;
-}
 
 using Shell = std::array<double, kShellStride>;
 using Angle = std::array<double, kAngleStride>;
@@ -68,7 +30,8 @@ struct GroupCutoff {
 };
 
 struct RadialGroup {
-  std::int32_t species;
+  RadialKind kind;
+  std::int32_t species, weights;
   GroupCutoff cutoff;
   std::vector<std::array<double, kRadialStride>> functions;
   std::vector<std::int32_t> columns;
@@ -81,7 +44,9 @@ struct Cell {
 };
 
 struct AngularGroup {
-  std::int32_t type, a, b;
+  FunctionType shell_type;
+  AngleKind kind;
+  std::int32_t a, b, weights;
   GroupCutoff cutoff;
   std::vector<Shell> shells;
   std::vector<Angle> angles;
@@ -94,9 +59,23 @@ struct Groups {
   std::vector<AngularGroup> angular;
 };
 
+AngleKind angle_kind(const FeatureRow& row) {
+  if (is_compact(row)) return AngleKind::compact;
+  return type_of(row) == FunctionType::ani ? AngleKind::ani : AngleKind::behler;
+}
+
+FunctionType shell_type(const FeatureRow& row) {
+  if (type_of(row) == FunctionType::compact_narrow) return FunctionType::narrow;
+  return type_of(row) == FunctionType::compact_wide ? FunctionType::wide : type_of(row);
+}
+
 Angle angle_parameters(const FeatureRow& row) {
-  if (row.type == static_cast<std::int32_t>(FunctionType::ani))
-    return {row.zeta, std::cos(row.angle), std::sin(row.angle), row.cos_scale};
+  if (is_compact(row)) {
+    const double half = 0.5 * (row.theta_high - row.theta_low);
+    const auto kind = math::symmetric(static_cast<math::CutoffKind>(row.cutoff_function));
+    return {static_cast<double>(kind), row.theta_low + half, half, 1.0 / half};
+  }
+  if (type_of(row) == FunctionType::ani) return {row.zeta, std::cos(row.angle), std::sin(row.angle), row.cos_scale};
   return {row.zeta, row.angle, 0.0, 1.0};
 }
 
@@ -104,32 +83,57 @@ Angle angle_parameters(const FeatureRow& row) {
 constexpr double kAngularFactor = 2.0;
 
 void add_angular(Groups& groups, const FeatureRow& row, const GroupCutoff& cutoff, std::int32_t column) {
+  AngularGroup wanted{shell_type(row), angle_kind(row), row.a, row.b, row.weights, cutoff, {}, {}, {}};
   auto group = std::find_if(groups.angular.begin(), groups.angular.end(), [&](const AngularGroup& g) {
-    return g.type == row.type && g.a == row.a && g.b == row.b && g.cutoff == cutoff;
+    return g.shell_type == wanted.shell_type && g.kind == wanted.kind && g.a == row.a && g.b == row.b &&
+           g.weights == row.weights && g.cutoff == cutoff;
   });
-  if (group == groups.angular.end())
-    group = groups.angular.insert(group, AngularGroup{row.type, row.a, row.b, cutoff, {}, {}, {}});
-  const std::size_t shell = position(group->shells, Shell{row.eta, row.shift});
+  if (group == groups.angular.end()) group = groups.angular.insert(group, std::move(wanted));
+  const Shell factors = is_compact(row) ? Shell{0.0, 0.0} : Shell{row.eta, row.shift};
+  const std::size_t shell = position(group->shells, factors);
   const std::size_t angle = position(group->angles, angle_parameters(row));
-  group->cells.push_back({shell, angle, kAngularFactor * row.prefactor, column});
+  const double prefactor = is_compact(row) ? row.prefactor : kAngularFactor * row.prefactor;
+  group->cells.push_back({shell, angle, prefactor, column});
 }
 
 void add_radial(Groups& groups, const FeatureRow& row, const GroupCutoff& cutoff, std::int32_t column) {
-  auto group = std::find_if(groups.radial.begin(), groups.radial.end(),
-                            [&](const RadialGroup& g) { return g.species == row.a && g.cutoff == cutoff; });
-  if (group == groups.radial.end()) group = groups.radial.insert(group, RadialGroup{row.a, cutoff, {}, {}});
-  group->functions.push_back({row.prefactor, row.eta, row.shift});
+  const auto kind = type_of(row) == FunctionType::radial_cosine ? RadialKind::cosine : RadialKind::gaussian;
+  auto group = std::find_if(groups.radial.begin(), groups.radial.end(), [&](const RadialGroup& g) {
+    return g.kind == kind && g.species == row.a && g.weights == row.weights && g.cutoff == cutoff;
+  });
+  if (group == groups.radial.end())
+    group = groups.radial.insert(group, RadialGroup{kind, row.a, row.weights, cutoff, {}, {}});
+  const bool gaussian = type_of(row) == FunctionType::radial, compact = is_compact(row);
+  group->functions.push_back({row.prefactor, compact ? 0.0 : row.eta, gaussian ? row.shift : 0.0});
   group->columns.push_back(column);
 }
 
-Groups group_rows(span<const FeatureRow> rows, int n_species) {
+CutoffParameters cutoff_parameters(const FeatureRow& row) {
+  const double low = is_compact(row) ? row.low : -row.cutoff;
+  return {static_cast<double>(row.cutoff_function), low, row.cutoff, row.inner, row.gamma};
+}
+
+Groups group_rows(const std::vector<FeatureRow>& rows) {
   Groups groups;
-  std::set<std::tuple<int, int, int, int, double, double, double, double, double, double, double>> seen;
+  std::set<std::array<double, 16>> seen;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const FeatureRow& r = rows[i];
-    check_row(r, i, n_species);
-    const auto function = std::tuple(r.type, r.a, r.b, r.cutoff_function, r.eta, r.shift, r.zeta, r.angle, r.cos_scale,
-                                     r.cutoff, r.gamma);
+    const std::array<double, 16> function{static_cast<double>(r.type),
+                                          static_cast<double>(r.a),
+                                          static_cast<double>(r.b),
+                                          r.eta,
+                                          r.shift,
+                                          r.zeta,
+                                          r.angle,
+                                          r.cos_scale,
+                                          r.cutoff,
+                                          static_cast<double>(r.cutoff_function),
+                                          r.gamma,
+                                          r.inner,
+                                          r.low,
+                                          r.theta_low,
+                                          r.theta_high,
+                                          static_cast<double>(r.weights)};
     if (!seen.insert(function).second)
       throw Error(ErrorCode::invalid_value, "features: row " + std::to_string(i) + " repeats an earlier function");
     groups.cutoffs.push_back(r.cutoff);
@@ -138,9 +142,8 @@ Groups group_rows(span<const FeatureRow> rows, int n_species) {
   groups.cutoffs.erase(std::unique(groups.cutoffs.begin(), groups.cutoffs.end()), groups.cutoffs.end());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto found = std::lower_bound(groups.cutoffs.begin(), groups.cutoffs.end(), rows[i].cutoff);
-    const GroupCutoff cutoff{static_cast<std::int32_t>(found - groups.cutoffs.begin()),
-                             {static_cast<double>(rows[i].cutoff_function), rows[i].cutoff, rows[i].gamma}};
-    const auto add = rows[i].b < 0 ? add_radial : add_angular;
+    const GroupCutoff cutoff{static_cast<std::int32_t>(found - groups.cutoffs.begin()), cutoff_parameters(rows[i])};
+    const auto add = is_radial(rows[i]) ? add_radial : add_angular;
     add(groups, rows[i], cutoff, static_cast<std::int32_t>(i));
   }
   return groups;
@@ -183,13 +186,18 @@ class Writer {
 };
 
 struct ShellKey {
-  std::int32_t type;
+  FunctionType type;
   GroupCutoff cutoff;
   std::vector<Shell> shells;
   bool operator==(const ShellKey& o) const { return type == o.type && cutoff == o.cutoff && shells == o.shells; }
 };
 
-void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set) {
+// The offset of a group's weights where the weight vectors start at `first`, or -1.
+std::int32_t weights_offset(std::int32_t weights, std::int32_t first, int n_species) {
+  return weights < 0 ? -1 : int32(static_cast<std::size_t>(first) + static_cast<std::size_t>(weights) * n_species);
+}
+
+void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set, std::int32_t weights) {
   std::vector<std::int32_t> columns, cells;
   std::vector<std::array<double, 1>> prefactors;
   for (const Cell& cell : group.cells) {
@@ -200,8 +208,8 @@ void write_angular(Writer& out, const AngularGroup& group, std::size_t shell_set
   const std::int32_t angles = out.reals(group.angles);
   const std::int32_t column_list = out.ints(columns);
   const std::int32_t cell_list = out.ints(cells);
-  out.record({int32(shell_set), group.a, group.b, int32(group.angles.size()), angles, int32(cells.size()), column_list,
-              cell_list, out.reals(prefactors)});
+  out.record({static_cast<std::int32_t>(group.kind), int32(shell_set), group.a, group.b, weights,
+              int32(group.angles.size()), angles, int32(cells.size()), column_list, cell_list, out.reals(prefactors)});
 }
 
 // The columns that an edge to `species` inside the cutoffs `level` and larger can change.
@@ -213,9 +221,11 @@ void write_edge_class(Writer& out, const Groups& groups, std::int32_t species, s
       for (const auto& item : list) columns.push_back(column_of(item));
   };
   for (const RadialGroup& g : groups.radial)
-    add(g.species == species && g.cutoff.level >= level, g.columns, [](std::int32_t c) { return c; });
+    add((g.species < 0 || g.species == species) && g.cutoff.level >= level, g.columns,
+        [](std::int32_t c) { return c; });
   for (const AngularGroup& g : groups.angular)
-    add((g.a == species || g.b == species) && g.cutoff.level >= level, g.cells, [](const Cell& c) { return c.column; });
+    add((g.a < 0 || g.a == species || g.b == species) && g.cutoff.level >= level, g.cells,
+        [](const Cell& c) { return c.column; });
   const std::int32_t column_list = out.ints(columns);
   out.record({int32(columns.size()), column_list, out.ints(first)});
 }
@@ -242,15 +252,16 @@ std::size_t record_ints(const Groups& groups, std::size_t n_shell_sets, std::siz
 
 }  // namespace
 
-FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
+FeaturePlan compile_features(span<const FeatureRow> rows, int n_species, span<const double> weights) {
   if (n_species < 1) throw Error(ErrorCode::invalid_value, "features: elements is empty; accepted: at least one");
   if (rows.empty()) throw Error(ErrorCode::invalid_value, "features: the table is empty; accepted: at least one row");
   const std::int32_t n_features = int32(rows.size());
-  const Groups groups = group_rows(rows, n_species);
+  const CheckedRows checked = check_rows(rows, n_species, weights);
+  const Groups groups = group_rows(checked.rows);
   std::vector<ShellKey> shell_sets;
   std::vector<std::size_t> shell_set_of;
   for (const AngularGroup& g : groups.angular)
-    shell_set_of.push_back(position(shell_sets, ShellKey{g.type, g.cutoff, g.shells}));
+    shell_set_of.push_back(position(shell_sets, ShellKey{g.shell_type, g.cutoff, g.shells}));
 
   const std::int32_t levels = int32(groups.cutoffs.size() + 1);
   Writer out(
@@ -258,16 +269,20 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species) {
   out.plan.parameters = groups.cutoffs;
   out.record({n_species, n_features, levels - 1, int32(groups.radial.size()), int32(shell_sets.size()),
               int32(groups.angular.size()), 0, 0, 0, 0});
+  const std::int32_t first = int32(out.plan.parameters.size());
+  out.plan.parameters.insert(out.plan.parameters.end(), checked.weights.begin(), checked.weights.end());
   for (const RadialGroup& g : groups.radial) {
     const std::int32_t parameters = out.reals(g.functions);
     const std::int32_t cutoff = out.reals(std::vector{g.cutoff.parameters});
-    out.record({g.species, cutoff, int32(g.columns.size()), parameters, out.ints(g.columns)});
+    out.record({static_cast<std::int32_t>(g.kind), g.species, weights_offset(g.weights, first, n_species), cutoff,
+                int32(g.columns.size()), parameters, out.ints(g.columns)});
   }
   for (const ShellKey& s : shell_sets) {
     const std::int32_t cutoff = out.reals(std::vector{s.cutoff.parameters});
-    out.record({s.type, cutoff, int32(s.shells.size()), out.reals(s.shells)});
+    out.record({static_cast<std::int32_t>(s.type), cutoff, int32(s.shells.size()), out.reals(s.shells)});
   }
-  for (std::size_t i = 0; i < groups.angular.size(); ++i) write_angular(out, groups.angular[i], shell_set_of[i]);
+  for (std::size_t i = 0; i < groups.angular.size(); ++i)
+    write_angular(out, groups.angular[i], shell_set_of[i], weights_offset(groups.angular[i].weights, first, n_species));
   for (std::int32_t species = 0; species < n_species; ++species)
     for (std::int32_t level = 0; level < levels; ++level) write_edge_class(out, groups, species, level);
   out.plan.table[6] = int32(out.plan.table.size());

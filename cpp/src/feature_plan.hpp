@@ -12,16 +12,32 @@
 
 namespace atomcore {
 
-enum class FunctionType : std::int32_t { radial = 0, narrow = 1, wide = 2, ani = 3 };
+enum class FunctionType : std::int32_t {
+  radial = 0,
+  narrow = 1,
+  wide = 2,
+  ani = 3,
+  radial_cosine = 4,
+  compact_narrow = 5,
+  compact_wide = 6,
+  compact_radial = 7
+};
 
-// One row of a feature table; a <= b are species indices, b = -1 for radial functions. `angle` is lambda (narrow, wide)
-// or theta_s in radians (ani). cutoff_function is a math::CutoffKind; gamma is that of the polynomial one. Lengths in
-// Angstrom.
+// One row of a feature table. Lengths in Angstrom, angles in radians; numbers that a type does not have are ignored.
 struct FeatureRow {
-  std::int32_t type, a, b;
-  double prefactor, eta, shift, zeta, angle, cos_scale, cutoff;
-  std::int32_t cutoff_function = 0;
-  double gamma = 4.0;
+  std::int32_t type;
+  std::int32_t a, b;  // species indices, a <= b; b = -1 for radial functions; a = b = -1: every element, see `weights`
+  double prefactor;
+  double eta;  // radial_cosine: kappa
+  double shift, zeta;
+  double angle;  // lambda (narrow, wide) or theta_s (ani)
+  double cos_scale, cutoff;
+  std::int32_t cutoff_function = 0;          // a math::CutoffKind; compact functions: that of their windows
+  double gamma = 4.0;                        // of the cutoff function `polynomial`
+  double inner = 0.0;                        // the part of the cutoff radius within which the cutoff function is 1
+  double low = 0.0;                          // compact functions: their window in r is from here to the cutoff
+  double theta_low = 0.0, theta_high = 0.0;  // compact angular functions: their window in the angle
+  std::int32_t weights = -1;                 // a = -1: which of the weight vectors, -1 for weights of 1
 };
 
 struct FeaturePlan {
@@ -32,8 +48,10 @@ struct FeaturePlan {
   double cutoff() const { return parameters[static_cast<std::size_t>(table[2]) - 1]; }
 };
 
+// `weights` [n, n_species] are the weight vectors that rows for every element name. A term of one neighbour counts with
+// the weight of its element, one of two neighbours with the product of theirs.
 // Throws Error(invalid_value) naming the row and the parameter.
-FeaturePlan compile_features(span<const FeatureRow> rows, int n_species);
+FeaturePlan compile_features(span<const FeatureRow> rows, int n_species, span<const double> weights = {});
 // Throws Error(invalid_value) unless table and parameters are, to the last bit, what compile_features gave: the kernels
 // follow their offsets without looking.
 void check_plan(const Plan& plan);
@@ -61,16 +79,33 @@ std::vector<EdgeClass> edge_classes_of(span<const std::int32_t> table);
 // parameters: the cutoff radii in ascending order, then what the records name.
 namespace plan_layout {
 constexpr int kHash = 8, kHeader = 10;
-// kRadialCutoff and kShellCutoff are offsets of a cutoff in the parameters.
-enum Radial { kRadialSpecies, kRadialCutoff, kRadialCount, kRadialParameters, kRadialColumns, kRadialSize };
-constexpr int kCutoffStride = 3;  // kind, radius, gamma
-constexpr int kRadialStride = 3;  // prefactor, eta, shift
+constexpr int kCutoffStride = 5;  // kind, low, high, inner, gamma: the arguments of math::make_cutoff
+// In all records: ...Cutoff is the offset of a cutoff in the parameters, ...Parameters that of a list there. A species
+// of -1 is every element, with the weights [n_species] at ...Weights in the parameters, or 1 where that is -1.
+enum class RadialKind : std::int32_t { gaussian = 0, cosine = 1 };
+enum Radial {
+  kRadialKind,
+  kRadialSpecies,
+  kRadialWeights,
+  kRadialCutoff,
+  kRadialCount,
+  kRadialParameters,
+  kRadialColumns,
+  kRadialSize
+};
+constexpr int kRadialStride = 3;  // prefactor, then eta, shift (gaussian) or kappa, 0 (cosine)
+// kShellType is the FunctionType narrow, wide or ani whose shells they are; compact functions have eta = shift = 0.
 enum ShellSet { kShellType, kShellCutoff, kShellCount, kShellParameters, kShellSize };
 constexpr int kShellStride = 2;  // eta, shift
+// An angular group keeps kAngularCount cells: column, shell * n_angles + angle, and prefactor of each. Two species, or
+// -1 twice.
+enum class AngleKind : std::int32_t { behler = 0, ani = 1, compact = 2 };
 enum Angular {
+  kAngularKind,
   kAngularShells,
   kAngularA,
   kAngularB,
+  kAngularWeights,
   kAngularAngles,
   kAngularParameters,
   kAngularCount,
@@ -79,7 +114,9 @@ enum Angular {
   kAngularPrefactors,
   kAngularSize
 };
-constexpr int kAngleStride = 4;  // zeta, lambda or cos(theta_s), 0 or sin(theta_s), cos_scale
+// behler: zeta, lambda, 0, 1; ani: zeta, cos(theta_s), sin(theta_s), cos_scale; compact: math::CutoffKind, middle and
+// half width of the window, 1 / half width. The arguments of math::..._angle.
+constexpr int kAngleStride = 4;
 // Edge classes: class = species * (n_cutoffs + 1) + number of cutoffs <= r. A class lists the columns that such an
 // edge can change, group by group; `first` is a group's position in that list, or -1.
 enum EdgeClassRecord { kClassCount, kClassColumns, kClassFirst, kClassSize };

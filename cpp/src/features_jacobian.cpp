@@ -1,6 +1,11 @@
 // The Jacobian of the features kept as one block for each edge, and its products with vectors: training on geometries
 // that stay the same need not evaluate the functions again.
-#include "src/feature_loops.hpp"
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "src/feature_plan.hpp"
+#include "src/feature_rows.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore::cpu {
@@ -8,50 +13,21 @@ namespace {
 
 constexpr std::int64_t kGrain = 16;  // centres a thread must have to be worth starting
 
+// The radii of a plan's cutoffs, ascending, and its edge classes.
 template <typename T>
-void add(T* block, const Vec3<T>& x) {
-  block[0] += x.x, block[1] += x.y, block[2] += x.z;
-}
-
-// Fills the blocks of one centre; blocks[e] is where edge e of the row starts, classes[e] its class.
-template <typename T>
-void jacobian_centre(const PlanView<T>& plan, Centre<T>& centre, const std::int32_t* classes,
-                     const std::vector<T*>& blocks) {
-  const auto block = [&](const Neighbor<T>& n, std::size_t group) {
-    return blocks[n.edge] + 3 * plan.classes[classes[n.edge]].first[group];
-  };
-  for (std::size_t i = 0; i < plan.radial.size(); ++i) {
-    const auto& group = plan.radial[i];
-    for (std::size_t a = centre.all.first[group.species]; a < centre.all.first[group.species + 1]; ++a) {
-      const Neighbor<T>& n = centre.all.list[a];
-      if (!(n.r < group.cutoff.radius)) continue;
-      const Jet<T> fc = math::cutoff_value(n.r, group.cutoff);
-      T* out = block(n, i);
-      const T* p = group.parameters;
-      for (int f = 0; f < group.n; ++f, p += plan_layout::kRadialStride, out += 3)
-        add(out, p[0] * math::product(math::gaussian(n.r, p[1], p[2]), fc).d * n.unit);
-    }
+struct ClassTable {
+  explicit ClassTable(Plan plan)
+      : n_cutoffs(plan.table[2]),
+        cutoffs(plan.parameters.begin(), plan.parameters.begin() + n_cutoffs),
+        classes(edge_classes_of(plan.table)) {}
+  std::int32_t class_of(std::int32_t species, T r) const {
+    const auto level = std::upper_bound(cutoffs.begin(), cutoffs.end(), r) - cutoffs.begin();
+    return species * (n_cutoffs + 1) + static_cast<std::int32_t>(level);
   }
-  const AngularGroup<T>* group = nullptr;
-  std::size_t group_index = 0;
-  for_each_triplet<true>(
-      plan, centre,
-      [&](std::size_t i) {
-        group = &plan.angular[i];
-        group_index = plan.radial.size() + i;
-      },
-      [&](const Triplet<T>& t) {
-        T *out_j = block(*t.j, group_index), *out_k = block(*t.k, group_index);
-        for (int c = 0; c < group->n_columns; ++c, out_j += 3, out_k += 3) {
-          const std::size_t s = group->cells[c] / group->n_angles, z = group->cells[c] % group->n_angles;
-          const T w = group->prefactors[c] * t.A[z], w_c = group->prefactors[c] * t.A_c[z];
-          const auto d = triplet_gradient(t, w * t.S_a[s], w * t.S_b[s], w * t.S_q[s], w_c * t.S[s]);
-          add(out_j, d.j);
-          add(out_k, d.k);
-        }
-      },
-      [](std::size_t) {});
-}
+  std::int32_t n_cutoffs;
+  std::vector<T> cutoffs;
+  std::vector<EdgeClass> classes;
+};
 
 // Products with stored blocks run over flat arrays of 3 n_columns numbers: the cotangent (or tangent) is repeated to
 // match, so that every load is contiguous. kPhase is a whole number of xyz triples and of vector registers.
@@ -125,14 +101,15 @@ std::vector<std::int64_t> packed_offsets(const StoredJacobian& jacobian, span<co
 template <typename T>
 void edge_classes(Plan plan, const Graph& graph, span<const T> D, span<std::int32_t> edge_class,
                   span<std::int64_t> row_offset, int n_threads) {
-  const PlanView<T> view(plan);
+  const ClassTable<T> table(plan);
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       std::int64_t size = 0;
       for (std::int64_t e = graph.row_ptr[row]; e < graph.row_ptr[row + 1]; ++e) {
-        const T *d = D.data() + 3 * e, r = math::sqrt(math::dot(Vec3<T>{d[0], d[1], d[2]}, Vec3<T>{d[0], d[1], d[2]}));
-        edge_class[e] = view.edge_class(graph.species[graph.neighbor[e]], r);
-        size += view.classes[edge_class[e]].n_columns;
+        const T* d = D.data() + 3 * e;
+        edge_class[e] =
+            table.class_of(graph.species[graph.neighbor[e]], std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]));
+        size += table.classes[static_cast<std::size_t>(edge_class[e])].n_columns;
       }
       row_offset[row + 1] = size;
     }
@@ -144,17 +121,26 @@ void edge_classes(Plan plan, const Graph& graph, span<const T> D, span<std::int3
 template <typename T>
 void features_jacobian(Plan plan, const Graph& graph, span<const T> D, span<const std::int32_t> edge_class,
                        span<const std::int64_t> row_offset, span<T> values, int n_threads) {
-  const PlanView<T> view(plan);
+  const std::vector<EdgeClass> classes = edge_classes_of(plan.table);
+  const PreparedPlan<T> prepared(plan);
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    Centre<T> centre;
+    FeatureRows<T> rows(prepared);
     std::vector<T*> blocks;
+    std::vector<const std::int32_t*> first;
+    std::vector<std::int32_t> species;
     std::fill(values.data() + 3 * row_offset[begin], values.data() + 3 * row_offset[end], T(0));
     for (std::int64_t row = begin; row < end; ++row) {
-      centre.load(view, graph, row, [&](std::int64_t e) { return Vec3<T>{D[3 * e], D[3 * e + 1], D[3 * e + 2]}; });
-      blocks.assign(1, values.data() + 3 * row_offset[row]);
-      for (std::int64_t e = graph.row_ptr[row]; e < graph.row_ptr[row + 1]; ++e)
-        blocks.push_back(blocks.back() + 3 * view.classes[edge_class[e]].n_columns);
-      jacobian_centre(view, centre, edge_class.data() + graph.row_ptr[row], blocks);
+      blocks.clear(), first.clear(), species.clear();
+      T* block = values.data() + 3 * row_offset[row];
+      for (std::int64_t e = graph.row_ptr[row]; e < graph.row_ptr[row + 1]; ++e) {
+        const EdgeClass& edge = classes[static_cast<std::size_t>(edge_class[e])];
+        blocks.push_back(block);
+        first.push_back(edge.first);
+        species.push_back(graph.species[graph.neighbor[e]]);
+        block += 3 * edge.n_columns;
+      }
+      rows.load(D.data() + 3 * graph.row_ptr[row], species.data(), species.size());
+      rows.jacobian({blocks.data(), first.data()});
     }
   });
 }
@@ -162,12 +148,13 @@ void features_jacobian(Plan plan, const Graph& graph, span<const T> D, span<cons
 template <typename T>
 void jacobian_vjp(Plan plan, const StoredJacobian& jacobian, span<const T> values, span<const std::int64_t> rows,
                   span<const T> g, span<T> g_D, int n_threads) {
-  const PlanView<T> view(plan);
+  const std::vector<EdgeClass> classes = edge_classes_of(plan.table);
+  const std::int64_t n_features = plan.table[1];
   const std::vector<std::int64_t> first = packed_offsets(jacobian, rows);
   parallel_for(static_cast<std::int64_t>(rows.size()), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    ClassBuffers<T> repeated(view.classes);
+    ClassBuffers<T> repeated(classes);
     for (std::int64_t m = begin; m < end; ++m) {
-      const T *g_row = g.data() + m * view.n_features, *block = values.data() + 3 * jacobian.row_offset[rows[m]];
+      const T *g_row = g.data() + m * n_features, *block = values.data() + 3 * jacobian.row_offset[rows[m]];
       T* out = g_D.data() + 3 * first[m];
       repeated.next_row();
       for (std::int64_t e = jacobian.row_ptr[rows[m]]; e < jacobian.row_ptr[rows[m] + 1]; ++e, out += 3) {
@@ -175,7 +162,7 @@ void jacobian_vjp(Plan plan, const StoredJacobian& jacobian, span<const T> value
           for (int i = 0; i < c.n_columns; ++i)
             for (int d = 0; d < 3; ++d) buffer[3 * i + d] = g_row[c.columns[i]];
         });
-        const int n = 3 * view.classes[jacobian.edge_class[e]].n_columns;
+        const int n = 3 * classes[jacobian.edge_class[e]].n_columns;
         dot_block(block, g3, n, out);
         block += n;
       }
@@ -186,25 +173,26 @@ void jacobian_vjp(Plan plan, const StoredJacobian& jacobian, span<const T> value
 template <typename T>
 void jacobian_jvp(Plan plan, const StoredJacobian& jacobian, span<const T> values, span<const std::int64_t> rows,
                   span<const T> v, span<T> dG, int n_threads) {
-  const PlanView<T> view(plan);
+  const std::vector<EdgeClass> classes = edge_classes_of(plan.table);
+  const std::int64_t n_features = plan.table[1];
   const std::vector<std::int64_t> first = packed_offsets(jacobian, rows);
   parallel_for(static_cast<std::int64_t>(rows.size()), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    ClassBuffers<T> sums(view.classes);
+    ClassBuffers<T> sums(classes);
     for (std::int64_t m = begin; m < end; ++m) {
       const T *v_row = v.data() + 3 * first[m], *block = values.data() + 3 * jacobian.row_offset[rows[m]];
-      T* out = dG.data() + m * view.n_features;
+      T* out = dG.data() + m * n_features;
       sums.next_row();
       for (std::int64_t e = jacobian.row_ptr[rows[m]]; e < jacobian.row_ptr[rows[m] + 1]; ++e, v_row += 3) {
         T* sum = sums.get(jacobian.edge_class[e], [](const EdgeClass&, T*) {});
-        const int n = 3 * view.classes[jacobian.edge_class[e]].n_columns;
+        const int n = 3 * classes[jacobian.edge_class[e]].n_columns;
         add_block(block, v_row, n, sum);
         block += n;
       }
-      std::fill(out, out + view.n_features, T(0));
+      std::fill(out, out + n_features, T(0));
       for (const int c : sums.used()) {
         const T* sum = sums.get(c, [](const EdgeClass&, T*) {});
-        for (int i = 0; i < view.classes[c].n_columns; ++i)
-          out[view.classes[c].columns[i]] += sum[3 * i] + sum[3 * i + 1] + sum[3 * i + 2];
+        for (int i = 0; i < classes[c].n_columns; ++i)
+          out[classes[c].columns[i]] += sum[3 * i] + sum[3 * i + 1] + sum[3 * i + 2];
       }
     }
   });

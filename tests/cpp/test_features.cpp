@@ -8,6 +8,7 @@
 
 #include "check.hpp"
 #include "math/dual.hpp"
+#include "math/symmetry_functions.hpp"
 #include "src/error.hpp"
 #include "src/feature_plan.hpp"
 
@@ -47,23 +48,71 @@ T length(const T& x, const T& y, const T& z) {
 }
 
 template <typename T>
-T fc(const T& r, const FeatureRow& f) {
+T tanh_of(const T& x) {
+  using math::exp;
+  using std::exp;
+  const T e = exp(2.0 * x);
+  return (e - 1.0) / (1.0 + e);
+}
+
+// The cutoff functions as n2p2's documentation lists them; kinds are math::CutoffKind.
+template <typename T>
+T core(const T& x, int kind, double gamma) {
   using math::cos;
   using math::exp;
   using std::cos;
   using std::exp;
+  if (kind == 15) return 0.5 * (1.0 + cos(3 * M_PI * x));
+  if (kind >= 10) return core(T(x * (2.0 - x)), kind - 5, gamma);
+  const T t = kind == 1 || kind == 4 ? tanh_of(T(1.0 - x)) : T(0);
+  const double t0 = std::tanh(1.0);
+  switch (kind) {
+    case 0:
+      return 0.5 * (1.0 + cos(M_PI * x));
+    case 1:
+      return t * t * t;
+    case 2:
+      return 1.0 + (gamma * pow_of(x, gamma + 1) - (gamma + 1) * pow_of(x, gamma));
+    case 3:
+      return T(1);
+    case 4:
+      return (1 / (t0 * t0 * t0)) * (t * t * t);
+    case 5:
+      return exp(1.0 - T(1) / (1.0 - x * x));
+    case 6:
+      return 1.0 + x * x * (2.0 * x - 3.0);
+    case 7:
+      return 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0);
+    case 8:
+      return 1.0 + pow_of(x, 4) * (x * (x * (20.0 * x - 70.0) + T(84)) - 35.0);
+    default:
+      return 1.0 + pow_of(x, 5) * (x * (x * (x * (315.0 - 70.0 * x) - T(540)) + T(420)) - 126.0);
+  }
+}
+
+template <typename T>
+T window(const T& r, int kind, double low, double high) {
+  const double mid = 0.5 * (low + high), half = 0.5 * (high - low), at = math::value(r);
+  if (!(at > low && at < high)) return T(0);
+  return core(T((at < mid ? -1.0 / half : 1.0 / half) * (r - mid)), kind, 4.0);
+}
+
+template <typename T>
+T fc(const T& r, const FeatureRow& f) {
+  if (f.type >= 5) return window(r, f.cutoff_function, f.low, f.cutoff);
   if (!(math::value(r) < f.cutoff)) return T(0);
-  const T x = (1.0 / f.cutoff) * r;
-  if (f.cutoff_function == 0) return 0.5 * (1.0 + cos(M_PI * x));
-  if (f.cutoff_function == 2) return 1.0 + (f.gamma * pow_of(x, f.gamma + 1) - (f.gamma + 1) * pow_of(x, f.gamma));
-  const T e = exp(2.0 * (1.0 - x)), t = (e - 1.0) / (1.0 + e);  // tanh(1 - x)
-  return t * t * t;
+  if (math::value(r) < f.inner * f.cutoff) return T(1);
+  return core(T((1 / (f.cutoff - f.inner * f.cutoff)) * (r - f.inner * f.cutoff)), f.cutoff_function, f.gamma);
 }
 
 template <typename T>
 T gauss(const T& r, const FeatureRow& f) {
+  using math::cos;
   using math::exp;
+  using std::cos;
   using std::exp;
+  if (f.type >= 5) return T(1);
+  if (f.type == 4) return cos(f.eta * r);
   return exp((-f.eta) * ((r - f.shift) * (r - f.shift)));
 }
 
@@ -78,22 +127,33 @@ T pair_term(const FeatureRow& f, const Edge<T>& j, const Edge<T>& k) {
     const T angle = pow_of(T(1.0 + cos(T(acos_of(T(f.cos_scale * c)) - f.angle))), f.zeta);
     return factor * (angle * gauss(T(0.5 * (a + b)), f) * fc(a, f) * fc(b, f));
   }
-  const T angle = factor * pow_of(T(1.0 + f.angle * c), f.zeta);
+  const int kind = f.cutoff_function < 10 ? f.cutoff_function : f.cutoff_function - 5;
+  const T angle = f.type >= 5 ? window(acos_of(c), kind, f.theta_low, f.theta_high)
+                              : T(factor * pow_of(T(1.0 + f.angle * c), f.zeta));
   const T wide = angle * gauss(a, f) * gauss(b, f) * fc(a, f) * fc(b, f);
-  return f.type == 2 ? wide : wide * gauss(q, f) * fc(q, f);
+  return f.type == 2 || f.type == 6 ? wide : wide * gauss(q, f) * fc(q, f);
 }
+
+// Weights of the two elements: vector 0 is their table in the plan, -1 stands for ones.
+const std::vector<double> kWeights{1.0, 8.0};
+double weight(const FeatureRow& f, int species) {
+  return f.weights < 0 ? 1.0 : kWeights[static_cast<std::size_t>(species)];
+}
+
+bool is_radial(const FeatureRow& f) { return f.type == 0 || f.type == 4 || f.type == 7; }
+bool matches(const FeatureRow& f, int s, int t) { return f.a < 0 || (std::min(s, t) == f.a && std::max(s, t) == f.b); }
 
 template <typename T>
 T textbook(const FeatureRow& f, const std::vector<Edge<T>>& edges) {
   T sum(0);
   for (std::size_t j = 0; j < edges.size(); ++j) {
-    if (f.type == 0 && edges[j].species == f.a) {
+    if (is_radial(f) && (f.a < 0 || edges[j].species == f.a)) {
       const T r = length(edges[j].x, edges[j].y, edges[j].z);
-      sum = sum + gauss(r, f) * fc(r, f);
+      sum = sum + weight(f, edges[j].species) * (gauss(r, f) * fc(r, f));
     }
-    for (std::size_t k = j + 1; f.type != 0 && k < edges.size(); ++k)
-      if (std::min(edges[j].species, edges[k].species) == f.a && std::max(edges[j].species, edges[k].species) == f.b)
-        sum = sum + pair_term(f, edges[j], edges[k]);
+    for (std::size_t k = j + 1; !is_radial(f) && k < edges.size(); ++k)
+      if (matches(f, edges[j].species, edges[k].species))
+        sum = sum + weight(f, edges[j].species) * weight(f, edges[k].species) * pair_term(f, edges[j], edges[k]);
   }
   return f.prefactor * sum;
 }
@@ -123,6 +183,54 @@ std::vector<FeatureRow> all_functions() {
         for (int type : {1, 2}) rows.push_back({type, 0, 1, 2.0, 0.07, 0.0, 2.0, 1.0, 1, radius, cutoff, gamma});
         rows.push_back({3, 1, 1, 1.0, 4.0, 0.9, 14.1, 0.4, 0.95, radius, cutoff, gamma});
       }
+  for (double zeta : {0.6, 1.5})
+    for (int type : {1, 2}) rows.push_back({type, 0, 1, 1.0, 0.07, 0.3, zeta, -0.8, 1, 5.0});
+  return rows;
+}
+
+FeatureRow compact(int type, int a, int b, int kind, double low, double high, double theta_low, double theta_high) {
+  FeatureRow row{type, a, b, 1.5, 0, 0, 0, 0, 1, high, kind};
+  row.low = low, row.theta_low = theta_low, row.theta_high = theta_high;
+  return row;
+}
+
+// Every cutoff function with an inner radius where it may have one, cosine waves and windows.
+std::vector<FeatureRow> more_functions() {
+  std::vector<FeatureRow> rows;
+  for (int kind = 3; kind < math::kCutoffKinds; ++kind)
+    for (double inner : {0.0, 0.4}) {
+      if (inner > 0 && (kind < 5 || kind == 15)) continue;
+      for (int type : {0, 4}) rows.push_back({type, 1, -1, 0.25, 0.7, 0.0, 0, 0, 1, 5.0, kind, 4.0, inner});
+      for (int type : {1, 2, 3}) rows.push_back({type, 0, 1, 2.0, 0.07, 0.0, 2.0, 0.9, 0.95, 4.2, kind, 4.0, inner});
+    }
+  for (int kind : {0, 2})
+    for (int type : {0, 1}) rows.push_back({type, 0, type - 1, 1.0, 0.1, 0.2, 1.0, 1.0, 1, 4.6, kind, 2.5, 0.3});
+  for (const int kind : {0, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}) {
+    rows.push_back(compact(7, kind % 2, -1, kind, 0.7, 3.9, 0, 0));
+    rows.push_back(compact(7, kind % 2, -1, kind, -4.0, 4.0, 0, 0));
+    for (int type : {5, 6}) {
+      rows.push_back(compact(type, 0, 1, kind, -4.4, 4.4, 0.6, 2.4));
+      rows.push_back(compact(type, 1, 1, kind, 0.5, 4.4, 0.0, 1.9));
+      rows.push_back(compact(type, 0, 1, kind, 0.5, 4.4, -1.9, 1.9));
+      rows.push_back(compact(type, 0, 0, kind, 0.5, 4.4, M_PI - 2.2, M_PI + 2.2));
+    }
+  }
+  return rows;
+}
+
+// One function of each type for every element, with weights and without.
+std::vector<FeatureRow> weighted_functions() {
+  std::vector<FeatureRow> rows{
+      {0, -1, -1, 0.25, 0.3, 1.1, 0, 0, 1, 5.0},       {4, -1, -1, 0.25, 0.8, 0, 0, 0, 1, 5.0},
+      {1, -1, -1, 2.0, 0.07, 0.1, 2.7, -1.0, 1, 5.0},  {2, -1, -1, 2.0, 0.07, 0.1, 4, 1, 1, 5.0},
+      {3, -1, -1, 1.0, 4.0, 0.9, 8.0, 0.4, 0.95, 4.0}, compact(7, -1, -1, 7, 0.3, 4.0, 0, 0),
+      compact(5, -1, -1, 7, 0.3, 4.0, 0.4, 2.8),       compact(6, -1, -1, 12, 0.3, 4.0, 0, 2.8)};
+  for (std::size_t i = 0, n = rows.size(); i < n; ++i) {
+    rows.push_back(rows[i]);
+    rows.back().weights = 0;
+    rows.push_back(rows[i]);  // and resolved, beside these
+    rows.back().a = 0, rows.back().b = is_radial(rows[i]) ? -1 : 1;
+  }
   return rows;
 }
 
@@ -146,7 +254,8 @@ std::vector<Case> cases() {
 
 // The kernels' results for one centre.
 struct Kernel {
-  explicit Kernel(const std::vector<FeatureRow>& rows, const Case& c) : plan(compile_features(rows, 2)), D(c.D) {
+  explicit Kernel(const std::vector<FeatureRow>& rows, const Case& c)
+      : plan(compile_features(rows, 2, kWeights)), D(c.D) {
     species.assign(1, 0);  // the centre
     species.insert(species.end(), c.species.begin(), c.species.end());
     for (std::size_t j = 0; j < c.species.size(); ++j) neighbor.push_back(static_cast<std::int64_t>(j) + 1);
@@ -256,7 +365,7 @@ bool accepted(const FeaturePlan& plan) {
 }
 
 void changed_plans_are_refused() {
-  FeaturePlan plan = compile_features(all_functions(), 2);
+  FeaturePlan plan = compile_features(weighted_functions(), 2, kWeights);
   check(accepted(plan), "a plan as compiled");
   int passed = 0;
   for (std::int32_t& x : plan.table) {
@@ -299,7 +408,8 @@ void exponents_beyond_integers() {
 }  // namespace
 
 int main() {
-  for (const Case& c : cases()) compare(c, all_functions());
+  for (const Case& c : cases())
+    for (const auto& rows : {all_functions(), more_functions(), weighted_functions()}) compare(c, rows);
   collinear();
   distances_at_the_cutoff();
   changed_plans_are_refused();

@@ -16,7 +16,7 @@ namespace {
 using namespace atomcore::math;
 
 constexpr int kPoints = 64;  // x from -3 to 3
-constexpr int kMost = 64;    // values per point, at the most
+constexpr int kMost = 192;   // values per point, at the most
 constexpr int kSkipped = 77;
 
 // Collects what the formulas return.
@@ -49,15 +49,20 @@ struct Features {
   template <typename U>
   AC_HD static void evaluate(const T& x, Values<U>& out) {
     const T r = U(0.25) * (x * x) + T(0.5), c = sin(x);
-    for (const CutoffKind kind : {CutoffKind::cosine, CutoffKind::tanh3, CutoffKind::polynomial})
-      out.put(cutoff_value(r, Cutoff<U>{kind, U(6), U(2.5)}));
-    out.put(product(gaussian(r, U(1.5), U(0.7)), cutoff_value(r, Cutoff<U>{CutoffKind::cosine, U(5), U(4)})));
+    const T sine = scaled_sine(T(1) - c * c, U(1));
+    for (int k = 0; k < kCutoffKinds; ++k) {
+      const auto kind = static_cast<CutoffKind>(k);
+      out.put(cutoff_value(r, make_cutoff(kind, U(-6), U(6), U(0.2), U(2.5))));
+      out.put(cutoff_value(r, make_cutoff(kind, U(0.7), U(2.5))));
+      out.put(compact_angle(c, sine, symmetric(kind), U(1), U(0.9), U(1) / U(0.9)));
+    }
+    out.put(product(gaussian(r, U(1.5), U(0.7)), cosine_wave(r, U(1.3))));
     out.put(behler_angle(c, U(3.5), U(-1)));
-    const T sine = scaled_sine(T(1) - c * c, U(0.95));
-    out.put(ani_angle(c, sine, U(32), U(0.8), U(0.6), U(0.95)));
+    out.put(behler_angle(c, U(0.6), U(0.9)));
+    out.put(ani_angle(c, scaled_sine(T(1) - c * c, U(0.95)), U(32), U(0.8), U(0.6), U(0.95)));
     out.put(integer_power(r, 5));
     out.put(power(r, U(2.5)));
-    out.put(sqrt(r) / exp(-r) + cos(x) * tanh(x));
+    out.put(sqrt(r) / exp(-r) + cos(x) * tanh(x) + acos(U(0.9) * c) * abs(x));
     const Vec3<T> a{r, x, c};
     out.put(cross(a, x * (a + a) - a));
     out.put(dot(a, a));
