@@ -50,7 +50,7 @@ void radix_sort(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& ot
 }  // namespace
 
 CandidateBlock::CandidateBlock(const Batch& batch, const CellGrids& grids, double cutoff)
-    : batch_(batch), grids_(grids), cutoff_(cutoff), kernels_(AC_PICK(kPairKernels)) {}
+    : batch_(batch), grids_(grids), cutoff_(cutoff), kernels_(pair_kernels()) {}
 
 void CandidateBlock::gather(const CentreBlock& block) {
   collect(block);

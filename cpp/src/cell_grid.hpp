@@ -11,6 +11,9 @@ namespace atomcore::cpu {
 
 constexpr std::size_t kPadding = 16;  // numbers that arrays are longer, so that whole packs can be read
 
+// How far a distance computed from wrapped positions can be from the one computed from the original positions.
+double rounding_slack(span<const double> positions, const double* cell, const Lattice& lattice, double cutoff);
+
 // The arguments of a search over S structures.
 struct Batch {
   span<const double> positions;  // [N, 3]

@@ -46,7 +46,7 @@ struct RowArrays {
 
 // A graph whose edges are measured: rows of pairs that may be near enough.
 struct PossiblePairs {
-  const double* positions;       // [n_atoms, 3]
+  const double* positions;       // [n_atoms, 4], the fourth does not matter
   const double* cell;            // [9]
   const std::int64_t* neighbor;  // [n]
   const std::int32_t* shift;     // [n, 3]
@@ -85,5 +85,6 @@ namespace avx512 {
 extern const PairKernels kPairKernels;
 }
 #endif
+inline const PairKernels& pair_kernels() { return AC_PICK(kPairKernels); }
 
 }  // namespace atomcore::cpu

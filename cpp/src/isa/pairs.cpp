@@ -161,7 +161,7 @@ Triple load_three(const double* from) { return Triple{from[0], from[1], from[2],
 
 std::int64_t measure_row(const PossiblePairs& pairs, std::int64_t atom, std::int64_t first, std::int64_t last,
                          double square, const RowArrays& row) {
-  const Triple r_i = load_three(pairs.positions + 3 * atom);
+  const Triple r_i = load_as<Triple>(pairs.positions + 4 * atom);
   const Cell cell{load_three(pairs.cell), load_three(pairs.cell + 3), load_three(pairs.cell + 6)};
   std::int64_t n = 0;
   for (std::int64_t e = first; e < last; ++e) {
@@ -169,7 +169,7 @@ std::int64_t measure_row(const PossiblePairs& pairs, std::int64_t atom, std::int
     const Turns shift{static_cast<std::uint32_t>(pairs.shift[3 * e]),
                       static_cast<std::uint32_t>(pairs.shift[3 * e + 1]),
                       static_cast<std::uint32_t>(pairs.shift[3 * e + 2]), 0};
-    const Triple D = (load_three(pairs.positions + 3 * j) - r_i) + cell.translation(shift);
+    const Triple D = (load_as<Triple>(pairs.positions + 4 * j) - r_i) + cell.translation(shift);
     if (row.vector != nullptr) {
       row.neighbor[n] = j;
       store_over(row.shift + 3 * n, shift);
