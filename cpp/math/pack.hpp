@@ -146,9 +146,11 @@ template <typename T>
 inline Pack<T> sqrt(const Pack<T>& x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 8)
-    return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm512_maskz_sqrt_pd(0xff, reinterpret_cast<__m512d>(x.v))));
+    return Pack<T>(
+        reinterpret_cast<typename Pack<T>::Vector>(_mm512_maskz_sqrt_pd(0xff, reinterpret_cast<__m512d>(x.v))));
   else
-    return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(x.v))));
+    return Pack<T>(
+        reinterpret_cast<typename Pack<T>::Vector>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(x.v))));
 #elif defined(__AVX2__)
   if constexpr (sizeof(T) == 8)
     return Pack<T>(reinterpret_cast<typename Pack<T>::Vector>(_mm256_sqrt_pd(reinterpret_cast<__m256d>(x.v))));
@@ -177,6 +179,26 @@ inline T sum_of_lanes(const Pack<T>& x) {
   for (int width = Pack<T>::kWidth / 2; width > 0; width /= 2)
     for (int l = 0; l < width; ++l) lane[l] += lane[l + width];
   return lane[0];
+}
+
+// Lane l of the result is the sum over the lanes of x[l]: halves of pairs of packs are added until one pack is left.
+template <typename T>
+inline Pack<T> sums_of_packs(Pack<T> (&x)[Pack<T>::kWidth]) {
+  using Integers = typename Pack<T>::Integers;
+  constexpr int n = Pack<T>::kWidth;
+#pragma GCC unroll 4
+  for (int half = n / 2; half > 0; half /= 2) {
+    Integers own, other;  // lanes of the first pack, or of the second where bit `half` of the lane is set
+    for (int l = 0; l < n; ++l) {
+      own[l] = (l & half) ? n + l : l;
+      other[l] = (l & half) ? n + (l ^ half) : (l ^ half);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < half; ++r)
+      x[r] = Pack<T>(__builtin_shuffle(x[r].v, x[r + half].v, own)) +
+             Pack<T>(__builtin_shuffle(x[r].v, x[r + half].v, other));
+  }
+  return x[0];
 }
 
 // Bit l of the result is lane l of the mask.

@@ -73,6 +73,23 @@ inline Dual<Pack<T>> broadcast(const Dual<T>& x) {
   return {Pack<T>(x.v), Pack<T>(x.d)};
 }
 
+// The sums over lanes of n packs that stand at sums.load(i * width), handed to add(i, sum).
+template <typename T, typename Add>
+inline void add_lane_sums(const Column<Pack<T>>& sums, int n, Add&& add) {
+  constexpr int width = Pack<T>::kWidth;
+  for (int i = 0; i < n; i += width) {
+    Pack<T> x[width];
+    for (int l = 0; l < width; ++l) x[l] = sums.load((i + l) * width);
+    T total[width];
+    math::store_pack(total, math::sums_of_packs(x));
+    for (int l = 0; l < width && i + l < n; ++l) add(i + l, total[l]);
+  }
+}
+template <typename T, typename Add>
+inline void add_lane_sums(const Column<Dual<Pack<T>>>& sums, int n, Add&& add) {
+  add_lane_sums(Column<Pack<T>>{sums.d}, n, add);  // the tangents are what is wanted
+}
+
 template <typename T>
 inline T lane_sum(const Pack<T>& x) {
   return math::sum_of_lanes(x);
@@ -144,6 +161,18 @@ struct Quad<Dual<Pack<T>>> {
     d += x.d;
   }
 };
+
+template <typename T>
+inline void set_quad(Quad<Pack<T>>& quad, T x, T y, T z) {
+  const typename quad_types<T>::vector v = {x, y, z, T(0)};
+  quad.v = v;
+}
+template <typename T>
+inline void set_quad(Quad<Dual<Pack<T>>>& quad, const Dual<T>& x, const Dual<T>& y, const Dual<T>& z) {
+  const typename quad_types<T>::vector v = {x.v, y.v, z.v, T(0)}, d = {x.d, y.d, z.d, T(0)};
+  quad.v = v;
+  quad.d = d;
+}
 
 }  // namespace rows
 }  // namespace AC_ISA

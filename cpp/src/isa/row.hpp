@@ -141,8 +141,8 @@ inline void for_radial_packs(const PlanData<plain_t<S>>& plan, const RadialData<
   }
 }
 
-template <typename S, typename Out>
-void radial_forward(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row, Column<S> sums, Out&& add) {
+template <typename S>
+void radial_forward(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row, const Column<S>& sums, plain_t<S>* G) {
   using U = plain_t<S>;
   for (std::int32_t g = 0; g < plan.n_radial; ++g) {
     const RadialData<U>& group = plan.radial[g];
@@ -155,8 +155,7 @@ void radial_forward(const PlanData<plain_t<S>>& plan, const Neighbors<S>& row, C
         sums.store(f * kWidth<S>,
                    sums.load(f * kWidth<S>) + fc.f * radial_term(group.kind, r, group.parameters + 3 * f).f);
     });
-    for (std::int32_t f = 0; f < group.n; ++f)
-      add(group.columns[f], group.parameters[3 * f] * lane_sum(sums.load(f * kWidth<S>)));
+    add_lane_sums(sums, group.n, [&](int f, U sum) { G[group.columns[f]] += group.parameters[3 * f] * sum; });
   }
 }
 
