@@ -12,6 +12,11 @@ _Values = tuple[float, Float64, Float64, Float64]  # energy, atomic energies, dE
 
 class AtomcoreError(Exception): ...
 
+class Request:
+    def __init__(self, derivatives: bool, spread: bool, extrapolation: bool) -> None: ...
+
+_Evaluation = tuple[_Values, _Values, tuple[Int32, Float64, Int32]]
+
 class Potential:
     @staticmethod
     def load(path: bytes, single: bool) -> Potential: ...
@@ -23,11 +28,27 @@ class Potential:
         cell: Float64,
         pbc: NDArray[np.bool_],
         numbers: Int32,
-        derivatives: bool,
-        spread: bool,
-        extrapolation: bool,
+        request: Request,
         n_threads: int,
-    ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
+    ) -> _Evaluation: ...
+    def compute_batch(
+        self,
+        structures: list[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
+        request: Request,
+        n_threads: int,
+    ) -> list[_Evaluation]: ...
+
+class Evaluator:
+    def __init__(self, potential: Potential) -> None: ...
+    def compute(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        request: Request,
+        n_threads: int,
+    ) -> _Evaluation: ...
 
 def instruction_set() -> str: ...  # portable, avx2 or avx512
 class MdConditions:
