@@ -24,7 +24,7 @@ L_MAX, NEURONS = 4, 30
 ENERGY_WEIGHT, BATCH = 100.0, 2
 Q222 = -0.007499480826664
 
-# (l, m) of the real components, as powers of z with integer coefficients, and what they are divided by (kappa)
+# (degree, order) of the real components, as powers of z with integer coefficients, and what they are divided by (kappa)
 HARMONICS = {
     (1, 0): ((0, 1), 1), (1, 1): ((1,), 1),
     (2, 0): ((-1, 0, 3), 2), (2, 1): ((0, 1), 1 / 3), (2, 2): ((1,), 1 / 3),
@@ -48,16 +48,17 @@ def harmonics(D: torch.Tensor, r: torch.Tensor) -> tuple[torch.Tensor, list[floa
     """Return the components [P, 24], and for each its weight in the invariant and its l."""
     x, y, z = (D / r[:, None]).unbind(-1)
     columns, weights, degrees = [], [], []
-    for (l, m), (coefficients, kappa) in HARMONICS.items():
+    for (degree, m), (coefficients, kappa) in HARMONICS.items():
         h = sum(c * z**k for k, c in enumerate(coefficients) if c)
         real, imaginary = torch.ones_like(x), torch.zeros_like(x)
         for _ in range(m):
             real, imaginary = x * real - y * imaginary, x * imaginary + y * real
-        weight = (2 * l + 1) / (4 * math.pi) * math.factorial(l - m) / math.factorial(l + m) / kappa**2
+        turns = math.factorial(degree - m) / math.factorial(degree + m)
+        weight = (2 * degree + 1) / (4 * math.pi) * turns / kappa**2
         for part in (real,) if m == 0 else (real, imaginary):
             columns.append(h * part)
             weights.append(weight if m == 0 else 2 * weight)
-            degrees.append(l)
+            degrees.append(degree)
     return torch.stack(columns, -1), weights, degrees
 
 
@@ -109,7 +110,7 @@ class Nep(torch.nn.Module):
         s = torch.zeros(n, N_ANGULAR, h.shape[1]).index_add(0, frame.i[near], g[:, :, None] * h[:, None, :])
         squares = s**2 * torch.tensor(weights)
         at = torch.tensor(degrees)
-        three = [squares[:, :, at == l].sum(-1) for l in range(1, L_MAX + 1)]
+        three = [squares[:, :, at == degree].sum(-1) for degree in range(1, L_MAX + 1)]
         s3, s4, s5, s6, s7 = s[:, :, at == 2].unbind(-1)
         four = (
             s3**3
@@ -179,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=50)
     options = parser.parse_args()
     torch.set_num_threads(1)
     structures = read(options.train, ":")
