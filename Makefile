@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 SOURCES := $(shell find cpp cuda CMakeLists.txt pyproject.toml -type f 2>/dev/null)
 
-.PHONY: demo test check-long bench cuda wheels lint format docs clean
+.PHONY: demo test check-long bench cuda aarch64 instructions wheels lint format docs clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,21 @@ cuda: $(VENV)/created
 	  -DPython_EXECUTABLE="$(abspath $(BIN))/python" -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)"
 	$(BIN)/cmake --build build/cuda --target _cuda test_cuda_math
 	$(BIN)/ctest --test-dir build/cuda -R test_cuda_math --no-tests=error --verbose
+
+# The C++ tests for 64-bit ARM, cross-compiled and run under an emulator of the processor.
+aarch64: $(VENV)/created
+	@for tool in aarch64-linux-gnu-g++:g++-aarch64-linux-gnu qemu-aarch64:qemu-user; do \
+	  command -v "$${tool%%:*}" > /dev/null || { echo "$${tool%%:*} is missing; on Debian: apt-get install $${tool##*:}"; exit 1; }; \
+	done
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S . -B build/aarch64 -G Ninja -DCMAKE_TOOLCHAIN_FILE=ci/aarch64.cmake \
+	  -DATOMCORE_TESTS=ON -DATOMCORE_PYTHON=OFF -DATOMCORE_CUDA=OFF -DCMAKE_BUILD_TYPE=Release \
+	  -DPython_EXECUTABLE="$(abspath $(BIN))/python"
+	$(BIN)/cmake --build build/aarch64
+	$(BIN)/ctest --test-dir build/aarch64 --no-tests=error --output-on-failure
+
+# Instructions that the hot kernels execute, counted by valgrind; --update keeps them for tests/test_instructions.py.
+instructions: $(VENV)/created
+	$(BIN)/python bench/instructions/count.py
 
 wheels:
 	$(PYTHON) ci/build_wheels.py

@@ -1,9 +1,15 @@
 """Feature sets and neighbours by enumeration that the tests of features and operators share."""
 
+from typing import Any
+
 import numpy as np
 from ase import Atoms
 
-from atomcore.features import ANI, Gaussian, SymmetryFunctions
+from atomcore.features import ANI, Gaussian, SymmetryFunctions, imbalzano, preset, uniform
+from atomcore.features.cutoffs import CUTOFF_FUNCTIONS
+
+WITH_STEPS = ("hard", "tanh3", "tanh3_normalized", "untruncated_cosine")  # cutoff functions that no inner radius fits
+WINDOWS = [name for name in CUTOFF_FUNCTIONS if name not in (*WITH_STEPS, "polynomial")]
 
 
 def every_function(cutoff_function: str = "cosine", gamma: float = 4.0) -> SymmetryFunctions:
@@ -37,6 +43,33 @@ def mixed_cutoffs() -> SymmetryFunctions:
     return SymmetryFunctions.from_table(sets[0].elements, [row for one in sets for row in one.table])
 
 
+def families(windows: list[str] = WINDOWS, **options: Any) -> SymmetryFunctions:
+    """Return every type and every cutoff function, those that may with an inner radius; options as of the class."""
+    ends = [{"cutoff_function": name, "inner": 0.35} for name in CUTOFF_FUNCTIONS if name not in WITH_STEPS]
+    ends += [{"cutoff_function": name} for name in (*WITH_STEPS, "poly3", "exponential")]
+    radial: list[dict[str, Any]] = [{"eta": 0.0}, {"type": "radial_cosine", "kappa": 1.7}, {"eta": 0.6, "shift": 1.0}]
+    angular: list[dict[str, Any]] = [
+        {"type": "narrow", "eta": 0.05, "zeta": 0.7, "lambda": 0.9},
+        {"type": "wide", "eta": 0.05, "zeta": 2.0, "lambda": -1.0},
+        {"type": "ani", "eta": 4.0, "zeta": 8.0, "shift": 1.6, "theta": 2.1},
+    ]
+    for name in windows:
+        shape = {"cutoff_function": name}
+        radial += [{"type": "compact_radial", "low": 0.7, "cutoff": 3.9, **shape}, {"type": "compact_radial", **shape}]
+        for kind in ("compact_narrow", "compact_wide"):
+            angular.append({"type": kind, "low": 0.4, "theta_low": 0.3, "theta_high": 2.4, **shape})
+            angular.append({"type": kind, "theta_low": -2.0, "theta_high": 2.0, **shape})
+            angular.append({"type": kind, "theta_low": np.pi - 2.2, "theta_high": np.pi + 2.2, **shape})
+    # windows come behind the first three of each, which take turns with the cutoff functions
+    return SymmetryFunctions(
+        ["H", "O"],
+        radial=radial + [{**radial[i % 3], **end} for i, end in enumerate(ends)],
+        angular=angular + [{**angular[i % 3], **end} for i, end in enumerate(ends)],
+        cutoff=4.5,
+        **options,
+    )
+
+
 def presets() -> dict[str, SymmetryFunctions]:
     """Return the published sets and the plain variants of them, for H, C and O."""
     elements = ["H", "C", "O"]
@@ -48,6 +81,12 @@ def presets() -> dict[str, SymmetryFunctions]:
         "wide": Gaussian(elements, cutoff=5.0, normalized=False, angular="wide"),
         "tanh3": Gaussian(elements, cutoff=5.0, cutoff_function="tanh3"),
         "polynomial": ANI(elements, cutoff_function="polynomial", gamma=2.5),
+        "weighted": Gaussian(elements, cutoff=5.0, weights="Z", cutoff_function="poly2", inner=0.2),
+        "unresolved": ANI(elements, resolve_elements=False),
+        "tutorial_bp": preset("tutorial_bp", elements),
+        "tutorial_ani": preset("tutorial_ani", elements),
+        "uniform": uniform(elements, n_radial=6, n_angular=2),
+        "imbalzano": imbalzano(elements, n=3, angular="wide"),
     }
 
 

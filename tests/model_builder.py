@@ -68,10 +68,11 @@ def random_model(
     requires: tuple[str, ...] = (),
     cutoff_function: str = "cosine",
     target: str = "energy",
+    table: list[dict[str, Any]] | None = None,
 ) -> RandomModel:
     """Make a model with random weights (float32) whose networks read different subsets of the features."""
     random = np.random.default_rng(seed)
-    table = feature_table(elements, cutoff, cutoff_function)
+    table = table or feature_table(elements, cutoff, cutoff_function)
     n = len(table)
     tensors: dict[str, np.ndarray] = {
         "energy.reference": np.array(reference[: len(elements)]),
@@ -100,7 +101,7 @@ def random_model(
         "capability": "local",
         "units": {"length": "Angstrom", "energy": "eV"},
         "elements": list(elements),
-        "cutoff": cutoff,
+        "cutoff": max(row["cutoff"] for row in table),
         "features": table,
         "networks": {"activation": activation, "members": members},
         "precision": "float32",

@@ -1,41 +1,17 @@
-"""The C++ tests: built out of tree and run, plainly and (long) under the sanitizers."""
+"""The C++ tests: built out of tree and run here and (long) as programs for another processor; what is compiled how."""
 
-import importlib.util
-import os
+import json
+import platform
+import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
+from cpp_build import SOURCES, build
 from helpers import NEEDS_SOURCES, REPOSITORY, run_command
 
 pytestmark = NEEDS_SOURCES
-
-LONGEST = 1800  # seconds that a build or a run under sanitizers may take
-SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
-
-
-def build(folder: Path, *options: str) -> Path:
-    """Configure and build the C++ tests in ``folder``, or skip where there is nothing to build with."""
-    if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
-        pytest.skip("no C++ compiler found")
-    beside = Path(sys.executable).parent / "cmake"  # the one from PyPI, in the environment that runs the tests
-    cmake = str(beside) if beside.exists() else shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("no cmake found")
-    if importlib.util.find_spec("nlohmann_json") is None:
-        pytest.skip("the nlohmann-json headers are not installed in this environment")
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    switches = [
-        "-DATOMCORE_TESTS=ON",
-        "-DATOMCORE_PYTHON=OFF",
-        "-DATOMCORE_CUDA=OFF",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    ]
-    run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
-    run_command([cmake, "--build", str(folder), "-j2"], timeout=LONGEST)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +24,43 @@ def test_program(programs, name):
     run_command([str(programs / name)])
 
 
+def isa_objects(folder: Path) -> list[Path]:
+    return sorted(folder.glob("CMakeFiles/atomcore_isa_*.dir/**/*.o"))
+
+
+def test_instruction_sets_share_no_weak_symbols(programs):
+    """The linker keeps one copy of a weak symbol, perhaps the one for AVX-512, and hands it to every caller."""
+    if shutil.which("nm") is None:
+        pytest.skip("no nm found: the symbols of object files cannot be listed")
+    seen = 0
+    for path in isa_objects(programs):
+        isa = re.search(r"atomcore_isa_(\w+)\.dir", str(path))[1]
+        listed = run_command(["nm", "-C", "--defined-only", str(path)]).splitlines()
+        weak = [name for _, kind, name in (line.split(maxsplit=2) for line in listed) if kind in "WVu"]
+        foreign = [name for name in weak if f"{isa}::" not in name]
+        assert not foreign, f"{path.name} for {isa} shares {foreign} with the rest of the program"
+        seen += len(weak)
+    assert seen, "no inline function is left in any object: this test sees nothing"
+
+
+def test_nothing_is_compiled_for_the_machine_that_builds(programs):
+    """Only the sources in src/isa use instructions beyond the base, and none is compiled with other rules for NaN."""
+    commands = json.loads((programs / "compile_commands.json").read_text())
+    assert any("-mavx512f" in entry["command"] for entry in commands) == (platform.machine() == "x86_64")
+    for entry in commands:
+        words = entry["command"].split()
+        assert not {"-march=native", "-mtune=native", "-ffast-math", "-Ofast", "-ffinite-math-only"} & set(words)
+        if "/src/isa/" not in entry["file"]:
+            assert not [word for word in words if re.match(r"-m(avx|fma|bmi|sse|arch)", word)], entry["file"]
+
+
 @pytest.mark.long
-def test_programs_under_sanitizers(tmp_path):
-    flags = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-    build(tmp_path, "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_CXX_FLAGS={flags}")
+def test_programs_on_aarch64(tmp_path):
+    missing = [name for name in ("aarch64-linux-gnu-g++", "qemu-aarch64") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not found: nothing for aarch64 can be built and run (see make aarch64)")
+    build(tmp_path, f"-DCMAKE_TOOLCHAIN_FILE={REPOSITORY / 'ci' / 'aarch64.cmake'}", "-DCMAKE_BUILD_TYPE=Release")
     for source in SOURCES:
-        run_command(
-            [str(tmp_path / source.stem)],
-            timeout=None,
-            ASAN_OPTIONS="detect_leaks=1",
-            UBSAN_OPTIONS="print_stacktrace=1",
-        )
+        program = tmp_path / source.stem
+        assert program.read_bytes()[18:20] == b"\xb7\x00", "not a program for aarch64"
+        run_command(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", str(program)], timeout=1800)

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from atomcore.features import ANI, Gaussian, SymmetryFunctions, preset
+from atomcore.features import ANI, Gaussian, SymmetryFunctions, imbalzano, preset, select, uniform
 from feature_cases import every_function
 from structures import water_cluster, water_crystal
 from tolerances import EXACT, assert_close
@@ -17,11 +17,15 @@ ROW = {
     "narrow": {"eta": 0.5, "shift": 0.0, "zeta": 2.0, "lambda": 1.0},
     "wide": {"eta": 0.5, "shift": 0.0, "zeta": 2.0, "lambda": 1.0},
     "ani": {"eta": 4.0, "shift": 1.0, "zeta": 8.0, "theta": 0.3, "cos_scale": 0.95},
+    "radial_cosine": {"kappa": 1.5},
+    "compact_radial": {"low": 0.5},
+    "compact_narrow": {"low": 0.5, "theta_low": 0.4, "theta_high": 2.0},
+    "compact_wide": {"low": 0.5, "theta_low": 0.4, "theta_high": 2.0},
 }
 
 
 def row(kind: str, **changes) -> dict:
-    elements = ["H"] if kind == "radial" else ["H", "O"]
+    elements = ["H"] if "radial" in kind else ["H", "O"]
     fixed = {"type": kind, "elements": elements, "prefactor": 1.0, "cutoff": 5.0, "cutoff_function": "cosine"}
     return {**fixed, **ROW[kind], **changes}
 
@@ -221,13 +225,37 @@ def test_parameters_that_are_no_numbers_are_refused(kind, key, value):
         ("radial", {"eta": -1e-3}, "eta"),
         ("radial", {"cutoff": 0.0}, "cutoff"),
         ("radial", {"cutoff": -5.0}, "cutoff"),
-        ("narrow", {"zeta": 0.99}, "zeta"),
+        ("narrow", {"zeta": 0.0}, "zeta"),
         ("narrow", {"zeta": -1.0}, "zeta"),
         ("wide", {"lambda": 2.0}, "lambda"),
         ("wide", {"lambda": -1.0000001}, "lambda"),
         ("ani", {"cos_scale": 0.0}, "cos_scale"),
         ("ani", {"cos_scale": 1.5}, "cos_scale"),
-        ("ani", {"zeta": 0.5}, "zeta"),
+        ("ani", {"zeta": -0.5}, "zeta"),
+        ("radial_cosine", {"kappa": -1.0}, "kappa"),
+        ("radial_cosine", {"eta": 1.0}, "eta"),
+        ("compact_radial", {"low": 5.0}, "low"),
+        ("compact_radial", {"cutoff_function": "tanh3"}, "cutoff_function"),
+        ("compact_wide", {"cutoff_function": "hard"}, "cutoff_function"),
+        ("compact_wide", {"cutoff_function": "polynomial", "gamma": 4.0}, "cutoff_function"),
+        ("compact_wide", {"inner": 0.2}, "inner"),
+        ("compact_wide", {"theta_low": -0.1}, "theta_low"),
+        ("compact_wide", {"theta_low": 2.0}, "theta_high"),
+        ("compact_narrow", {"theta_high": 3.2}, "theta_low"),
+        ("radial", {"inner": 1.0}, "inner"),
+        ("radial", {"inner": -0.1}, "inner"),
+        ("radial", {"inner": np.nan}, "inner"),
+        ("radial", {"inner": "half"}, "inner"),
+        ("radial", {"inner": 0.1, "cutoff_function": "tanh3"}, "inner"),
+        ("radial", {"inner": 0.1, "cutoff_function": "hard"}, "inner"),
+        ("radial", {"weights": {"H": 1.0, "O": 1.0}}, "weights"),
+        ("radial", {"elements": "all"}, "weights"),
+        ("radial", {"elements": "all", "weights": {"H": 1.0}}, "weights"),
+        ("radial", {"elements": "all", "weights": {"H": 1.0, "O": 1.0, "C": 1.0}}, "weights"),
+        ("narrow", {"elements": "all", "weights": {"H": 1.0, "O": np.nan}}, "weights"),
+        ("narrow", {"elements": "all", "weights": {"H": 1.0, "O": "8"}}, "weights"),
+        ("narrow", {"elements": "all", "weights": "Z"}, "weights"),
+        ("narrow", {"elements": "every"}, "elements"),
         ("radial", {"elements": ["C"]}, "C"),
         ("radial", {"elements": ["H", "H"]}, "elements"),
         ("narrow", {"elements": ["H"]}, "elements"),
@@ -257,6 +285,9 @@ def test_repeated_functions_are_refused():
         SymmetryFunctions.from_table(["H", "O"], [row("radial"), row("narrow"), row("radial", prefactor=2.0)])
     with pytest.raises(ValueError, match="row 1"):
         SymmetryFunctions.from_table(["H", "O"], [row("narrow"), row("narrow", elements=["O", "H"])])
+    twice = row("wide", elements="all", weights={"H": 2.0, "O": 3})
+    with pytest.raises(ValueError, match="row 1"):
+        SymmetryFunctions.from_table(["H", "O"], [twice, {**twice, "weights": {"O": 3.0, "H": 2}}])
 
 
 def test_empty_tables_and_element_lists_are_refused():
@@ -288,11 +319,20 @@ def test_wrong_cutoffs_are_refused(cutoff, normalized):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"radial": [{"eta": 1.0, "zeta": 2.0}]}, r"radial\[0\] has unknown key 'zeta'.*accepted: cutoff, eta, shift$"),
+        ({"radial": [{"eta": 1.0, "zeta": 2.0}]}, r"radial\[0\] has unknown key 'zeta'.*cutoff, .*eta, .*shift$"),
         ({"radial": [{"shift": 1.0}]}, r"radial\[0\] misses eta"),
         ({"radial": [{"eta": 1.0}, {"eta": "wide"}]}, r"radial\[1\] eta is 'wide'"),
         ({"radial": [{"eta": 1.0, "prefactor": 2.0}]}, r"radial\[0\] has unknown key 'prefactor'"),
         ({"angular": [{"eta": 1.0, "zeta": 2.0}]}, r"angular\[0\] has type None; accepted: narrow, wide, ani"),
+        ({"radial": [{"type": "narrow", "eta": 1.0}]}, r"radial\[0\] has type 'narrow'; accepted: radial, "),
+        ({"radial": [{"type": "radial_cosine"}]}, r"radial\[0\] misses kappa"),
+        ({"radial": [{"type": "compact_radial", "eta": 1.0}]}, r"radial\[0\] has unknown key 'eta'"),
+        ({"angular": [{"type": "compact_wide", "theta_low": 1.0}]}, r"angular\[0\] .* misses theta_high"),
+        ({"radial": [{"eta": 1.0, "cutoff_function": "poly5"}]}, r"cutoff_function is 'poly5'; accepted: 'cosine'"),
+        ({"radial": [{"eta": 1.0, "inner": "half"}]}, r"inner is 'half'"),
+        ({"radial": [{"eta": 1.0}], "weights": "mass"}, r"weights is 'mass'; accepted: 'Z'"),
+        ({"radial": [{"eta": 1.0}], "weights": {"H": 1.0}}, r"weights is .*accepted: a number for each"),
+        ({"radial": [{"eta": 1.0}], "weights": {"H": 1.0, "O": np.inf}}, r"weights of O is inf"),
         ({"angular": [{"type": "G4", "eta": 1.0, "zeta": 2.0}]}, r"angular\[0\] has type 'G4'"),
         ({"angular": [{"type": "radial", "eta": 1.0}]}, r"angular\[0\] has type 'radial'"),
         (
@@ -325,6 +365,44 @@ def test_unknown_presets_and_variants_are_refused():
         preset("ani3x", ["H"])
     with pytest.raises(ValueError, match=r"angular.*narrow"):
         Gaussian(["H"], angular="G4")
+    with pytest.raises(ValueError, match=r"'ani1x' has resolve_elements=True; accepted: no switches"):
+        preset("ani1x", ["H"], resolve_elements=True)
+    with pytest.raises(ValueError, match=r"'tutorial_bp' has exchange_grids=True; accepted: resolve_elements"):
+        preset("tutorial_bp", ["H"], exchange_grids=True)
+    with pytest.raises(ValueError, match=r"truncate_angular='no'; accepted: .*truncate_angular=True or False"):
+        preset("tutorial_ani", ["H"], truncate_angular="no")
+    with pytest.raises(TypeError, match="resolve_elements is 'no'"):
+        Gaussian(["H"], resolve_elements="no")
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "words"),
+    [
+        (uniform, {"n_radial": 0}, "n_radial is 0"),
+        (uniform, {"n_angular": -1}, "n_angular is -1"),
+        (uniform, {"first": 6.0}, "first is 6"),
+        (uniform, {"first": "near"}, "first is 'near'"),
+        (uniform, {"cutoff": np.inf}, "cutoff is inf"),
+        (uniform, {"angular": "ani"}, "angular is 'ani'"),
+        (uniform, {"zetas": [0.0]}, "zeta = 0"),
+        (imbalzano, {"n": 1}, "n is 1"),
+        (imbalzano, {"n": 2.5}, "n is 2.5"),
+        (imbalzano, {"cutoff": -1.0}, "cutoff is -1"),
+        (imbalzano, {"cutoff": None}, "cutoff is None"),
+    ],
+)
+def test_grids_refuse_wrong_numbers(make, given, words):
+    with pytest.raises(ValueError, match=words):
+        make(["H", "O"], **given)
+
+
+def test_selection_refuses_what_it_cannot_choose_from():
+    f = uniform(["H", "O"])
+    with pytest.raises(ValueError, match="n is 0"):
+        select(f, [molecule("H2O")], 0)
+    for structures in ([], [Atoms("O")], [molecule("H2O")]):  # both hydrogen atoms look alike
+        with pytest.raises(ValueError, match="structures: no function varies"):
+            select(f, structures, 3)
 
 
 @pytest.mark.parametrize("name", ["radial", "angular"])

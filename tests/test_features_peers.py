@@ -99,6 +99,23 @@ def test_behler_functions_equal_dscribe(kind, periodic):
     assert_close(ours, expected, PEER)
 
 
+@pytest.mark.parametrize("periodic", [False, True])
+def test_sums_of_cutoffs_and_cosine_waves_equal_dscribe(periodic):
+    descriptors = pytest.importorskip("dscribe.descriptors", reason="DScribe is not installed: no second oracle")
+    kappas = [0.7, 2.1]
+    peer = descriptors.ACSF(r_cut=4.5, g3_params=kappas, species=["H", "O"], periodic=periodic)
+    f = SymmetryFunctions(
+        ["H", "O"],
+        radial=[{"eta": 0.0}, *({"type": "radial_cosine", "kappa": kappa} for kappa in kappas)],
+        cutoff=4.5,
+    )
+    atoms = water_crystal()
+    atoms.pbc = periodic
+    # DScribe: for each element G1 = sum of fc and then G3
+    expected = peer.create(atoms).reshape(len(atoms), 2, 3).transpose(0, 2, 1).reshape(len(atoms), 6)
+    assert_close(f.compute(atoms), expected, PEER)
+
+
 def test_numbers_recorded_from_ml4chem():
     data = np.load(shared_data("claisen") / "claisen.npz", allow_pickle=False)
     atoms = Atoms(data["Z"], data["R"][0])

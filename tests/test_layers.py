@@ -36,8 +36,11 @@ CPP_OBJECTS = (  # layer 2, in src
     "model_file",
     "element_networks",
     "feature_ranges",
+    "feature_record",
     "safetensors",
     "neighbor_input",
+    "close_pairs",
+    "md_loop",
 )
 
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "atomcore/span.hpp"
+#include "src/pool.hpp"
 
 namespace py = pybind11;
 
@@ -34,6 +35,18 @@ Array<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
   return Array<T>(std::move(shape), owner->data(), free);
 }
 
+// An uninitialised array; a large one on memory of the pool, to which it returns when numpy lets go of it.
+template <typename T>
+Array<T> new_array(std::vector<py::ssize_t> shape) {
+  std::size_t bytes = sizeof(T);
+  for (const py::ssize_t n : shape) bytes *= static_cast<std::size_t>(n);
+  if (bytes < atomcore::kPooled) return Array<T>(std::move(shape));
+  void* const buffer = atomcore::take_buffer(bytes);
+  const py::capsule free(buffer, &atomcore::give_buffer);
+  return Array<T>(std::move(shape), static_cast<T*>(buffer), free);
+}
+
 void bind_neighbors(py::module_& m);
 void bind_features(py::module_& m);
 void bind_potential(py::module_& m);
+void bind_md(py::module_& m);

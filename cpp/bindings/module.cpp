@@ -1,6 +1,7 @@
 #include "bindings.hpp"
 #include "src/error.hpp"
 #include "src/interrupt.hpp"
+#include "src/isa.hpp"
 
 namespace {
 
@@ -62,8 +63,10 @@ void register_errors(py::module_& m) {
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of atomcore. Use the public functions of the atomcore package instead.";
   register_errors(m);
+  m.def("instruction_set", [] { return atomcore::cpu::name_of(atomcore::cpu::active_isa()); });
   register_interrupts();
   bind_neighbors(m);
   bind_features(m);
   bind_potential(m);
+  bind_md(m);
 }

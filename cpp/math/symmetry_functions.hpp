@@ -27,10 +27,12 @@ namespace math {
 //   tanh3             tanh(1 - x)^3, and the same divided by its value at 0
 //   exponential       exp(1 - 1 / (1 - x^2))
 //   poly1 .. poly4    the polynomial with the first 1 .. 4 derivatives 0 at both ends
-//   polynomial        1 + gamma x^(gamma + 1) - (gamma + 1) x^gamma  (Khorshidi and Peterson, Comput. Phys. Commun.
-//   207,
-//                     310 (2016))
+//   polynomial        1 + gamma x^(gamma + 1) - (gamma + 1) x^gamma
+//                     (Khorshidi and Peterson, Comput. Phys. Commun. 207, 310 (2016))
 //   ..._asymmetric    the same of x (2 - x)
+//   untruncated_cosine
+//                     (1 + cos(3 pi x)) / 2: the cosine of a third of the radius and its next wave, as codes have it
+//                     that forget to cut it
 enum class CutoffKind : int {
   cosine = 0,
   tanh3 = 1,
@@ -46,11 +48,14 @@ enum class CutoffKind : int {
   poly1_asymmetric = 11,
   poly2_asymmetric = 12,
   poly3_asymmetric = 13,
-  poly4_asymmetric = 14
+  poly4_asymmetric = 14,
+  untruncated_cosine = 15
 };
-constexpr int kCutoffKinds = 15;
+constexpr int kCutoffKinds = 16;
 
-AC_HD constexpr bool is_asymmetric(CutoffKind kind) { return kind >= CutoffKind::exponential_asymmetric; }
+AC_HD constexpr bool is_asymmetric(CutoffKind kind) {
+  return kind >= CutoffKind::exponential_asymmetric && kind <= CutoffKind::poly4_asymmetric;
+}
 
 // The kind that an asymmetric one is made of; every other kind itself.
 AC_HD constexpr CutoffKind symmetric(CutoffKind kind) {
@@ -67,9 +72,11 @@ AC_HD Jet<T> symmetric_core(CutoffKind kind, const T& x, plain_t<T> gamma) {
   switch (kind) {
     case CutoffKind::hard:
       return {T(1), T(0)};
-    case CutoffKind::cosine: {
-      const T phase = static_cast<U>(kPi) * x;
-      return {U(0.5) * (U(1) + cos(phase)), static_cast<U>(-0.5 * kPi) * sin(phase)};
+    case CutoffKind::cosine:
+    case CutoffKind::untruncated_cosine: {
+      const U k = static_cast<U>(kind == CutoffKind::cosine ? kPi : 3 * kPi);
+      const T phase = k * x;
+      return {U(0.5) * (U(1) + cos(phase)), (U(-0.5) * k) * sin(phase)};
     }
     case CutoffKind::tanh3:
     case CutoffKind::tanh3_normalized: {

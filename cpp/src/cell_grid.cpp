@@ -3,18 +3,32 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <utility>
 
 #include "math/cell.hpp"
+#include "src/parallel.hpp"
 
-namespace atomcore {
+namespace atomcore::cpu {
 namespace {
 
-constexpr std::int64_t kBruteForce = 48;  // up to here bins cost more than they save: one bin, all pairs
-constexpr double kBinsPerCutoff = 2.0;    // finer bins enclose the sphere more tightly, but there are more of them
+constexpr std::int64_t kOneBin = 48;      // up to so many atoms bins cost more than they save: all pairs are tested
+constexpr double kMostInBin = 64.0;       // dense systems get bins smaller than the cutoff
 constexpr double kAtomsPerBin = 2.0;      // no more bins than this: keeps memory linear in a sparse gas
+constexpr std::int64_t kBlockAtoms = 16;  // bins are joined until a block of centres has this many, or the next bin
+constexpr std::int64_t kMostJoined = 48;  // would lift it beyond this
 constexpr double kFlat = 1e-12;           // an open axis no longer than this many cutoffs is not divided
 constexpr double kRounding = 64.0;        // roundings of one unit in the last place that a distance may suffer
+
+// One structure while it is sorted.
+struct Sorting {
+  span<const double> positions;    // [n, 3]
+  std::vector<double> wrapped;     // [n, 3]
+  std::vector<double> coordinate;  // [n, 3] along the reduced lattice: fractions of periodic, lengths on open axes
+  std::vector<std::int32_t> wrap;  // [n, 3] position = wrapped + wrap . (cell of the user)
+  std::vector<std::int32_t> bin;   // [n]
+  std::vector<std::int32_t> next;  // [bins]
+  double origin[3], per_unit[3];   // bin coordinate = (coordinate - origin) * per_unit
+  std::int64_t n() const { return static_cast<std::int64_t>(positions.size() / 3); }
+};
 
 // How far a distance computed from wrapped positions can be from the one computed from the original positions.
 double rounding_slack(span<const double> positions, const double* cell, const Lattice& lattice, double cutoff) {
@@ -34,53 +48,54 @@ double rounding_slack(span<const double> positions, const double* cell, const La
   return kRounding * std::numeric_limits<double>::epsilon() * size;
 }
 
-// Wraps along periodic axes. Leaves fractional coordinates in bin_coordinate.
-void wrap_positions(span<const double> positions, CellGrid& grid) {
-  const Lattice& lattice = grid.lattice;
-  const std::size_t n = positions.size() / 3;
-  grid.bin_coordinate.resize(3 * n);
-  grid.wrap.assign(3 * n, 0);
-  grid.wrapped.assign(positions.begin(), positions.end());
+void wrap_positions(const Lattice& lattice, Sorting& sorting) {
+  const auto n = static_cast<std::size_t>(sorting.n());
+  sorting.wrapped.assign(sorting.positions.begin(), sorting.positions.end());
+  sorting.wrap.assign(3 * n, 0);
+  sorting.coordinate.resize(3 * n);
   for (std::size_t i = 0; i < n; ++i) {
     for (int k = 0; k < 3; ++k) {
-      double f = math::dot(&positions[3 * i], lattice.dual + 3 * k);
-      if (lattice.periodic[k]) {
-        const double turns = std::floor(f);
+      double f = math::dot(&sorting.positions[3 * i], lattice.dual + 3 * k);
+      const double turns = lattice.periodic[k] ? std::floor(f) : 0.0;
+      if (turns != 0.0) {
         f -= turns;
         for (int x = 0; x < 3; ++x) {
-          grid.wrapped[3 * i + x] -= turns * lattice.vectors[3 * k + x];
-          grid.wrap[3 * i + x] += static_cast<std::int64_t>(turns) * lattice.combination[3 * k + x];
+          sorting.wrapped[3 * i + x] -= turns * lattice.vectors[3 * k + x];
+          sorting.wrap[3 * i + x] +=
+              static_cast<std::int32_t>(static_cast<std::int64_t>(turns) * lattice.combination[3 * k + x]);
         }
       }
-      grid.bin_coordinate[3 * i + k] = f;
+      sorting.coordinate[3 * i + k] = f;
     }
   }
 }
 
 // How long each axis is: the height of the cell, or of the box around the atoms. Sets origin.
-void measure(CellGrid& grid, double (&extent)[3]) {
-  const std::size_t n = grid.wrapped.size() / 3;
+void measure(const Lattice& lattice, Sorting& sorting, double (&extent)[3]) {
+  const auto n = static_cast<std::size_t>(sorting.n());
   for (int k = 0; k < 3; ++k) {
-    grid.origin[k] = 0.0;
-    extent[k] = grid.lattice.heights[k];
-    if (grid.lattice.periodic[k]) continue;
+    sorting.origin[k] = 0.0;
+    extent[k] = lattice.heights[k];
+    if (lattice.periodic[k]) continue;
     double low = std::numeric_limits<double>::infinity(), high = -low;
     for (std::size_t i = 0; i < n; ++i) {
-      low = std::min(low, grid.bin_coordinate[3 * i + k]);
-      high = std::max(high, grid.bin_coordinate[3 * i + k]);
+      low = std::min(low, sorting.coordinate[3 * i + k]);
+      high = std::max(high, sorting.coordinate[3 * i + k]);
     }
-    grid.origin[k] = n > 0 ? low : 0.0;
+    sorting.origin[k] = n > 0 ? low : 0.0;
     extent[k] = n > 0 ? high - low : 0.0;
   }
 }
 
-void choose_bins(CellGrid& grid) {
-  const auto n = static_cast<std::int64_t>(grid.wrapped.size() / 3);
+void choose_bins(CellGrid& grid, Sorting& sorting) {
   double extent[3], bins[3] = {1.0, 1.0, 1.0};
-  measure(grid, extent);
-  if (n > kBruteForce) {
-    const double width = grid.candidate_cutoff / kBinsPerCutoff;
-    const double most = static_cast<double>(n) / kAtomsPerBin;
+  measure(grid.lattice, sorting, extent);
+  if (sorting.n() > kOneBin) {
+    const double cutoff = grid.candidate_cutoff;
+    double expected = static_cast<double>(sorting.n());  // atoms in a cube as wide as the cutoff
+    for (double length : extent) expected *= std::min(1.0, cutoff / length);
+    const double width = cutoff * std::min(1.0, std::cbrt(kMostInBin / expected));
+    const double most = static_cast<double>(sorting.n()) / kAtomsPerBin;
     for (int k = 0; k < 3; ++k) bins[k] = std::clamp(std::floor(extent[k] / width), 1.0, most);
     while (bins[0] * bins[1] * bins[2] > most) {
       double& largest = *std::max_element(bins, bins + 3);
@@ -89,57 +104,93 @@ void choose_bins(CellGrid& grid) {
   }
   for (int k = 0; k < 3; ++k) {
     grid.n_bins[k] = static_cast<std::int64_t>(bins[k]);
-    grid.per_unit[k] = grid.reach[k] = 0.0;
+    sorting.per_unit[k] = grid.reach[k] = 0.0;
     const bool periodic = grid.lattice.periodic[k];
     if (!periodic && !(extent[k] > kFlat * grid.candidate_cutoff)) continue;  // bins per length could overflow
-    grid.per_unit[k] = bins[k] / (periodic ? 1.0 : extent[k]);                // of the coordinate
+    sorting.per_unit[k] = bins[k] / (periodic ? 1.0 : extent[k]);
     grid.reach[k] = grid.candidate_cutoff * (bins[k] / extent[k]);
   }
 }
 
-// Counting sort, which keeps the order of atoms within a bin.
-void sort_into_bins(CellGrid& grid) {
-  const std::size_t n = grid.wrapped.size() / 3;
-  grid.bin_start.assign(static_cast<std::size_t>(grid.n_bins[0] * grid.n_bins[1] * grid.n_bins[2]) + 1, 0);
-  std::vector<std::size_t> bin(n);
+// Counting sort, which keeps the order of atoms within a bin. Sets bin_start[0 .. bins] and `next` to where each
+// starts.
+void assign_bins(const CellGrid& grid, std::int64_t first_atom, Sorting& sorting, std::int32_t* bin_start) {
+  const auto n = static_cast<std::size_t>(sorting.n());
+  const auto n_bins = static_cast<std::size_t>(grid.n_bins[0] * grid.n_bins[1] * grid.n_bins[2]);
+  std::fill_n(bin_start, n_bins + 1, 0);
+  sorting.bin.resize(n);
   for (std::size_t i = 0; i < n; ++i) {
     std::int64_t index = 0;
     for (int k = 0; k < 3; ++k) {
-      double& u = grid.bin_coordinate[3 * i + k];
-      u = (u - grid.origin[k]) * grid.per_unit[k];
+      const double u = (sorting.coordinate[3 * i + k] - sorting.origin[k]) * sorting.per_unit[k];
       const auto last = grid.n_bins[k] - 1;  // a coordinate may round up to the far face
       index = index * grid.n_bins[k] + std::clamp<std::int64_t>(static_cast<std::int64_t>(u), 0, last);
     }
-    bin[i] = static_cast<std::size_t>(index);
-    ++grid.bin_start[bin[i] + 1];
+    sorting.bin[i] = static_cast<std::int32_t>(index);
+    ++bin_start[index + 1];
   }
-  for (std::size_t b = 1; b < grid.bin_start.size(); ++b) grid.bin_start[b] += grid.bin_start[b - 1];
-  std::vector<std::int64_t> next(grid.bin_start.begin(), grid.bin_start.end() - 1);
-  grid.atom.resize(n);
-  grid.x.resize(n);
-  grid.y.resize(n);
-  grid.z.resize(n);
-  grid.wrap_sorted.resize(3 * n);
-  for (std::size_t i = 0; i < n; ++i) {
-    const auto p = static_cast<std::size_t>(next[bin[i]]++);
-    grid.atom[p] = static_cast<std::int64_t>(i);
-    grid.x[p] = grid.wrapped[3 * i];
-    grid.y[p] = grid.wrapped[3 * i + 1];
-    grid.z[p] = grid.wrapped[3 * i + 2];
-    for (int x = 0; x < 3; ++x) grid.wrap_sorted[3 * p + x] = grid.wrap[3 * i + x];
+  bin_start[0] = static_cast<std::int32_t>(first_atom);
+  for (std::size_t b = 1; b <= n_bins; ++b) bin_start[b] += bin_start[b - 1];
+  sorting.next.assign(bin_start, bin_start + n_bins);
+}
+
+// Joins the bins of each row along the last axis to blocks.
+void append_blocks(const CellGrid& grid, std::int64_t structure, const std::int32_t* bin_start,
+                   std::vector<CentreBlock>& blocks) {
+  for (std::int64_t b0 = 0; b0 < grid.n_bins[0]; ++b0) {
+    for (std::int64_t b1 = 0; b1 < grid.n_bins[1]; ++b1) {
+      const std::int32_t* const start = bin_start + (b0 * grid.n_bins[1] + b1) * grid.n_bins[2];
+      for (std::int64_t b = 0; b < grid.n_bins[2];) {
+        std::int64_t end = b + 1;
+        while (end < grid.n_bins[2] && start[end] - start[b] < kBlockAtoms && start[end + 1] - start[b] <= kMostJoined)
+          ++end;
+        if (start[end] > start[b]) blocks.push_back({structure, start[b], start[end], {b0, b1, b}, {b0, b1, end - 1}});
+        b = end;
+      }
+    }
   }
 }
 
 }  // namespace
 
-CellGrid make_cell_grid(span<const double> positions, const double* cell, const std::uint8_t* pbc, double cutoff) {
-  CellGrid grid{};
-  grid.lattice = reduce_lattice(cell, pbc);
-  grid.candidate_cutoff = cutoff + rounding_slack(positions, cell, grid.lattice, cutoff);
-  wrap_positions(positions, grid);
-  choose_bins(grid);
-  sort_into_bins(grid);
-  return grid;
+CellGrids::CellGrids(const Batch& batch, double cutoff, int n_threads)
+    : grids(static_cast<std::size_t>(batch.n_structures())) {
+  const auto n = static_cast<std::size_t>(batch.n_atoms());
+  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kMostLanes);
+  atoms.resize(n);
+  // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
+  bin_start.resize(n / 2 + 2 * grids.size());
+  parallel_for(batch.n_structures(), n_threads, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t s = begin; s < end; ++s) sort_structure(batch, s, cutoff);
+  });
+  for (std::size_t s = 0; s < grids.size(); ++s)
+    append_blocks(grids[s], static_cast<std::int64_t>(s), &bin_start[static_cast<std::size_t>(grids[s].first_bin)],
+                  blocks);
 }
 
-}  // namespace atomcore
+void CellGrids::sort_structure(const Batch& batch, std::int64_t s, double cutoff) {
+  const auto u = static_cast<std::size_t>(s);
+  const std::int64_t first = batch.structure_ptr[u], n = batch.structure_ptr[u + 1] - first;
+  CellGrid& grid = grids[u];
+  Sorting sorting;
+  sorting.positions = {batch.positions.data() + 3 * first, static_cast<std::size_t>(3 * n)};
+  grid.lattice = reduce_lattice(batch.cells.data() + 9 * s, batch.pbc.data() + 3 * s);
+  grid.candidate_cutoff = cutoff + rounding_slack(sorting.positions, batch.cells.data() + 9 * s, grid.lattice, cutoff);
+  grid.first_bin = first / 2 + 2 * s;
+  wrap_positions(grid.lattice, sorting);
+  choose_bins(grid, sorting);
+  assign_bins(grid, first, sorting, &bin_start[static_cast<std::size_t>(grid.first_bin)]);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+    const auto place = static_cast<std::size_t>(sorting.next[static_cast<std::size_t>(sorting.bin[i])]++);
+    x[place] = sorting.wrapped[3 * i];
+    y[place] = sorting.wrapped[3 * i + 1];
+    z[place] = sorting.wrapped[3 * i + 2];
+    const double* const r = &sorting.positions[3 * i];
+    const std::int32_t* const wrap = &sorting.wrap[3 * i];
+    atoms[place] = {{r[0], r[1], r[2], 0.0},
+                    {-wrap[0], -wrap[1], -wrap[2]},
+                    static_cast<std::int32_t>(first + static_cast<std::int64_t>(i))};
+  }
+}
+
+}  // namespace atomcore::cpu

@@ -1,4 +1,4 @@
-// Layer 1: the atoms of one structure sorted into bins along the faces of its reduced lattice.
+// Layer 1: the atoms of a batch, sorted structure by structure into bins along the faces of the reduced lattice.
 #pragma once
 
 #include <cstdint>
@@ -6,29 +6,50 @@
 
 #include "atomcore/span.hpp"
 #include "src/lattice.hpp"
+#include "src/pair_kernels.hpp"
 
-namespace atomcore {
+namespace atomcore::cpu {
 
+// The arguments of a search over S structures.
+struct Batch {
+  span<const double> positions;  // [N, 3]
+  span<const double> cells;      // [S, 3, 3]
+  span<const std::uint8_t> pbc;  // [S, 3]
+  span<const std::int64_t> structure_ptr;
+
+  std::int64_t n_structures() const { return static_cast<std::int64_t>(structure_ptr.size()) - 1; }
+  std::int64_t n_atoms() const { return static_cast<std::int64_t>(positions.size() / 3); }
+};
+
+// The bins of one structure.
 struct CellGrid {
   Lattice lattice;
   double candidate_cutoff;  // cutoff plus all that rounding can do to a distance: the search looks this far
   std::int64_t n_bins[3];
-  double reach[3];     // candidate_cutoff in units of bins
-  double origin[3];    // open axes: smallest coordinate
-  double per_unit[3];  // bins per unit of fractional coordinate (periodic) or length (open)
-
-  // In the order of bins (the last axis runs fastest), within a bin in the order of atoms:
-  std::vector<std::int64_t> bin_start;    // [bins + 1]
-  std::vector<std::int64_t> atom;         // index within the structure
-  std::vector<double> x, y, z;            // wrapped along periodic axes
-  std::vector<std::int64_t> wrap_sorted;  // [3 n] as `wrap`
-  // In the order of atoms:
-  std::vector<double> bin_coordinate;  // [3 n] in units of bins, wrapped
-  std::vector<double> wrapped;         // [3 n]
-  std::vector<std::int64_t> wrap;      // [3 n] position = wrapped + wrap . (cell of the user)
+  double reach[3];         // candidate_cutoff in units of bins
+  std::int64_t first_bin;  // bin b holds the places bin_start[first_bin + b] to bin_start[first_bin + b + 1]
 };
 
-// positions [n,3]; cell [9]; pbc [3]; all valid (neighbor_input.hpp).
-CellGrid make_cell_grid(span<const double> positions, const double* cell, const std::uint8_t* pbc, double cutoff);
+// Neighbouring centres that look for their neighbours together: the atoms of a run of bins along the last axis.
+struct CentreBlock {
+  std::int64_t structure;
+  std::int64_t first, last;      // places
+  std::int64_t low[3], high[3];  // bins, both ends belong to it
+};
 
-}  // namespace atomcore
+// A place is an atom's position in the order of structures, then bins (the last axis runs fastest), then atoms.
+class CellGrids {
+ public:
+  CellGrids(const Batch& batch, double cutoff, int n_threads);
+
+  std::vector<CellGrid> grids;          // [S]
+  std::vector<double> x, y, z;          // [N] wrapped along periodic axes, and a pack
+  std::vector<Candidate> atoms;         // [N] as they are reached without crossing a face: turns = -(their wrapping)
+  std::vector<std::int32_t> bin_start;  // places
+  std::vector<CentreBlock> blocks;
+
+ private:
+  void sort_structure(const Batch& batch, std::int64_t s, double cutoff);
+};
+
+}  // namespace atomcore::cpu

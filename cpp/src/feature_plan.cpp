@@ -6,115 +6,16 @@
 #include <cstring>
 #include <limits>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "math/symmetry_functions.hpp"
 #include "src/error.hpp"
+#include "src/feature_check.hpp"
 
 namespace atomcore {
 namespace {
 
 using namespace plan_layout;
-
-[[noreturn]] void refuse(std::size_t row, const char* name, double given, const char* accepted) {
-  std::ostringstream text;
-  text << "features: row " << row << " has " << name << " = " << given << "; accepted: " << accepted;
-  throw Error(ErrorCode::invalid_value, text.str());
-}
-
-FunctionType type_of(const FeatureRow& row) { return static_cast<FunctionType>(row.type); }
-
-bool is_radial(const FeatureRow& row) {
-  const FunctionType type = type_of(row);
-  return type == FunctionType::radial || type == FunctionType::radial_cosine || type == FunctionType::compact_radial;
-}
-
-bool is_compact(const FeatureRow& row) { return row.type >= static_cast<std::int32_t>(FunctionType::compact_narrow); }
-
-// Whether core(x) has a slope of 0 at x = 0, so that it joins the constant 1, and itself mirrored, without a kink.
-bool is_flat(math::CutoffKind kind) {
-  return kind != math::CutoffKind::tanh3 && kind != math::CutoffKind::tanh3_normalized;
-}
-
-void check_elements(const FeatureRow& row, std::size_t index, int n_species, std::size_t n_weights) {
-  if (row.a < -1 || row.a >= n_species)
-    refuse(index, "first element", row.a, "an index into the elements, or -1 for every element");
-  const bool has_none = row.a < 0 || is_radial(row);
-  if (has_none ? row.b != -1 : (row.b < row.a || row.b >= n_species))
-    refuse(index, "second element", row.b,
-           "-1 for radial functions and where the first is -1, otherwise an index not below the first");
-  const bool in_range = row.weights >= -1 && row.weights < static_cast<std::int64_t>(n_weights);
-  if (!in_range || (row.a >= 0 && row.weights != -1))
-    refuse(index, "weights", row.weights, "-1, or for functions of every element the index of a weight vector");
-}
-
-void check_cutoff(const FeatureRow& row, std::size_t index) {
-  if (!(row.cutoff > 0) || !std::isfinite(row.cutoff)) refuse(index, "cutoff", row.cutoff, "a finite length > 0 in A");
-  if (row.cutoff_function < 0 || row.cutoff_function >= math::kCutoffKinds)
-    refuse(index, "cutoff_function", row.cutoff_function, "0 to 14, a cutoff function");
-  const auto kind = static_cast<math::CutoffKind>(row.cutoff_function);
-  if (!(row.gamma >= 2) || !std::isfinite(row.gamma)) refuse(index, "gamma", row.gamma, "a finite number >= 2");
-  if (!(row.inner >= 0 && row.inner < 1)) refuse(index, "inner", row.inner, "0 <= inner < 1");
-  const bool flat = is_flat(kind) && kind != math::CutoffKind::hard;
-  if (row.inner > 0 && (!flat || is_compact(row)))
-    refuse(index, "inner", row.inner, "0 for this cutoff function, and for compact functions");
-  if (!is_compact(row)) return;
-  if (!flat || kind == math::CutoffKind::polynomial)
-    refuse(index, "cutoff_function", row.cutoff_function,
-           "for windows 0 (cosine) and 5 to 14 (exponential, poly1 ...)");
-  if (!(row.low < row.cutoff) || !std::isfinite(row.low))
-    refuse(index, "low", row.low, "a finite length below the cutoff, in A");
-}
-
-// A window in the angle may not end where the angle itself has an end, but for windows with their middle there.
-void check_angle_window(const FeatureRow& row, std::size_t index) {
-  constexpr double kRounding = 1e-12;
-  const double low = row.theta_low, high = row.theta_high;
-  const bool mirrored = std::abs(low + high) <= kRounding || std::abs(low + high - 2 * math::kPi) <= kRounding;
-  const bool within = low >= 0 && high <= math::kPi + kRounding;
-  const char* accepted =
-      "angles in radians, theta_low < theta_high, within 0 to pi or with their middle exactly at 0 or pi";
-  if (!std::isfinite(low) || !(mirrored || within)) refuse(index, "theta_low", low, accepted);
-  if (!std::isfinite(high) || !(low < high)) refuse(index, "theta_high", high, accepted);
-}
-
-void check_row(const FeatureRow& row, std::size_t index, int n_species, std::size_t n_weights) {
-  if (row.type < 0 || row.type > static_cast<std::int32_t>(FunctionType::compact_radial))
-    refuse(index, "type", row.type,
-           "0 (radial), 1 (narrow), 2 (wide), 3 (ani), 4 (radial_cosine), 5 (compact_narrow), 6 (compact_wide), "
-           "7 (compact_radial)");
-  check_elements(row, index, n_species, n_weights);
-  if (!std::isfinite(row.prefactor)) refuse(index, "prefactor", row.prefactor, "a finite number");
-  check_cutoff(row, index);
-  const FunctionType type = type_of(row);
-  if (is_compact(row)) {
-    if (!is_radial(row)) check_angle_window(row, index);
-    return;
-  }
-  if (!(row.eta >= 0) || !std::isfinite(row.eta)) {
-    if (type == FunctionType::radial_cosine) refuse(index, "kappa", row.eta, "a finite number >= 0 (1/A)");
-    refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");
-  }
-  if (!std::isfinite(row.shift)) refuse(index, "shift", row.shift, "a finite length in A");
-  if (is_radial(row)) return;
-  if (!(row.zeta > 0) || !std::isfinite(row.zeta)) refuse(index, "zeta", row.zeta, "a finite number > 0");
-  if (type == FunctionType::ani) {
-    if (!std::isfinite(row.angle)) refuse(index, "theta", row.angle, "a finite angle in radians");
-    if (!(row.cos_scale > 0 && row.cos_scale <= 1)) refuse(index, "cos_scale", row.cos_scale, "0 < cos_scale <= 1");
-  } else if (!(std::abs(row.angle) <= 1)) {
-    refuse(index, "lambda", row.angle, "-1 <= lambda <= 1");
-  }
-}
-
-// Position of `item` in `list`, appended if it is new.
-template <typename T>
-std::size_t position(std::vector<T>& list, const T& item) {
-  const auto found = std::find(list.begin(), list.end(), item);
-  if (found != list.end()) return static_cast<std::size_t>(found - list.begin());
-  list.push_back(item);
-  return list.size() - 1;
-}
 
 using Shell = std::array<double, kShellStride>;
 using Angle = std::array<double, kAngleStride>;
@@ -212,12 +113,11 @@ CutoffParameters cutoff_parameters(const FeatureRow& row) {
   return {static_cast<double>(row.cutoff_function), low, row.cutoff, row.inner, row.gamma};
 }
 
-Groups group_rows(span<const FeatureRow> rows, int n_species, std::size_t n_weights) {
+Groups group_rows(const std::vector<FeatureRow>& rows) {
   Groups groups;
   std::set<std::array<double, 16>> seen;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const FeatureRow& r = rows[i];
-    check_row(r, i, n_species, n_weights);
     const std::array<double, 16> function{static_cast<double>(r.type),
                                           static_cast<double>(r.a),
                                           static_cast<double>(r.b),
@@ -356,9 +256,8 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species, span<co
   if (n_species < 1) throw Error(ErrorCode::invalid_value, "features: elements is empty; accepted: at least one");
   if (rows.empty()) throw Error(ErrorCode::invalid_value, "features: the table is empty; accepted: at least one row");
   const std::int32_t n_features = int32(rows.size());
-  for (const double w : weights)
-    if (!std::isfinite(w)) throw Error(ErrorCode::invalid_value, "features: weights must hold finite numbers");
-  const Groups groups = group_rows(rows, n_species, weights.size() / static_cast<std::size_t>(n_species));
+  const CheckedRows checked = check_rows(rows, n_species, weights);
+  const Groups groups = group_rows(checked.rows);
   std::vector<ShellKey> shell_sets;
   std::vector<std::size_t> shell_set_of;
   for (const AngularGroup& g : groups.angular)
@@ -371,7 +270,7 @@ FeaturePlan compile_features(span<const FeatureRow> rows, int n_species, span<co
   out.record({n_species, n_features, levels - 1, int32(groups.radial.size()), int32(shell_sets.size()),
               int32(groups.angular.size()), 0, 0, 0, 0});
   const std::int32_t first = int32(out.plan.parameters.size());
-  out.plan.parameters.insert(out.plan.parameters.end(), weights.begin(), weights.end());
+  out.plan.parameters.insert(out.plan.parameters.end(), checked.weights.begin(), checked.weights.end());
   for (const RadialGroup& g : groups.radial) {
     const std::int32_t parameters = out.reals(g.functions);
     const std::int32_t cutoff = out.reals(std::vector{g.cutoff.parameters});

@@ -1,7 +1,10 @@
 #include "src/feature_rows.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
+#include <map>
 #include <new>
 #include <numeric>
 
@@ -42,6 +45,7 @@ PreparedPlan<T>::PreparedPlan(Plan plan)
   data_.n_features = table_[1];
   read_radial(plan);
   read_angular(plan);
+  make_monomials();
   data_.n_radial = static_cast<std::int32_t>(radial_.size());
   data_.n_families = static_cast<std::int32_t>(families_.size());
   data_.n_groups = static_cast<std::int32_t>(groups_.size());
@@ -96,7 +100,7 @@ GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_
                      keep(std::move(column)),
                      keep(std::move(position)),
                      nullptr};
-  group.prefactors = prefactors_.emplace_back(std::move(prefactors)).data();
+  group.prefactors = numbers_.emplace_back(std::move(prefactors)).data();
   return group;
 }
 
@@ -119,7 +123,10 @@ void PreparedPlan<T>::read_angular(Plan plan) {
                          parameters_.data() + set[kShellParameters],
                          parameters_.data() + record[kAngularParameters],
                          static_cast<std::int32_t>(groups_.size()),
-                         0};
+                         0,
+                         0,
+                         0,
+                         nullptr};
     for (std::int32_t i = first; i < table[5]; ++i) {
       const std::int32_t* const other = angular + i * kAngularSize;
       if (done[static_cast<std::size_t>(i)] || !same_family(record, other, plan.parameters.data())) continue;
@@ -128,10 +135,67 @@ void PreparedPlan<T>::read_angular(Plan plan) {
       data_.most_cells = std::max(data_.most_cells, other[kAngularCount]);
       ++family.n_groups;
     }
+    add_moments(family);
     data_.most_shells = std::max(data_.most_shells, family.n_shells);
     data_.most_angles = std::max(data_.most_angles, family.n_angles);
     families_.push_back(family);
   }
+}
+
+// Number of monomials of three variables up to a degree.
+std::int32_t monomials_up_to(std::int32_t degree) { return (degree + 1) * (degree + 2) * (degree + 3) / 6; }
+
+template <typename T>
+void PreparedPlan<T>::add_moments(FamilyData<T>& family) {
+  if (family.shell_type != FunctionType::wide || family.angle_kind != AngleKind::behler) return;
+  std::int32_t degree = 0;
+  for (std::int32_t z = 0; z < family.n_angles; ++z) {
+    const T zeta = family.angles[z * kAngleStride];
+    if (zeta > T(kMostDegrees) || zeta != std::floor(zeta)) return;
+    degree = std::max(degree, static_cast<std::int32_t>(zeta));
+  }
+  std::vector<T> binomials;
+  for (std::int32_t z = 0; z < family.n_angles; ++z) {
+    const double zeta = static_cast<double>(family.angles[z * kAngleStride]);
+    const double lambda = static_cast<double>(family.angles[z * kAngleStride + 1]);
+    double term = std::pow(0.5, zeta);
+    for (std::int32_t p = 0; p <= degree; ++p) {
+      binomials.push_back(static_cast<T>(term));
+      term *= lambda * (zeta - p) / (p + 1);
+    }
+  }
+  family.degree = degree;
+  family.n_monomials = monomials_up_to(degree);
+  family.binomials = numbers_.emplace_back(std::move(binomials)).data();
+  data_.most_monomials = std::max(data_.most_monomials, family.n_monomials);
+}
+
+template <typename T>
+void PreparedPlan<T>::make_monomials() {
+  if (data_.most_monomials == 0) return;
+  std::vector<std::int32_t> parent, axis, first;
+  std::vector<T> multinomial;
+  std::map<std::array<std::int32_t, 3>, std::int32_t> place;
+  for (std::int32_t degree = 0; static_cast<std::int32_t>(place.size()) < data_.most_monomials; ++degree) {
+    first.push_back(static_cast<std::int32_t>(place.size()));
+    for (std::int32_t a = degree; a >= 0; --a)
+      for (std::int32_t b = degree - a; b >= 0; --b) {
+        const std::array<std::int32_t, 3> powers{a, b, degree - a - b};
+        const std::int32_t k = powers[0] > 0 ? 0 : powers[1] > 0 ? 1 : 2;
+        std::array<std::int32_t, 3> lower = powers;
+        --lower[static_cast<std::size_t>(k)];
+        parent.push_back(degree == 0 ? 0 : place.at(lower));
+        axis.push_back(k);
+        double ways = std::tgamma(degree + 1.0);
+        for (const std::int32_t power : powers) ways /= std::tgamma(power + 1.0);
+        multinomial.push_back(static_cast<T>(std::round(ways)));
+        place.emplace(powers, static_cast<std::int32_t>(place.size()));
+      }
+  }
+  first.push_back(static_cast<std::int32_t>(place.size()));
+  const auto keep = [&](std::vector<std::int32_t>&& list) { return lists_.emplace_back(std::move(list)).data(); };
+  const std::int32_t *parents = keep(std::move(parent)), *axes = keep(std::move(axis));
+  data_.monomials = {parents, axes, keep(std::move(first)), numbers_.emplace_back(std::move(multinomial)).data()};
 }
 
 template <typename T>

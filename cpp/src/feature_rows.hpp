@@ -25,6 +25,8 @@ class PreparedPlan {
  private:
   void read_radial(Plan plan);
   void read_angular(Plan plan);
+  void add_moments(FamilyData<T>& family);
+  void make_monomials();
   GroupData<T> read_group(const std::int32_t* record, std::int32_t n_shells, const std::int32_t* table,
                           std::int32_t number);
   const T* weights_at(std::int32_t offset) const { return offset < 0 ? nullptr : parameters_.data() + offset; }
@@ -36,7 +38,7 @@ class PreparedPlan {
   std::vector<FamilyData<T>> families_;
   std::vector<GroupData<T>> groups_;
   std::vector<std::vector<std::int32_t>> lists_;  // that groups point to
-  std::vector<std::vector<T>> prefactors_;
+  std::vector<std::vector<T>> numbers_;
   PlanData<T> data_{};
 };
 

@@ -1,7 +1,10 @@
 // JSON from files that nobody vouches for: every failure is an Error that names the place. Internal to the readers.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -74,6 +77,23 @@ inline std::vector<std::int64_t> counts_member(const Json& object, const std::st
     counts.push_back(item.get<std::int64_t>());
   }
   return counts;
+}
+
+template <typename Names>
+std::string joined(const Names& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+// The position of `name` among `known`; other names are refused with the list of those that this version reads.
+template <std::size_t N>
+std::size_t known_name(const std::string& name, const std::array<const char*, N>& known, const std::string& what) {
+  const auto found = std::find(known.begin(), known.end(), name);
+  if (found == known.end())
+    throw Error(ErrorCode::unsupported,
+                what + " '" + name + "' is unknown to this version of atomcore, which reads " + joined(known));
+  return static_cast<std::size_t>(found - known.begin());
 }
 
 }  // namespace atomcore

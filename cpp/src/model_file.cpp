@@ -7,6 +7,7 @@
 
 #include "src/elements.hpp"
 #include "src/error.hpp"
+#include "src/feature_record.hpp"
 #include "src/json.hpp"
 #include "src/safetensors.hpp"
 
@@ -17,23 +18,6 @@ constexpr std::int64_t kFormatMajor = 1;
 constexpr int kMostMembers = 1000;
 const std::string kMetadata = "the metadata";
 
-template <typename Names>
-std::string joined(const Names& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
-  return text;
-}
-
-// The position of `name` among `known`; other names are refused with the list of those that this version reads.
-template <std::size_t N>
-std::size_t known_name(const std::string& name, const std::array<const char*, N>& known, const std::string& what) {
-  const auto found = std::find(known.begin(), known.end(), name);
-  if (found == known.end())
-    throw Error(ErrorCode::unsupported,
-                what + " '" + name + "' is unknown to this version of atomcore, which reads " + joined(known));
-  return static_cast<std::size_t>(found - known.begin());
-}
-
 void check_version(const Json& metadata) {
   const auto version = counts_member(metadata, "format_version", kMetadata);
   if (version.size() != 2) corrupt("entry 'format_version' of the metadata is not a pair");
@@ -42,7 +26,9 @@ void check_version(const Json& metadata) {
                                             std::to_string(version[1]) + " where this version of atomcore reads " +
                                             std::to_string(kFormatMajor) + ".x");
   for (const std::string& name : strings_member(metadata, "requires", kMetadata))
-    known_name(name, std::array{"symmetry_functions", "element_networks", "ensemble", "normalized_inputs", "charges"},
+    known_name(name,
+               std::array{"symmetry_functions", "function_families", "element_networks", "ensemble",
+                          "normalized_inputs", "charges"},
                "requirement");
   known_name(string_member(metadata, "kind", kMetadata), std::array{"behler_parrinello"}, "model kind");
   known_name(string_member(metadata, "capability", kMetadata), std::array{"local"}, "capability");
@@ -65,42 +51,6 @@ std::vector<ElementRecord> read_elements(const Json& metadata) {
   }
   if (elements.empty()) corrupt("'elements' is empty");
   return elements;
-}
-
-std::int32_t species_index(const std::string& symbol, const std::vector<ElementRecord>& elements,
-                           const std::string& where) {
-  for (std::size_t s = 0; s < elements.size(); ++s)
-    if (elements[s].symbol == symbol) return static_cast<std::int32_t>(s);
-  corrupt(where + " names the element '" + symbol + "', which is not among 'elements'");
-}
-
-FeatureRow read_feature(const Json& entry, const std::vector<ElementRecord>& elements, const std::string& where) {
-  constexpr std::array types{"radial", "narrow", "wide", "ani"};  // in the order of FunctionType
-  const auto type = static_cast<FunctionType>(known_name(string_member(entry, "type", where), types, "function type"));
-  constexpr std::array cutoffs{"cosine", "tanh3", "polynomial"};  // in the order of math::CutoffKind
-  const std::size_t cutoff = known_name(string_member(entry, "cutoff_function", where), cutoffs, "cutoff function");
-  const auto symbols = strings_member(entry, "elements", where);
-  const std::size_t n_symbols = type == FunctionType::radial ? 1 : 2;
-  if (symbols.size() != n_symbols) corrupt(where + " must name " + std::to_string(n_symbols) + " element(s)");
-
-  FeatureRow row{};
-  row.type = static_cast<std::int32_t>(type);
-  row.a = species_index(symbols[0], elements, where);
-  row.b = -1;
-  row.cutoff_function = static_cast<std::int32_t>(cutoff);
-  if (cutoff == 2) row.gamma = number_member(entry, "gamma", where);
-  row.cos_scale = 1.0;
-  row.prefactor = number_member(entry, "prefactor", where);
-  row.eta = number_member(entry, "eta", where);
-  row.shift = number_member(entry, "shift", where);
-  row.cutoff = number_member(entry, "cutoff", where);
-  if (type == FunctionType::radial) return row;
-  row.b = species_index(symbols[1], elements, where);
-  if (row.a > row.b) std::swap(row.a, row.b);
-  row.zeta = number_member(entry, "zeta", where);
-  row.angle = number_member(entry, type == FunctionType::ani ? "theta" : "lambda", where);
-  if (type == FunctionType::ani) row.cos_scale = number_member(entry, "cos_scale", where);
-  return row;
 }
 
 std::vector<double> read_vector(const Safetensors& file, const std::string& name, std::size_t size) {
@@ -155,12 +105,13 @@ void read_networks(const Json& metadata, ModelRecord& model) {
   model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
 }
 
-void read_features(const Json& metadata, ModelRecord& model) {
-  for (const Json& entry : array_member(metadata, "features", kMetadata))
-    model.features.push_back(read_feature(entry, model.elements, "feature " + std::to_string(model.features.size())));
-  if (model.features.empty()) corrupt("'features' is empty");
+void read_plan(const Json& metadata, ModelRecord& model) {
+  std::vector<std::string> symbols;
+  for (const ElementRecord& element : model.elements) symbols.push_back(element.symbol);
+  model.features = read_features(array_member(metadata, "features", kMetadata), symbols);
+  if (model.features.rows.empty()) corrupt("'features' is empty");
   try {
-    model.plan = compile_features(model.features, static_cast<int>(model.elements.size()));
+    model.plan = compile_features(model.features.rows, static_cast<int>(symbols.size()), model.features.weights);
   } catch (const Error& e) {
     corrupt(std::string("its feature table makes no sense: ") + e.what());
   }
@@ -176,7 +127,7 @@ ModelRecord build(const Safetensors& file) {
   model.metadata = text;
   read_networks(metadata, model);
   model.elements = read_elements(metadata);
-  read_features(metadata, model);
+  read_plan(metadata, model);
   const auto reference = read_vector(file, "energy.reference", model.elements.size());
   const auto scale = read_vector(file, "energy.scale", model.elements.size());
   for (std::size_t s = 0; s < model.elements.size(); ++s) {

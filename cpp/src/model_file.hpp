@@ -29,7 +29,7 @@ struct ElementRecord {
 
 struct ModelRecord {
   std::string metadata;  // the JSON text of the file
-  std::vector<FeatureRow> features;
+  FeatureTable features;
   FeaturePlan plan;  // of these features
   Activation activation;
   bool normalized;  // whether inputs are divided by their length

@@ -37,14 +37,14 @@ template <typename T>
 std::shared_ptr<const ModelPart<T>> ModelParts<T>::make(const std::vector<bool>& present) const {
   std::vector<std::size_t> columns;
   std::vector<FeatureRow> rows;
-  for (std::size_t k = 0; k < features_.size(); ++k)
-    if (can_vary(features_[k], present)) {
+  for (std::size_t k = 0; k < features_.rows.size(); ++k)
+    if (can_vary(features_.rows[k], present)) {
       columns.push_back(k);
-      rows.push_back(features_[k]);
+      rows.push_back(features_.rows[k]);
     }
   std::unique_ptr<cpu::PreparedPlan<T>> plan;
   if (!rows.empty()) {
-    const FeaturePlan compiled = compile_features(rows, static_cast<int>(present.size()));
+    const FeaturePlan compiled = compile_features(rows, static_cast<int>(present.size()), features_.weights);
     plan = std::make_unique<cpu::PreparedPlan<T>>(compiled.view());
   }
   return std::make_shared<const ModelPart<T>>(

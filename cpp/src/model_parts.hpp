@@ -39,7 +39,7 @@ class ModelParts {
   std::shared_ptr<const ModelPart<T>> make(const std::vector<bool>& present) const;
 
   static constexpr std::size_t kKept = 8;
-  std::vector<FeatureRow> features_;
+  FeatureTable features_;
   ElementNetworks<T> networks_;
   FeatureRanges ranges_;
   mutable std::mutex mutex_;

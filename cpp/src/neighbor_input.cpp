@@ -9,7 +9,6 @@
 #include "src/error.hpp"
 #include "src/lattice.hpp"
 #include "src/memory.hpp"
-#include "src/neighbor_size.hpp"
 
 namespace atomcore {
 namespace {
@@ -102,7 +101,7 @@ void check_structure_ptr(span<const std::int64_t> structure_ptr, std::int64_t n_
 }
 
 void check_neighbor_input(span<const double> positions, span<const double> cells, span<const std::uint8_t> pbc,
-                          span<const std::int64_t> structure_ptr, double cutoff) {
+                          span<const std::int64_t> structure_ptr, double cutoff, double bytes_per_pair) {
   if (!(cutoff > 0.0) || !(cutoff >= 1.0 / kLargest) || !sensible(cutoff))
     refuse("cutoff must be positive and finite, got " + number(cutoff));
   check_structure_ptr(structure_ptr, static_cast<std::int64_t>(positions.size() / 3));
@@ -121,7 +120,7 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
     check_shifts(mine, completed, &pbc[3 * s], cutoff, where);
     pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
-  if (!(pairs * kBytesPerPair <= kAlwaysThere)) check_pair_count(pairs, usable_memory());
+  if (!(pairs * bytes_per_pair <= kAlwaysThere)) check_pair_count(pairs, usable_memory(), bytes_per_pair);
 }
 
 void check_edges(span<const std::int64_t> structure_ptr, span<const std::int64_t> row_ptr,

@@ -5,14 +5,16 @@
 #include <cstdint>
 
 #include "atomcore/span.hpp"
+#include "src/neighbor_size.hpp"
 
 namespace atomcore {
 
 void check_structure_ptr(span<const std::int64_t> structure_ptr, std::int64_t n_atoms);
 
-// For cpu::neighbor_list: positions [N,3]; cells [S,3,3]; pbc [S,3]; structure_ptr [S+1].
+// For cpu::neighbor_list: positions [N,3]; cells [S,3,3]; pbc [S,3]; structure_ptr [S+1]. `bytes_per_pair`: of all
+// arrays that will be made.
 void check_neighbor_input(span<const double> positions, span<const double> cells, span<const std::uint8_t> pbc,
-                          span<const std::int64_t> structure_ptr, double cutoff);
+                          span<const std::int64_t> structure_ptr, double cutoff, double bytes_per_pair = kBytesPerPair);
 
 // For edge_vectors and edge_scatter: sizes agree, row_ptr ascends, edges stay within their structure.
 void check_edges(span<const std::int64_t> structure_ptr, span<const std::int64_t> row_ptr,

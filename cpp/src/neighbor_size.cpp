@@ -36,13 +36,13 @@ double estimate_pairs(span<const double> positions, const Lattice& lattice, doub
   return n * std::max(own, all);
 }
 
-void check_pair_count(double pairs, double memory) {
-  if (pairs <= kMaximumPairs && pairs * kBytesPerPair <= memory) return;
+void check_pair_count(double pairs, double memory, double bytes_per_pair) {
+  if (pairs <= kMaximumPairs && pairs * bytes_per_pair <= memory) return;
   char text[320];
   std::snprintf(text, sizeof text,
                 "cutoff and cell give a neighbor list of about %.3g pairs (%.3g GB); at most %.0f pairs are supported "
                 "and %.3g GB of memory can be had here: use a smaller cutoff or fewer atoms at a time",
-                pairs, pairs * kBytesPerPair * 1e-9, kMaximumPairs, memory * 1e-9);
+                pairs, pairs * bytes_per_pair * 1e-9, kMaximumPairs, memory * 1e-9);
   throw Error(ErrorCode::out_of_memory, text);
 }
 

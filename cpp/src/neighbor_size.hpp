@@ -7,12 +7,12 @@
 namespace atomcore {
 
 constexpr double kMaximumPairs = 2147483647.0;  // 2^31 - 1
-constexpr double kBytesPerPair = 36.0;          // neighbour and shift, and one edge while the list is made
+constexpr double kBytesPerPair = 20.0;          // neighbour and shift
 
 // How many pairs to expect from atoms [n,3] spread evenly over the cell and, along open axes, over the box around them.
 double estimate_pairs(span<const double> positions, const Lattice& lattice, double cutoff);
 
 // Throws Error(out_of_memory), with the size in the text, for more pairs than kMaximumPairs or than fit into `memory`.
-void check_pair_count(double pairs, double memory);
+void check_pair_count(double pairs, double memory, double bytes_per_pair = kBytesPerPair);
 
 }  // namespace atomcore

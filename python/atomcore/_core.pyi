@@ -50,6 +50,58 @@ class Evaluator:
         n_threads: int,
     ) -> _Evaluation: ...
 
+def instruction_set() -> str: ...  # portable, avx2 or avx512
+class MdConditions:
+    def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
+
+class MdLimits:
+    def __init__(
+        self,
+        *,
+        radii: list[float],
+        kinetic: float,
+        jump: float,
+        drift: float,
+        kelvin: float,
+        excess: float,
+        spread: float,
+    ) -> None: ...
+
+class MdLoop:
+    def __init__(
+        self,
+        potential: Potential,
+        numbers: Int32,
+        masses: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        positions: Float64,
+        momenta: Float64,
+        conditions: MdConditions,
+        limits: MdLimits,
+        with_spread: bool,
+        n_threads: int,
+    ) -> None: ...
+    @property
+    def started(self) -> bool: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def start(self) -> list[float]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def model_seconds(self) -> float: ...
+    @property
+    def state(self) -> dict[str, Any]: ...
+    @property
+    def candidate(self) -> dict[str, Any]: ...
+    def resume(self, step: int, energy: float, gradient: Float64, start: list[float]) -> None: ...
+    def run(
+        self, last: int, interval: int, seconds: float
+    ) -> tuple[str, str, list[tuple[int, float, float, float, float, int, int]]]: ...
+    def set_limits(self, *, excess: float, spread: float) -> None: ...
+
 def read_metadata(path: bytes) -> str: ...
 def neighbor_list(
     positions: Float64, cells: Float64, pbc: NDArray[np.uint8], structure_ptr: Int64, cutoff: float, n_threads: int
@@ -66,9 +118,7 @@ def edge_vectors(
 def edge_scatter(
     g_D: Float, structure_ptr: Int64, row_ptr: Int64, neighbor: Int64, shift: Int32, n_threads: int
 ) -> tuple[Float, Float]: ...
-def compile_features(
-    rows: Int32, parameters: Float64, weights: Float64, n_species: int
-) -> tuple[Int32, Float64]: ...
+def compile_features(rows: Int32, parameters: Float64, weights: Float64, n_species: int) -> tuple[Int32, Float64]: ...
 def class_columns(table: Int32) -> list[Int32]: ...
 def check_plan(table: Int32, parameters: Float64) -> None: ...
 def check_graph(table: Int32, species: Int32, row_ptr: Int64, neighbor: Int64) -> None: ...

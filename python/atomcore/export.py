@@ -14,6 +14,7 @@ from atomcore import model_file
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore.features import SymmetryFunctions
+from atomcore.features.table import needs_families
 from atomcore.models.bpnn import BehlerParrinello
 from atomcore.models.scaling import NORMALIZER
 from atomcore.potential import Potential
@@ -97,6 +98,7 @@ def _metadata(model: Any) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     needed = {
         "symmetry_functions": True,
+        "function_families": needs_families(model.features.table),
         "element_networks": True,
         "ensemble": len(model.members) > 1,
         "normalized_inputs": model.input_scaling == NORMALIZER,

@@ -62,6 +62,7 @@ T core(const T& x, int kind, double gamma) {
   using math::exp;
   using std::cos;
   using std::exp;
+  if (kind == 15) return 0.5 * (1.0 + cos(3 * M_PI * x));
   if (kind >= 10) return core(T(x * (2.0 - x)), kind - 5, gamma);
   const T t = kind == 1 || kind == 4 ? tanh_of(T(1.0 - x)) : T(0);
   const double t0 = std::tanh(1.0);
@@ -198,7 +199,7 @@ std::vector<FeatureRow> more_functions() {
   std::vector<FeatureRow> rows;
   for (int kind = 3; kind < math::kCutoffKinds; ++kind)
     for (double inner : {0.0, 0.4}) {
-      if (inner > 0 && kind < 5) continue;
+      if (inner > 0 && (kind < 5 || kind == 15)) continue;
       for (int type : {0, 4}) rows.push_back({type, 1, -1, 0.25, 0.7, 0.0, 0, 0, 1, 5.0, kind, 4.0, inner});
       for (int type : {1, 2, 3}) rows.push_back({type, 0, 1, 2.0, 0.07, 0.0, 2.0, 0.9, 0.95, 4.2, kind, 4.0, inner});
     }

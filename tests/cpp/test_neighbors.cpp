@@ -108,7 +108,7 @@ void check_out_of_memory(double pairs, double memory, const std::string& text) {
 void test_sizes() {
   atomcore::check_pair_count(2147483647.0, 1e12);
   check_out_of_memory(2147483648.0, 1e12, "2.15e+09 pairs");
-  check_out_of_memory(1e9, 1e10, "36 GB");
+  check_out_of_memory(1e9, 1e10, "20 GB");
   check_out_of_memory(std::nan(""), 1e12, "nan pairs");
 }
 

@@ -162,6 +162,18 @@ struct Quad<Dual<Pack<T>>> {
   }
 };
 
+template <typename T>
+inline void set_quad(Quad<Pack<T>>& quad, T x, T y, T z) {
+  const typename quad_types<T>::vector v = {x, y, z, T(0)};
+  quad.v = v;
+}
+template <typename T>
+inline void set_quad(Quad<Dual<Pack<T>>>& quad, const Dual<T>& x, const Dual<T>& y, const Dual<T>& z) {
+  const typename quad_types<T>::vector v = {x.v, y.v, z.v, T(0)}, d = {x.d, y.d, z.d, T(0)};
+  quad.v = v;
+  quad.d = d;
+}
+
 }  // namespace rows
 }  // namespace AC_ISA
 }  // namespace atomcore

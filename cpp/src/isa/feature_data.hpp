@@ -43,7 +43,21 @@ struct FamilyData {
   const T* shells;  // [n_shells, 2] eta, shift
   const T* angles;  // [n_angles, 4]
   std::int32_t first_group, n_groups;
+  // Wide functions of whole exponents: the largest exponent, the number of monomials up to it (0 for other functions),
+  // and [n_angles, degree + 1] ((1 + lambda x) / 2)^zeta as a polynomial in x.
+  std::int32_t degree, n_monomials;
+  const T* binomials;
 };
+
+// Monomials x^a y^b z^c in the order of their degree: number n is the coordinate axis[n] times number parent[n].
+template <typename T>
+struct MonomialData {
+  const std::int32_t *parent, *axis;
+  const std::int32_t* first;  // of each degree
+  const T* multinomial;       // (a + b + c)! / (a! b! c!)
+};
+constexpr std::int32_t kMostDegrees = 16;      // beyond it the monomials are too many
+constexpr std::int64_t kPairsPerMonomial = 1;  // moments pay when a centre has more pairs of neighbours than this
 
 // The functions of one pair of species, sorted by shell: those of shell s stand at shell_first[s] .. shell_first[s +
 // 1].
@@ -61,10 +75,11 @@ struct GroupData {
 template <typename T>
 struct PlanData {
   std::int32_t n_species, n_features, n_radial, n_families, n_groups;
-  std::int32_t most_shells, most_angles, most_cells, most_radial;
+  std::int32_t most_shells, most_angles, most_cells, most_radial, most_monomials;
   const RadialData<T>* radial;
   const FamilyData<T>* families;
   const GroupData<T>* groups;
+  MonomialData<T> monomials;
 };
 
 // The neighbourhood of one centre: edge vectors [n, 3], perhaps with tangents, and the species of their ends.

@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "src/isa/moments.hpp"
 #include "src/isa/triplets.hpp"
 
 namespace atomcore {
@@ -19,6 +20,7 @@ struct Workspace {
   Neighbors<S> row;
   Within<S> within;
   Triplets<S> triplets;
+  Moments<S> moments;
   Quad<S>* D;
   Gradient<S>* gradients;
   std::size_t used;
@@ -31,6 +33,7 @@ struct Workspace {
     take_column(arena, size, within.f);
     take_column(arena, size, within.d);
     take_triplets(arena, plan, triplets);
+    take_moments(arena, plan, moments);
     const auto take_quads = [&] {
       return reinterpret_cast<Quad<S>*>(arena.take(size * (sizeof(Quad<S>) / sizeof(U))));
     };
@@ -98,7 +101,10 @@ void forward(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
     select_within(plan, family, work.row, work.within);
-    with_shell_type(family, [&](auto type) { forward_family<type.value>(plan, family, work, G); });
+    if (use_moments(plan, family, work.within))
+      forward_moments(plan, family, work.within, work.moments, G);
+    else
+      with_shell_type(family, [&](auto type) { forward_family<type.value>(plan, family, work, G); });
   }
 }
 
@@ -118,24 +124,9 @@ void adjoint_family(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S
       });
 }
 
-template <typename T>
-inline typename quad_types<T>::vector quad_at(const T* x, const T* y, const T* z, std::int32_t i) {
-  const typename quad_types<T>::vector quad = {x[i], y[i], z[i], T(0)};
-  return quad;
-}
-template <typename T>
-inline void store_quad(const Neighbors<Pack<T>>& row, std::int32_t i, Quad<Pack<T>>& to) {
-  to.v = quad_at(row.x.v, row.y.v, row.z.v, i);
-}
-template <typename T>
-inline void store_quad(const Neighbors<Dual<Pack<T>>>& row, std::int32_t i, Quad<Dual<Pack<T>>>& to) {
-  to.v = quad_at(row.x.v, row.y.v, row.z.v, i);
-  to.d = quad_at(row.x.d, row.y.d, row.z.d, i);
-}
-
 template <typename S>
 void start_gradients(std::int32_t n, std::size_t count, Workspace<S>& work) {
-  for (std::int32_t i = 0; i < n; ++i) store_quad(work.row, i, work.D[i]);
+  for (std::int32_t i = 0; i < n; ++i) set_quad(work.D[i], work.row.x.at(i), work.row.y.at(i), work.row.z.at(i));
   for (std::size_t m = 0; m < count; ++m) {
     for (std::int32_t i = 0; i < n; i += kWidth<S>) work.gradients[m].along.store(i, S(plain_t<S>(0)));
     for (std::int32_t i = 0; i < n; ++i) work.gradients[m].across[i] = Quad<S>::zero();
@@ -161,7 +152,10 @@ void adjoint(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
     select_within(plan, family, work.row, work.within);
-    with_shell_type(family, [&](auto type) { adjoint_family<type.value>(plan, family, work, g); });
+    if (use_moments(plan, family, work.within))
+      adjoint_moments(plan, family, work.within, work.moments, work.triplets, g, work.gradients);
+    else
+      with_shell_type(family, [&](auto type) { adjoint_family<type.value>(plan, family, work, g); });
   }
   for (std::size_t m = 0; m < g.count; ++m)
     for (std::int32_t i = 0; i < row.n; ++i) {

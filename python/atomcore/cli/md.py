@@ -1,4 +1,4 @@
-"""``atomcore md``: molecular dynamics with a model file. Runs the C++ engine through ASE, without torch."""
+"""``atomcore md``: molecular dynamics with a model file, in the C++ engine and without torch."""
 
 import argparse
 import contextlib
@@ -14,11 +14,12 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, write_json
-from atomcore.md import ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
+from atomcore.md import CHECKPOINT, ENGINES, ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
 
 _LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
 _OPTIONS = (  # of `atomcore.md.simulate`
-    "ps", "dt", "temperature", "ensemble", "friction", "pressure", "barostat_time", "equilibrate", "seed", "overwrite",
+    "ps", "dt", "temperature", "ensemble", "friction", "pressure", "barostat_time", "equilibrate", "seed", "engine",
+    "overwrite",
 )  # fmt: skip
 
 
@@ -29,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     from atomcore.data.readers import load_structure
     from atomcore.potential import Potential
 
-    folder = Path(options.output)
-    check_folder("--output", folder)
+    folder = Path(options.output if options.restart is None else options.restart)
+    check_folder("--output" if options.restart is None else "--restart", folder)
     potential = Potential.load(options.model, threads=options.threads)
     if potential.target != "energy":
         raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     atoms = load_structure(options.start, units=options.units)
     with plain_warnings("md"):
         calculator = Calculator(potential, extrapolation_limit=options.extrapolation_limit, spread_limit=spread_limit)
-        run(atoms, calculator, folder, **{name: getattr(options, name) for name in _OPTIONS})
+        choices = {name: getattr(options, name) for name in _OPTIONS}
+        run(atoms, calculator, folder, restart=options.restart is not None, **choices)
     return 0
 
 
@@ -56,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atomcore md",
         usage="%(prog)s MODEL START [options]",
-        description="Molecular dynamics with a model; NVE runs report the drift of the energy.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
         add_help=False,
     )
@@ -83,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
     parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
+    parser.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
+    parser.add_argument(
+        "--engine", metavar="E", choices=ENGINES, default="auto", help="auto, or ase for ASE's integrators"
+    )
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     return parser
 
@@ -100,7 +105,8 @@ def run(atoms: Any, calculator: Any, folder: Path, **choices: Any) -> dict[str, 
         trajectory = simulate(atoms, folder, **choices)
     except (AtomcoreError, KeyboardInterrupt) as error:
         _record(folder, {**settings, "stopped": str(error) or "interrupted"})
-        print(f"frames and energies so far are in {folder}{os.sep}", file=sys.stderr)
+        more = f"; --restart {folder} goes on" if (folder / CHECKPOINT).exists() else ""
+        print(f"frames and energies so far are in {folder}{os.sep}{more}", file=sys.stderr)
         raise
     metrics = settings | _judge(trajectory, folder, choices["ensemble"], atoms.get_chemical_symbols())
     _record(folder, metrics)

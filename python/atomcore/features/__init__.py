@@ -1,32 +1,44 @@
 """Atom-centred features of atomic structures.
 
 With r the distance to a neighbour, a and b the distances to two neighbours, q the distance between these, theta the
-angle, fc(r) = (1 + cos(pi r / rc)) / 2 and sums over neighbours or unordered pairs of them:
+angle, fc a cutoff function (`atomcore.features.cutoffs`), C a window of the same shape between two limits, and sums
+over neighbours or unordered pairs of them:
 
 ====================  ============================================================================================
 type                  value
 ====================  ============================================================================================
-``radial``            exp(-eta (r - s)^2) fc(r)                                                  (Behler's G2)
+``radial``            exp(-eta (r - s)^2) fc(r)                                       (Behler's G2; G1 with eta = 0)
+``radial_cosine``     cos(kappa r) fc(r)                                                         (Behler's G3)
 ``narrow``            2^(1-zeta) (1 + lambda cos theta)^zeta exp(-eta [(a-s)^2 + (b-s)^2 + (q-s)^2])
                       fc(a) fc(b) fc(q)                                        (Behler's G4, ML4Chem's "G3")
 ``wide``              the same without q                                       (Behler's G5, ML4Chem's "G4")
 ``ani``               2^(1-zeta) (1 + cos(theta' - theta_s))^zeta exp(-eta ((a + b)/2 - s)^2) fc(a) fc(b),
                       theta' = acos(cos_scale cos theta)
+``compact_radial``    C(r)
+``compact_narrow``    C(theta) C(a) C(b) C(q)
+``compact_wide``      C(theta) C(a) C(b)
 ====================  ============================================================================================
+
+A window C on low < r < cutoff is core(|r - m| / w) with the middle m and half width w of the two, and core(x) the
+cutoff function of x; the same holds for theta_low < theta < theta_high. An asymmetric core is taken as its symmetric
+one in the angle.
 
 `Batch` holds structures as torch tensors for calls of a feature set; only its first use imports torch.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from atomcore.features.grids import imbalzano, uniform
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.presets import preset
-from atomcore.features.symmetry_functions import ANI, Gaussian, SymmetryFunctions
+from atomcore.features.selection import select
+from atomcore.features.sets import ANI, Gaussian
+from atomcore.features.symmetry_functions import SymmetryFunctions
 
 if TYPE_CHECKING:
     from atomcore.features.batch import Batch
 
-__all__ = ["ANI", "Batch", "Gaussian", "Jacobian", "SymmetryFunctions", "preset"]
+__all__ = ["ANI", "Batch", "Gaussian", "Jacobian", "SymmetryFunctions", "imbalzano", "preset", "select", "uniform"]
 
 
 def __getattr__(name: str) -> Any:

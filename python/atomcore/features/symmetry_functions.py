@@ -1,7 +1,6 @@
 """Atom-centred symmetry functions: explicit tables, the usual default sets, and their evaluation."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,34 +10,15 @@ from atomcore import _core
 from atomcore._arrays import as_structure, check_edge_vectors
 from atomcore._labels import labels
 from atomcore._threads import resolve_threads
+from atomcore.features.cutoffs import DEFAULT_GAMMA, cutoff_keys
+from atomcore.features.given import Channels, angular_rows, check_symbols, radial_rows
 from atomcore.features.jacobian import Jacobian
-from atomcore.features.table import (
-    DEFAULT_GAMMA,
-    KEYS,
-    TYPES,
-    Row,
-    angular_row,
-    ani_row,
-    as_number,
-    compile_table,
-    cutoff_keys,
-    radial_row,
-    species_index,
-)
+from atomcore.features.table import Row, compile_table, species_index
 
 if TYPE_CHECKING:
     import torch
 
     from atomcore.features.batch import Batch
-
-_DEFAULTED = {  # what a function given by its numbers may leave out
-    "radial": {"shift", "cutoff"},
-    "narrow": {"shift", "cutoff", "lambda"},
-    "wide": {"shift", "cutoff", "lambda"},
-    "ani": {"cos_scale", "cutoff"},
-}
-_ANI1X_RADIAL_SHIFTS = tuple(0.9 + 0.26875 * i for i in range(16))
-_ANI1X_ANGLES = tuple((2 * i + 1) * np.pi / 16 for i in range(8))
 
 
 class SymmetryFunctions:
@@ -49,18 +29,28 @@ class SymmetryFunctions:
     elements
         Chemical symbols, e.g. ``["H", "C", "O"]``.
     radial
-        Mappings with ``eta`` (1/A^2) and, optionally, ``shift`` (A) and ``cutoff`` (A).
+        Mappings, each with the numbers of its ``type``: "radial", which may be left out (Behler's G2; with ``eta`` 0
+        his G1), has ``eta`` (1/A^2) and optionally ``shift`` (A); "radial_cosine" (G3) has ``kappa`` (1/A);
+        "compact_radial", a window, has optionally ``low`` (A, by default minus its cutoff).
     angular
-        Mappings with ``type`` ("narrow", Behler's G4; "wide", G5; "ani"), ``eta``, ``zeta``, and ``lambda`` (narrow,
-        wide) or ``theta`` in rad and ``shift`` (ani); optionally ``shift``, ``cutoff`` and ``cos_scale``.
+        Mappings with ``type`` "narrow" (G4), "wide" (G5), "ani", "compact_narrow" or "compact_wide": ``eta``, ``zeta``,
+        and ``lambda`` (narrow, wide; 1 by default) or ``theta`` in rad and ``shift`` (ani), optionally ``shift`` and
+        ``cos_scale``; or (compact) ``theta_low`` and ``theta_high`` in rad and optionally ``low``.
     cutoff
         Cutoff radius in A of every function that names none.
     normalized
         Read eta as eta / cutoff^2 (the convention of Amp and ML4Chem).
     pair_factor
         1 sums each pair of neighbours once, 2 twice (as the papers write the sum).
-    cutoff_function, gamma
-        "cosine", "tanh3" or "polynomial", with the exponent of the last; see `atomcore.features.table.cutoff_keys`.
+    cutoff_function, gamma, inner
+        The cutoff function by name, the exponent of "polynomial" (at least 2), and the part of the cutoff radius within
+        which the function is 1: see `atomcore.features.cutoffs`. Windows have its shape. Each function may name its
+        own, as it may its ``cutoff``.
+    resolve_elements
+        Whether there is a column for each element (pair), or one in which all neighbours count alike.
+    weights
+        One column in which neighbours count with the weight of their element, pairs with the product of two: ``"Z"``,
+        the atomic number (wACSF), or a number for each element; ``resolve_elements`` then has no effect.
 
     Raises
     ------
@@ -84,25 +74,16 @@ class SymmetryFunctions:
         pair_factor: float = 1.0,
         cutoff_function: str = "cosine",
         gamma: float = DEFAULT_GAMMA,
+        inner: float = 0.0,
+        resolve_elements: bool = True,
+        weights: Mapping[str, float] | str | None = None,
     ) -> None:
-        names = _check_elements(elements)
-        pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
-        table = []
-        for name, functions in (("radial", radial), ("angular", angular)):
-            if not isinstance(functions, Sequence) or isinstance(functions, str):
-                raise TypeError(f"features: {name} is {functions!r}; accepted: a sequence of mappings, one a function")
-        for number, function in enumerate(radial):
-            given = _plain(_checked(f"radial[{number}]", "radial", function), cutoff, normalized)
-            table += [radial_row(element, **given) for element in names]
-        for number, function in enumerate(angular):
-            kind, own = _split_type(f"angular[{number}]", function)
-            given = _plain(_checked(f"angular[{number}] ({kind})", kind, own), cutoff, normalized)
-            if kind == "ani":
-                table += [ani_row(pair, prefactor=pair_factor, **given) for pair in pairs]
-            else:
-                given["lambda_"] = given.pop("lambda", 1.0)
-                table += [angular_row(kind, pair, prefactor=pair_factor, **given) for pair in pairs]
-        self._set(names, [row | cutoff_keys(cutoff_function, gamma) for row in table])
+        names = check_symbols(elements)
+        channels = Channels(names, resolve_elements, weights)
+        ending = cutoff_keys(cutoff_function, gamma, inner)
+        table = radial_rows(radial, channels, cutoff, normalized, ending)
+        table += angular_rows(angular, channels, cutoff, normalized, ending, pair_factor)
+        self._set(names, table)
 
     def _set(self, elements: tuple[str, ...], table: list[Row]) -> None:
         self.elements = elements
@@ -113,7 +94,7 @@ class SymmetryFunctions:
     def from_table(cls, elements: Sequence[str], table: Sequence[Row]) -> Self:
         """Return the functions of an explicit table (`atomcore.features.table`), e.g. one read from a model file."""
         functions = cls.__new__(cls)
-        functions._set(_check_elements(elements), [dict(row) for row in table])
+        functions._set(check_symbols(elements), [dict(row) for row in table])
         return functions
 
     @property
@@ -202,182 +183,3 @@ class SymmetryFunctions:
         return torch.ops.atomcore.features(
             table, parameters, self.n_features, species, graph.row_ptr, graph.neighbor, graph.D
         )
-
-
-class Gaussian(SymmetryFunctions):
-    """The default set of Amp and ML4Chem: four radial Gaussians and four angular functions for each element (pair).
-
-    eta = 0.05, 0.232, 1.077, 5 (radial) and 0.005 (angular), zeta = 1, 4, lambda = +1, -1, the etas over cutoff^2 when
-    ``normalized``.
-
-    Parameters
-    ----------
-    elements
-        Chemical symbols.
-    cutoff
-        Cutoff radius in A.
-    normalized
-        Read eta as eta / cutoff^2.
-    angular
-        "narrow" (with r_jk: Behler's G4, ML4Chem's "G3") or "wide" (without: Behler's G5, ML4Chem's "G4").
-    cutoff_function, gamma
-        As in `SymmetryFunctions`.
-    """
-
-    def __init__(
-        self,
-        elements: Sequence[str],
-        cutoff: float = 6.5,
-        *,
-        normalized: bool = True,
-        angular: str = "narrow",
-        cutoff_function: str = "cosine",
-        gamma: float = DEFAULT_GAMMA,
-    ) -> None:
-        if angular not in ("narrow", "wide"):
-            raise ValueError(f"angular is {angular!r}; accepted: 'narrow' (Behler's G4), 'wide' (Behler's G5)")
-        super().__init__(
-            elements,
-            radial=[{"eta": eta} for eta in np.logspace(np.log10(0.05), np.log10(5.0), 4)],
-            angular=[
-                {"type": angular, "eta": 0.005, "zeta": zeta, "lambda": sign}
-                for zeta in (1.0, 4.0)
-                for sign in (1.0, -1.0)
-            ],
-            cutoff=cutoff,
-            normalized=normalized,
-            cutoff_function=cutoff_function,
-            gamma=gamma,
-        )
-
-
-class ANI(SymmetryFunctions):
-    """Atomic environment vectors (Smith et al., Chem. Sci. 8, 3192 (2017)) in TorchANI's conventions and column order.
-
-    The defaults are those of ANI-1x. Columns: the radial functions of each element, then for each element pair
-    (upper triangle in the order of ``elements``) shifts (outer) times angles.
-
-    Parameters
-    ----------
-    elements
-        Chemical symbols.
-    radial_cutoff, angular_cutoff
-        In A.
-    radial_eta, angular_eta
-        In 1/A^2.
-    radial_shifts, angular_shifts
-        In A.
-    zeta
-        Exponent of the angular functions.
-    angles
-        Angles theta_s in rad.
-    radial_prefactor, cos_scale
-        TorchANI's 0.25 on the radial functions and 0.95 in acos(0.95 cos); 1 and 1 give the published formulas.
-    cutoff_function, gamma
-        As in `SymmetryFunctions`.
-    """
-
-    def __init__(
-        self,
-        elements: Sequence[str],
-        *,
-        radial_cutoff: float = 5.2,
-        radial_eta: float = 16.0,
-        radial_shifts: Sequence[float] = _ANI1X_RADIAL_SHIFTS,
-        angular_cutoff: float = 3.5,
-        angular_eta: float = 8.0,
-        angular_shifts: Sequence[float] = (0.9, 1.55, 2.2, 2.85),
-        zeta: float = 32.0,
-        angles: Sequence[float] = _ANI1X_ANGLES,
-        radial_prefactor: float = 0.25,
-        cos_scale: float = 0.95,
-        cutoff_function: str = "cosine",
-        gamma: float = DEFAULT_GAMMA,
-    ) -> None:
-        names = _check_elements(elements)
-        table = [
-            radial_row(e, eta=radial_eta, shift=s, cutoff=radial_cutoff, prefactor=radial_prefactor)
-            for e in names
-            for s in radial_shifts
-        ]
-        angular = {"eta": angular_eta, "zeta": zeta, "cutoff": angular_cutoff, "cos_scale": cos_scale}
-        table += [
-            ani_row((a, b), shift=s, theta=t, **angular)
-            for i, a in enumerate(names)
-            for b in names[i:]
-            for s in angular_shifts
-            for t in angles
-        ]
-        self._set(names, [row | cutoff_keys(cutoff_function, gamma) for row in table])
-
-    @classmethod
-    def ani1x(cls, elements: Sequence[str] = ("H", "C", "N", "O")) -> "ANI":
-        """Return the functions of ANI-1x: 384 columns for H, C, N, O."""
-        return cls(elements)
-
-    @classmethod
-    def ani2x(cls, elements: Sequence[str] = ("H", "C", "N", "O", "S", "F", "Cl")) -> "ANI":
-        """Return the functions of ANI-2x: 1008 columns for H, C, N, O, S, F, Cl."""
-        return cls(
-            elements,
-            radial_cutoff=5.1,
-            radial_eta=19.7,
-            radial_shifts=[0.8 + 0.26875 * i for i in range(16)],
-            angular_eta=12.5,
-            angular_shifts=[0.8 + 0.3375 * i for i in range(8)],
-            zeta=14.1,
-            angles=[(2 * i + 1) * np.pi / 8 for i in range(4)],
-        )
-
-
-def _check_elements(elements: Sequence[str]) -> tuple[str, ...]:
-    from ase.data import atomic_numbers
-
-    if isinstance(elements, str):
-        raise TypeError(f"elements is the string {elements!r}; accepted: a sequence of symbols such as ['H', 'O']")
-    names = tuple(elements)
-    unknown = [name for name in names if atomic_numbers.get(name, 0) < 1]
-    if not names or unknown or len(set(names)) != len(names):
-        raise ValueError(f"elements is {list(names)}; accepted: distinct chemical symbols, at least one")
-    return names
-
-
-def _split_type(what: str, function: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the type of an angular function and its other entries."""
-    own = dict(_mapping(what, function))
-    kind = own.pop("type", None)
-    accepted = [name for name in TYPES if name != "radial"]
-    if kind not in accepted:
-        raise ValueError(f"features: {what} has type {kind!r}; accepted: {', '.join(accepted)}")
-    return kind, own
-
-
-def _mapping(what: str, function: Any) -> Mapping[str, Any]:
-    if not isinstance(function, Mapping):
-        raise TypeError(f"features: {what} is {function!r}; accepted: a mapping such as {{'eta': 4.0}}")
-    return function
-
-
-def _checked(what: str, kind: str, function: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a function after checking that it has the keys that its kind needs, and no others."""
-    accepted = KEYS[kind] - {"prefactor"} | {"cutoff"}
-    given = set(_mapping(what, function))
-    for key in sorted(given - accepted, key=str):
-        nearest = get_close_matches(str(key), accepted, n=1)
-        guess = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise ValueError(f"features: {what} has unknown key {key!r}{guess}; accepted: {', '.join(sorted(accepted))}")
-    missing = sorted(accepted - _DEFAULTED[kind] - given)
-    if missing:
-        raise ValueError(f"features: {what} misses {', '.join(missing)}; accepted: {', '.join(sorted(accepted))}")
-    return {key: as_number(f"{what} {key}", value) for key, value in function.items()}
-
-
-def _plain(function: dict[str, float], cutoff: float, normalized: bool) -> dict[str, Any]:
-    """Return the function's own numbers: its cutoff, and eta in 1/A^2."""
-    own = {"cutoff": cutoff, **function}
-    if not normalized:
-        return own
-    radius = as_number("cutoff", own["cutoff"])
-    if not 0 < radius < np.inf:
-        raise ValueError(f"features: cutoff is {radius}; accepted: a finite length > 0 in A")
-    return {**own, "eta": own["eta"] / radius**2}

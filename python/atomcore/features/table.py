@@ -1,107 +1,80 @@
 """Feature tables: explicit rows, one a column of G, that a model file stores and the core compiles.
 
-A row is a dict with ``type``, ``elements``, ``prefactor``, ``eta``, ``shift``, ``cutoff`` and ``cutoff_function``, for
-angular types also ``zeta`` and ``lambda`` (``narrow``, ``wide``) or ``zeta``, ``theta`` and ``cos_scale`` (``ani``),
-and with the cutoff function ``polynomial`` also ``gamma``.
-Its value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code (eta / Rc^2,
-sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
+A row is a dict with ``type``, ``elements``, ``prefactor``, ``cutoff`` and ``cutoff_function``, the numbers of its type,
+
+=========================================  =========================================
+``radial``                                 ``eta``, ``shift``
+``radial_cosine``                          ``kappa``
+``compact_radial``                         ``low``
+``narrow``, ``wide``                       ``eta``, ``shift``, ``zeta``, ``lambda``
+``ani``                                    ``eta``, ``shift``, ``zeta``, ``theta``, ``cos_scale``
+``compact_narrow``, ``compact_wide``       ``low``, ``theta_low``, ``theta_high``
+=========================================  =========================================
+
+with the cutoff function ``polynomial`` also ``gamma``, and, where it is not 0, ``inner``. ``elements`` is a list of one
+symbol (radial types) or two, or the text ``"all"`` for neighbours of every element; then ``weights`` gives a number for
+each element. Its value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code
+(eta / Rc^2, sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
 """
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from atomcore import _core
 from atomcore._arrays import LARGEST_NUMBER, check_numbers
+from atomcore.features.cutoffs import CUTOFF_FUNCTIONS, DEFAULT_GAMMA, as_number
 
 Row = dict[str, Any]
 
-TYPES = ("radial", "narrow", "wide", "ani")
-CUTOFF_FUNCTIONS = ("cosine", "tanh3", "polynomial")
-DEFAULT_GAMMA = 4.0
-KEYS = {  # the numbers of a row besides its cutoff
+ALL = "all"  # in place of a row's elements
+RADIAL_TYPES = ("radial", "radial_cosine", "compact_radial")
+ANGULAR_TYPES = ("narrow", "wide", "ani", "compact_narrow", "compact_wide")
+KEYS = {  # the numbers of a row besides its cutoff; in the order of the core's FunctionType
     "radial": {"prefactor", "eta", "shift"},
     "narrow": {"prefactor", "eta", "shift", "zeta", "lambda"},
     "wide": {"prefactor", "eta", "shift", "zeta", "lambda"},
     "ani": {"prefactor", "eta", "shift", "zeta", "theta", "cos_scale"},
+    "radial_cosine": {"prefactor", "kappa"},
+    "compact_narrow": {"prefactor", "low", "theta_low", "theta_high"},
+    "compact_wide": {"prefactor", "low", "theta_low", "theta_high"},
+    "compact_radial": {"prefactor", "low"},
 }
-_ANGLE_KEY = {"narrow": "lambda", "wide": "lambda", "ani": "theta"}
+TYPES = tuple(KEYS)
+_FIRST_READERS = {"radial", "narrow", "wide", "ani", "cosine", "tanh3", "polynomial"}  # of format 1.0
 
 
-def cutoff_keys(cutoff_function: str, gamma: float = DEFAULT_GAMMA) -> Row:
-    """Return what a row says of its cutoff function besides the radius.
+def make_row(kind: str, channel: Mapping[str, Any], **numbers: float) -> Row:
+    """Return the row of a function.
 
     Parameters
     ----------
-    cutoff_function
-        "cosine", ``(1 + cos(pi x)) / 2``; "tanh3", ``tanh(1 - x)^3``; or "polynomial",
-        ``1 + gamma x^(gamma+1) - (gamma+1) x^gamma``; with x = r / cutoff.
-    gamma
-        Of the polynomial, at least 2.
-
-    Raises
-    ------
-    ValueError
-        For an unknown function.
+    kind
+        One of `TYPES`.
+    channel
+        Its ``elements`` and, where these are "all", its ``weights``.
+    **numbers
+        The numbers of its type, and ``cutoff``; ``prefactor`` is 1 by default.
     """
-    if not isinstance(cutoff_function, str) or cutoff_function not in CUTOFF_FUNCTIONS:
-        raise ValueError(
-            f"features: cutoff_function is {cutoff_function!r}; accepted: {', '.join(map(repr, CUTOFF_FUNCTIONS))}"
-        )
-    keys: Row = {"cutoff_function": cutoff_function}
-    return {**keys, "gamma": as_number("gamma", gamma)} if cutoff_function == "polynomial" else keys
+    values = {"prefactor": 1.0, **numbers}
+    return {"type": kind, **channel, **{key: as_number(key, value) for key, value in values.items()}}
 
 
-def radial_row(element: str, *, eta: float, cutoff: float, shift: float = 0.0, prefactor: float = 1.0) -> Row:
-    """Return the row of ``prefactor * sum_j exp(-eta (r - shift)^2) fc(r)``; eta in 1/A^2, lengths in A."""
-    numbers = {"prefactor": prefactor, "eta": eta, "shift": shift, "cutoff": cutoff}
-    return {"type": "radial", "elements": [element], **_floats(numbers), "cutoff_function": "cosine"}
+def is_for_all(row: Mapping[str, Any]) -> bool:
+    """Return whether the function of a row sees neighbours of every element."""
+    return isinstance(row.get("elements"), str) and row["elements"] == ALL
 
 
-def angular_row(
-    kind: str,
-    elements: Sequence[str],
-    *,
-    eta: float,
-    zeta: float,
-    lambda_: float,
-    cutoff: float,
-    shift: float = 0.0,
-    prefactor: float = 1.0,
-) -> Row:
-    """Return the row of a Behler function: ``kind`` "narrow" has r_jk (his G4), "wide" has not (his G5)."""
-    numbers = {"prefactor": prefactor, "eta": eta, "shift": shift, "zeta": zeta, "lambda": lambda_, "cutoff": cutoff}
-    return {"type": kind, "elements": list(elements), **_floats(numbers), "cutoff_function": "cosine"}
-
-
-def ani_row(
-    elements: Sequence[str],
-    *,
-    eta: float,
-    zeta: float,
-    shift: float,
-    theta: float,
-    cutoff: float,
-    prefactor: float = 1.0,
-    cos_scale: float = 0.95,
-) -> Row:
-    """Return the row of an ANI angular function; theta in rad, ``cos_scale`` 1 gives the paper's form with kinks."""
-    numbers = {"prefactor": prefactor, "eta": eta, "shift": shift, "zeta": zeta, "theta": theta}
-    numbers |= {"cos_scale": cos_scale, "cutoff": cutoff}
-    return {"type": "ani", "elements": list(elements), **_floats(numbers), "cutoff_function": "cosine"}
-
-
-def _floats(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {key: as_number(key, value) for key, value in numbers.items()}
-
-
-def as_number(what: str, value: Any) -> float:
-    """Return a real number as a float; ``what`` names it where it is none."""
-    if not isinstance(value, Real):
-        raise ValueError(f"features: {what} is {value!r}; accepted: a real number")
-    return float(value)
+def needs_families(table: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a table holds anything that readers of model files before format 1.2 do not know."""
+    return any(
+        not {row["type"], row["cutoff_function"]} <= _FIRST_READERS
+        or is_for_all(row)
+        or "inner" in row
+        or row.get("zeta", 1.0) < 1
+        for row in table
+    )
 
 
 def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
@@ -126,24 +99,43 @@ def compile_table(elements: Sequence[str], table: Sequence[Mapping[str, Any]]) -
     """
     index = {symbol: i for i, symbol in enumerate(elements)}
     ints = np.empty((len(table), 5), np.int32)
-    reals = np.zeros((len(table), 12))
+    reals = np.empty((len(table), 12))
+    weights: list[list[float]] = []  # of the rows for every element
     for number, row in enumerate(table):
         kind = _check_row(number, row, index)
-        pair = sorted(index[symbol] for symbol in row["elements"])
         cutoff_function = CUTOFF_FUNCTIONS.index(row["cutoff_function"])
-        ints[number] = (TYPES.index(kind), pair[0], pair[1] if kind != "radial" else -1, cutoff_function, -1)
-        angle = row[_ANGLE_KEY[kind]] if kind != "radial" else 0.0
-        reals[number, :8] = (
+        ints[number] = (
+            TYPES.index(kind),
+            *_species(row, index),
+            cutoff_function,
+            len(weights) if is_for_all(row) else -1,
+        )
+        if is_for_all(row):
+            weights.append([float(row["weights"][symbol]) for symbol in elements])
+        reals[number] = (
             row["prefactor"],
-            row["eta"],
-            row["shift"],
+            row.get("kappa", row.get("eta", 0.0)),
+            row.get("shift", 0.0),
             row.get("zeta", 0.0),
-            angle,
+            row.get("theta", row.get("lambda", 0.0)),
             row.get("cos_scale", 1.0),
             row["cutoff"],
             row.get("gamma", DEFAULT_GAMMA),
+            row.get("inner", 0.0),
+            row.get("low", 0.0),
+            row.get("theta_low", 0.0),
+            row.get("theta_high", 0.0),
         )
-    return _core.compile_features(ints, reals, np.empty((0, len(elements))), len(elements))
+    vectors = np.array(weights, np.float64).reshape(len(weights), len(elements))
+    return _core.compile_features(ints, reals, vectors, len(elements))
+
+
+def _species(row: Mapping[str, Any], index: Mapping[str, int]) -> tuple[int, int]:
+    """Return the species of a row as the core has them."""
+    if is_for_all(row):
+        return -1, -1
+    pair = sorted(index[symbol] for symbol in row["elements"])
+    return pair[0], pair[1] if len(pair) == 2 else -1
 
 
 def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) -> str:
@@ -155,19 +147,34 @@ def _check_row(number: int, row: Mapping[str, Any], index: Mapping[str, int]) ->
         given = row.get("cutoff_function")
         raise ValueError(f"features: row {number} has cutoff_function {given!r}; accepted: {CUTOFF_FUNCTIONS}")
     numbers = KEYS[kind] | {"cutoff"} | ({"gamma"} if row["cutoff_function"] == "polynomial" else set())
-    expected = numbers | {"type", "elements", "cutoff_function"}
+    numbers |= {"inner"} & set(row)
+    expected = numbers | {"type", "elements", "cutoff_function"} | ({"weights"} if is_for_all(row) else set())
     if set(row) != expected:
         missing, unknown = sorted(expected - set(row)), sorted(set(row) - expected)
         raise ValueError(f"features: row {number} ({kind}) misses {missing} and has unknown {unknown}")
-    elements = row["elements"]
-    count = 1 if kind == "radial" else 2
-    if isinstance(elements, str) or len(elements) != count or any(symbol not in index for symbol in elements):
-        raise ValueError(
-            f"features: row {number} ({kind}) has elements {elements!r}; accepted: {count} of {list(index)}"
-        )
+    if is_for_all(row):
+        check_weights(f"row {number} ({kind}) weights", row["weights"], tuple(index))
+    else:
+        _check_elements(f"row {number} ({kind})", row["elements"], 1 if kind in RADIAL_TYPES else 2, index)
     for key in numbers:
         as_number(f"row {number} ({kind}) {key}", row[key])
     return kind
+
+
+def _check_elements(what: str, elements: Any, count: int, index: Mapping[str, int]) -> None:
+    if isinstance(elements, str) or len(elements) != count or any(symbol not in index for symbol in elements):
+        raise ValueError(
+            f"features: {what} has elements {elements!r}; accepted: {count} of {list(index)}, or 'all' with weights"
+        )
+
+
+def check_weights(what: str, weights: Any, elements: Sequence[str]) -> None:
+    """Raise ValueError unless ``weights`` gives a finite number for each element, and nothing else."""
+    if not isinstance(weights, Mapping) or set(weights) != set(elements):
+        raise ValueError(f"features: {what} is {weights!r}; accepted: a number for each of {list(elements)}")
+    for symbol, weight in weights.items():
+        if not np.isfinite(as_number(f"{what} of {symbol}", weight)):
+            raise ValueError(f"features: {what} of {symbol} is {weight}; accepted: a finite number")
 
 
 def species_index(numbers: np.ndarray, supported: np.ndarray) -> np.ndarray:

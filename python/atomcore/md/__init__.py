@@ -3,6 +3,7 @@
 from atomcore.md.drift import block_mean, energy_drift
 from atomcore.md.integrators import ENSEMBLES
 from atomcore.md.recorder import Trajectory
-from atomcore.md.simulate import simulate
+from atomcore.md.restart import CHECKPOINT
+from atomcore.md.simulate import ENGINES, simulate
 
-__all__ = ["ENSEMBLES", "Trajectory", "block_mean", "energy_drift", "simulate"]
+__all__ = ["CHECKPOINT", "ENGINES", "ENSEMBLES", "Trajectory", "block_mean", "energy_drift", "simulate"]

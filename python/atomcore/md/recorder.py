@@ -1,13 +1,12 @@
 """What a run leaves behind besides its frames: energies and what else changes along it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from atomcore._files import write_text
 from atomcore._progress import Progress
+from atomcore.md.files import EnergyTable
 from atomcore.md.velocities import degrees_of_freedom
 
 
@@ -62,24 +61,6 @@ class Trajectory:
         total = self.potential + self.kinetic
         return 1000 * (total - total[0]) / self.n_atoms
 
-    def write(self, path: Path) -> None:
-        """Write the columns as CSV, whole or not at all."""
-        columns = {
-            "time_ps": self.time,
-            "potential_eV": self.potential,
-            "kinetic_eV": self.kinetic,
-            "total_eV": self.potential + self.kinetic,
-            "temperature_K": self.temperature,
-            "volume_A3": self.volume,
-            "pressure_GPa": self.pressure,
-            "forces_spread_max_eV_per_A": self.forces_spread,
-            "extrapolation_excess_max": self.extrapolation_excess,
-        }
-        known = {name: column for name, column in columns.items() if column is not None}
-        lines = [",".join(known)]
-        lines += [",".join(repr(float(x)) for x in row) for row in zip(*known.values(), strict=True)]
-        write_text(path, "\n".join(lines) + "\n")
-
 
 class Recorder:
     """Collects what a running simulation leaves behind.
@@ -90,17 +71,18 @@ class Recorder:
     dt : float
         In fs.
     ensemble : str
+    table : EnergyTable
     bar : Progress
         Of the steps.
     """
 
-    def __init__(self, dynamics: Any, dt: float, ensemble: str, bar: Progress) -> None:
+    def __init__(self, dynamics: Any, dt: float, ensemble: str, table: EnergyTable, bar: Progress) -> None:
         from ase.units import kB
 
         self._dynamics, self._atoms, self.dt, self._bar = dynamics, dynamics.atoms, dt, bar
         self._with_volume = ensemble == "npt"
         self._kelvin = 2.0 / (kB * degrees_of_freedom(self._atoms, ensemble == "nve"))
-        self._rows: dict[str, list[float]] = {name: [] for name in ("time", "potential", "kinetic", "temperature")}
+        self._table = table
         self._worst: Extrapolation | None = None
 
     def record(self) -> None:
@@ -112,8 +94,8 @@ class Recorder:
         if self._with_volume:
             row |= {"volume": atoms.get_volume(), "pressure": _pressure(atoms)}
         row |= self._reliability(getattr(atoms.calc, "results", {}))
-        for name, value in row.items():
-            self._rows.setdefault(name, []).append(float(value))
+        self._table.add(row)
+        self._table.flush()
         self._bar.update(step, f"{row['temperature']:.0f} K")
 
     def _reliability(self, results: dict[str, Any]) -> dict[str, float]:
@@ -134,7 +116,7 @@ class Recorder:
 
     def trajectory(self) -> Trajectory:
         """Everything recorded so far."""
-        columns: Any = {name: np.array(values) for name, values in self._rows.items()}
+        columns: Any = self._table.columns()
         return Trajectory(**columns, n_atoms=len(self._atoms), worst=self._worst)
 
 

@@ -1,4 +1,4 @@
-"""Molecular dynamics through ASE's integrators."""
+"""Molecular dynamics, in the compiled loop where that can run it and through ASE's integrators elsewhere."""
 
 import contextlib
 import os
@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from atomcore._arrays import whole_number
+from atomcore._arrays import as_plain, whole_number
 from atomcore._progress import Progress
-from atomcore.md.integrators import Conditions, check_numbers, integrator
+from atomcore.md import core_run
+from atomcore.md.files import EnergyTable
+from atomcore.md.integrators import Conditions, integrator
 from atomcore.md.recorder import Recorder, Trajectory
-from atomcore.md.velocities import degrees_of_freedom, draw_velocities, stop_as_a_whole
+from atomcore.md.restart import CHECKPOINT
+from atomcore.md.schedule import Schedule
+from atomcore.md.velocities import check_masses, degrees_of_freedom, draw_velocities, stop_as_a_whole
 from atomcore.md.watch import LAST_GOOD, STOPPED, Watch
 
-_SAMPLE = 1.0  # fs between rows of energies
-_FILES = ("trajectory.extxyz", "energies.csv")
+ENGINES = ("auto", "ase")
+_FILES = (core_run.TRAJECTORY, core_run.ENERGIES)
 
 
 def simulate(
@@ -33,6 +37,8 @@ def simulate(
     equilibrate: float = 0.0,
     frame_interval: float = 10.0,
     seed: int = 0,
+    engine: str = "auto",
+    restart: bool = False,
     overwrite: bool = True,
     progress: bool = True,
 ) -> Trajectory:
@@ -68,6 +74,13 @@ def simulate(
         Between frames of the trajectory, in fs.
     seed : int
         Of velocities and thermostat.
+    engine : {"auto", "ase"}
+        "auto" runs a `Calculator <atomcore.Calculator>` in the compiled loop for "nve" and "langevin" without
+        constraints, and all else through ASE's integrators; "ase" does so always.
+    restart : bool
+        Go on with the run in ``folder``, which ended early or was shorter than ``ps``: the result is, to the bit, that
+        of a run without a break. Only what the compiled loop runs can go on. Model, atoms and all parameters but
+        ``ps`` and limits must be those of the run; positions and velocities of ``atoms`` are replaced.
     overwrite : bool
         False refuses a folder that holds a run.
     progress : bool
@@ -87,8 +100,6 @@ def simulate(
     checked. The one that is refused is then in ``stopped.extxyz``, if its positions are finite, together with the
     calculator's doubts about each atom, and the step before it, with its velocities, in ``last_good.extxyz``.
     """
-    check_numbers(ps=ps, frame_interval=frame_interval)
-    check_numbers(least=0.0, equilibrate=equilibrate)
     conditions = Conditions(
         ensemble=ensemble,
         dt=dt,
@@ -97,23 +108,44 @@ def simulate(
         pressure=pressure,
         barostat_time=barostat_time,
     )
+    schedule = Schedule.of(dt, ps, equilibrate, frame_interval)
     seed = whole_number("seed", seed, 0)
     degrees_of_freedom(atoms, False)
+    check_masses(atoms)
     conditions.check_structure(atoms)
-    where = Path(folder)
-    _clear(where, overwrite)
-    generator = np.random.default_rng(seed)
-    draw_velocities(atoms, temperature, generator)
+    compiled = _in_core(atoms, ensemble, engine, restart)
+    where, generator = Path(folder), np.random.default_rng(seed)
+    if not restart:
+        _clear(where, overwrite)
+        draw_velocities(atoms, temperature, generator)
+    if compiled:
+        given = {"ensemble": ensemble, "dt": dt, "temperature": temperature, "friction": friction, "seed": seed}
+        given |= {"equilibrate": equilibrate, "frame_interval": frame_interval}
+        given = {name: as_plain(value) for name, value in given.items()}
+        return core_run.CoreRun(
+            atoms, where, conditions, schedule, seed=seed, given=given, restart=restart, progress=progress
+        ).run()
     if equilibrate > 0:
         before = "npt" if ensemble == "npt" else "langevin"
         with _watched(atoms, where, conditions, before, generator, "equilibration") as dynamics:
-            dynamics.run(round(1000 * equilibrate / dt))
+            dynamics.run(schedule.equilibration)
         stop_as_a_whole(atoms)
-    steps = max(round(1000 * ps / dt), 1)
     with _watched(atoms, where, conditions, ensemble, generator, "the run") as dynamics:
-        recorder = Recorder(dynamics, dt, ensemble, Progress(steps, "MD, step", enabled=progress))
-        _record(dynamics, recorder, where, steps, frame_interval)
-    return recorder.trajectory()
+        return _record(dynamics, where, conditions, schedule, progress)
+
+
+def _in_core(atoms: Any, ensemble: str, engine: str, restart: bool) -> bool:
+    """Whether the compiled loop runs this; raise ValueError where a run cannot go on."""
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; accepted: {', '.join(ENGINES)}")
+    compiled = engine == "auto" and core_run.suits(atoms, ensemble)
+    if restart and not compiled:
+        raise ValueError(
+            "restart is for an atomcore Calculator of energies, ensemble nve or langevin, atoms without constraints "
+            f"and engine auto; got {type(atoms.calc).__name__}, {ensemble}, "
+            f"{len(atoms.constraints)} constraint(s), {engine}"
+        )
+    return compiled
 
 
 def _clear(folder: Path, overwrite: bool) -> None:
@@ -123,7 +155,7 @@ def _clear(folder: Path, overwrite: bool) -> None:
             f"{str(folder)!r} holds a run already; choose another folder or replace it (overwrite=True, --overwrite)"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*_FILES, STOPPED, LAST_GOOD):
+    for name in (CHECKPOINT, *_FILES, STOPPED, LAST_GOOD):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -139,19 +171,16 @@ def _watched(
         yield dynamics
 
 
-def _record(dynamics: Any, recorder: Recorder, folder: Path, steps: int, frame_interval: float) -> None:
+def _record(dynamics: Any, folder: Path, conditions: Conditions, schedule: Schedule, progress: bool) -> Trajectory:
     from ase.io.extxyz import write_extxyz
 
-    def every(fs: float) -> int:
-        return max(round(fs / recorder.dt), 1)
-
-    trajectory_path, energies_path = (folder / name for name in _FILES)
+    bar = Progress(schedule.steps, "MD, step", enabled=progress)
     with (
-        contextlib.ExitStack() as at_end,
-        trajectory_path.open("w", encoding="utf-8") as file,
-        contextlib.closing(recorder),
+        (folder / core_run.TRAJECTORY).open("w", encoding="utf-8") as file,
+        contextlib.closing(EnergyTable(folder / core_run.ENERGIES)) as table,
+        contextlib.closing(Recorder(dynamics, conditions.dt, conditions.ensemble, table, bar)) as recorder,
     ):
-        at_end.callback(lambda: recorder.trajectory().write(energies_path))
-        dynamics.attach(recorder.record, interval=every(_SAMPLE))
-        dynamics.attach(lambda: write_extxyz(file, [dynamics.atoms]), interval=every(frame_interval))
-        dynamics.run(steps)
+        dynamics.attach(recorder.record, interval=schedule.sample)
+        dynamics.attach(lambda: write_extxyz(file, [dynamics.atoms]), interval=schedule.frame)
+        dynamics.run(schedule.steps)
+        return recorder.trajectory()

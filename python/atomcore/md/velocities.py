@@ -7,6 +7,17 @@ import numpy as np
 _LINEAR = 1e-6  # of the largest moment of inertia: nothing turns about an axis with less
 
 
+def check_masses(atoms: Any) -> None:
+    """Raise ValueError unless all masses are finite and above zero."""
+    masses = atoms.get_masses()
+    wrong = np.flatnonzero(~((masses > 0) & np.isfinite(masses)))
+    if wrong.size:
+        atom = int(wrong[0])
+        raise ValueError(
+            f"the mass of atom {atom} ({atoms.symbols[atom]}) is {masses[atom]}; accepted: finite and above zero"
+        )
+
+
 def draw_velocities(atoms: Any, temperature: float, generator: np.random.Generator) -> None:
     """Draw velocities for ``temperature`` (K) and take out the motion as a whole."""
     from ase import units

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,7 +22,48 @@ _PER_ATOM = ("extrapolation", "extrapolation_excess", "extrapolation_feature", "
 
 
 @dataclass(frozen=True)
-class _State:
+class Limits:
+    """What ends a run: numbers far beyond any run that makes sense, far below those of one that has blown up.
+
+    Attributes
+    ----------
+    kinetic : float
+        Kinetic energy in eV.
+    jump : float
+        Energy in eV that a step changes by something else than the work of the forces.
+    drift : float
+        Change of the total energy in eV since the start, beyond the kinetic energy there; infinite unless it should be
+        conserved.
+    radii : ndarray [N]
+        Two atoms are too close when closer than the sum of theirs, in A.
+    kelvin : float
+        Temperature in K of a kinetic energy of 1 eV, in which the first of them is told.
+    """
+
+    kinetic: float
+    jump: float
+    drift: float
+    radii: np.ndarray
+    kelvin: float
+
+    @classmethod
+    def of(cls, atoms: Any, temperature: float, ensemble: str) -> "Limits":
+        """Return the limits for a run at ``temperature`` (K)."""
+        from ase.data import covalent_radii
+        from ase.units import kB
+
+        n, conserved = len(atoms), ensemble == "nve"
+        return cls(
+            kinetic=n * (_LARGEST_KINETIC + 20.0 * kB * temperature),
+            jump=_LARGEST_JUMP[0] + _LARGEST_JUMP[1] * n,
+            drift=n * _LARGEST_ERROR if conserved else np.inf,
+            radii=_CLOSEST * covalent_radii[atoms.numbers],
+            kelvin=2.0 / (kB * degrees_of_freedom(atoms, conserved)),
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
     """A frame that has passed all checks."""
 
     positions: np.ndarray
@@ -33,7 +74,7 @@ class _State:
     stress: np.ndarray | None
 
     @classmethod
-    def of(cls, atoms: Any, with_stress: bool) -> "_State":
+    def of(cls, atoms: Any, with_stress: bool) -> "Frame":
         # ASE has asked for the forces of this frame before it calls an observer; each further question to the
         # calculator compares all atoms once more, which for a small molecule takes as long as the model.
         known = getattr(atoms.calc, "results", {})
@@ -70,16 +111,11 @@ class Watch:
     def __init__(
         self, atoms: Any, folder: Path, *, dt: float, temperature: float, ensemble: str, phase: str = "the run"
     ) -> None:
-        from ase.data import covalent_radii
-        from ase.units import kB
-
         self._atoms, self._folder, self._dt, self._phase = atoms, folder, dt, phase
         self._dynamics: Any = None
-        self._conserved, self._cell_moves = ensemble == "nve", ensemble == "npt"
-        self._kelvin = 2.0 / (kB * degrees_of_freedom(atoms, self._conserved))
-        self._largest_kinetic = len(atoms) * (_LARGEST_KINETIC + 20.0 * kB * temperature)
-        self._radii = _CLOSEST * covalent_radii[atoms.numbers]
-        self._good: _State | None = None
+        self._limits = Limits.of(atoms, temperature, ensemble)
+        self._cell_moves = ensemble == "npt"
+        self._good: Frame | None = None
         self._start = 0.0, 0.0  # total and kinetic energy
 
     def follow(self, dynamics: Any) -> None:
@@ -90,20 +126,19 @@ class Watch:
     def check(self) -> None:
         """Raise AtomcoreError when this step is no good."""
         atoms, last = self._atoms, self._good
-        now = _State.of(atoms, self._cell_moves)
+        now = Frame.of(atoms, self._cell_moves)
         self._check_finite(now)
         self._check_distances()
         kinetic = atoms.get_kinetic_energy()
-        if kinetic > self._largest_kinetic:
-            fastest = int(np.argmax(np.sum(now.momenta**2, axis=1) / atoms.get_masses()))
-            self._refuse(f"{self._kelvin * kinetic:.0f} K, {self._name(fastest)} is the fastest")
+        if kinetic > self._limits.kinetic:
+            self._refuse(f"{self._limits.kelvin * kinetic:.0f} K, {self._fastest(now)}")
         if last is None:
             self._start = now.energy + kinetic, kinetic
         else:
             self._check_work(last, now)
         error = abs(now.energy + kinetic - self._start[0])
-        if self._conserved and error > len(atoms) * _LARGEST_ERROR + self._start[1]:
-            self._refuse(f"the total energy has changed by {error:.3g} eV")
+        if error > self._limits.drift + self._start[1]:
+            self._refuse(f"the total energy has changed by {error:.3g} eV, {self._fastest(now)}")
         self._good = now
 
     @contextlib.contextmanager
@@ -113,21 +148,21 @@ class Watch:
             yield
         except (AtomcoreError, ValueError) as error:
             done = 0 if self._dynamics is None else self._dynamics.nsteps
-            step = done + (self._good is not None and not isinstance(error, _RefusedError))  # the one under way
-            text = f"{self._phase} has stopped at step {step} ({step * self._dt / 1000:g} ps): {error}"
-            self._save()
-            if not isinstance(error, AtomcoreError) or isinstance(error, _RefusedError):
-                raise AtomcoreError(text) from error
-            error.args = (text,)  # what kind of error it is, and what else it knows, stays
-            raise
+            step = done + (self._good is not None and not isinstance(error, RefusedError))  # the one under way
+            keep_frames(self._atoms, self._good, self._folder)
+            raise_stopped(error, self._phase, step, self._dt)
 
     def _refuse(self, what: str) -> None:
-        raise _RefusedError(f"it has blown up: {what}; try a smaller dt, a relaxed start or a better model")
+        raise RefusedError(what)
 
     def _name(self, atom: int) -> str:
         return f"atom {atom} ({self._atoms.symbols[atom]})"
 
-    def _check_finite(self, now: _State) -> None:
+    def _fastest(self, now: Frame) -> str:
+        atom = int(np.argmax(np.sum(now.momenta**2, axis=1) / self._atoms.get_masses()))
+        return f"{self._name(atom)} is the fastest"
+
+    def _check_finite(self, now: Frame) -> None:
         for name, values in (("force", now.forces), ("position", now.positions), ("velocity", now.momenta)):
             if not np.isfinite(values).all():
                 wrong = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
@@ -138,14 +173,14 @@ class Watch:
     def _check_distances(self) -> None:
         from atomcore.neighbors import neighbor_list
 
-        i, j, d = neighbor_list("ijd", self._atoms, 2 * float(self._radii.max()), threads=1)
-        close = d - self._radii[i] - self._radii[j]
+        i, j, d = neighbor_list("ijd", self._atoms, 2 * float(self._limits.radii.max()), threads=1)
+        close = d - self._limits.radii[i] - self._limits.radii[j]
         if close.size and close.min() < 0:
             worst = int(np.argmin(close))
             names = self._name(int(i[worst])), self._name(int(j[worst]))
             self._refuse(f"{names[0]} and {names[1]} are {d[worst]:.3g} A apart")
 
-    def _check_work(self, last: _State, now: _State) -> None:
+    def _check_work(self, last: Frame, now: Frame) -> None:
         moved, work = now.positions - last.positions, 0.0
         if last.stress is not None and now.stress is not None:
             deformation = np.linalg.solve(last.cell, now.cell)
@@ -155,32 +190,46 @@ class Watch:
             moved = now.positions - last.positions @ deformation
         work += 0.5 * np.vdot(last.forces + now.forces, moved)
         change = now.energy - last.energy + work
-        if abs(change) > _LARGEST_JUMP[0] + _LARGEST_JUMP[1] * len(moved):
+        if abs(change) > self._limits.jump:
             most = int(np.argmax(np.sum((now.forces - last.forces) ** 2, axis=1)))
             self._refuse(
                 f"the energy has changed by {abs(change):.3g} eV more than the work of the forces in one step, "
                 f"the force on {self._name(most)} most"
             )
 
-    def _save(self) -> None:
-        from ase.calculators.singlepoint import SinglePointCalculator
 
-        if np.isfinite(self._atoms.positions).all() and np.isfinite(self._atoms.cell).all():
-            frame = self._atoms.copy()
-            for name, values in _known(self._atoms).items():
-                frame.set_array(name, values)
-            _write(frame, self._folder / STOPPED)
-        if self._good is not None:
-            frame = self._atoms.copy()
-            frame.set_cell(self._good.cell)
-            frame.set_positions(self._good.positions, apply_constraint=False)
-            frame.set_momenta(self._good.momenta, apply_constraint=False)
-            frame.calc = SinglePointCalculator(frame, energy=self._good.energy, forces=self._good.forces)
-            _write(frame, self._folder / LAST_GOOD)
+class RefusedError(AtomcoreError):
+    """A step that makes no sense."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"it has blown up: {what}; try a smaller dt, a relaxed start or a better model")
 
 
-class _RefusedError(AtomcoreError):
-    """A step that `Watch` has refused."""
+def raise_stopped(error: Exception, phase: str, step: int, dt: float) -> NoReturn:
+    """Raise ``error`` again with what has stopped and when in front; dt in fs."""
+    text = f"{phase} has stopped at step {step} ({step * dt / 1000:g} ps): {error}"
+    if not isinstance(error, AtomcoreError) or isinstance(error, RefusedError):
+        raise AtomcoreError(text) from error
+    error.args = (text,)  # what kind of error it is, and what else it knows, stays
+    raise error
+
+
+def keep_frames(atoms: Any, good: Frame | None, folder: Path) -> None:
+    """Write the refused frame, with what the model knows of its reliability, and the one before it."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    if np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell).all():
+        frame = atoms.copy()
+        for name, values in _known(atoms).items():
+            frame.set_array(name, values)
+        _write(frame, folder / STOPPED)
+    if good is not None:
+        frame = atoms.copy()
+        frame.set_cell(good.cell)
+        frame.set_positions(good.positions, apply_constraint=False)
+        frame.set_momenta(good.momenta, apply_constraint=False)
+        frame.calc = SinglePointCalculator(frame, energy=good.energy, forces=good.forces)
+        _write(frame, folder / LAST_GOOD)
 
 
 def _known(atoms: Any) -> dict[str, np.ndarray]:

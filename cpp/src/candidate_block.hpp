@@ -1,0 +1,65 @@
+// Layer 1: everything that may be a neighbour of a block of centres, in the order in which rows list it. What is sorted
+// once for a block need not be sorted in its rows.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "src/cell_grid.hpp"
+#include "src/pair_kernels.hpp"
+
+namespace atomcore::cpu {
+
+// The workspace of one thread.
+class CandidateBlock {
+ public:
+  CandidateBlock(const CellGrids& grids, double cutoff);
+
+  // Collects the candidates of a block in any order, which is enough to count neighbours ...
+  void gather(const CentreBlock& block);
+  // ... or by atom and shift, and makes candidates().
+  void gather_sorted(const CentreBlock& block);
+
+  // What surrounds the centre at a place of the block, itself left out. Holds until the next call.
+  const Surroundings& around(std::int64_t place);
+  const float* point(std::int64_t place) const { return &points_[static_cast<std::size_t>(3 * (place - first_))]; }
+  Candidate candidate(std::int32_t k) const;
+  const Candidate* candidates() const { return candidates_.data(); }
+  std::int64_t count() const { return surroundings_.count; }
+
+ private:
+  struct Image {
+    std::int64_t cell[3];  // which of the reduced lattice
+    double translation[3];
+    std::int32_t turns[3];
+  };
+  void measure(const CentreBlock& block, const CellGrid& grid);
+  void list_images(const CellGrid& grid, const std::int64_t (&low)[3], const std::int64_t (&high)[3]);
+  void collect(const CentreBlock& block);
+  void add_run(std::int64_t begin, std::int64_t end, std::int32_t image);
+  void sort();
+  void locate();
+
+  const CellGrids& grids_;
+  const double cutoff_;
+  const PairKernels& kernels_;
+  std::int64_t first_ = 0, last_ = 0;  // places of the centres
+  Box box_{};                          // around the wrapped centres
+  double square_ = 0.0;                // of how far from the box candidates may be
+  double origin_[3] = {}, scale_ = 0;  // point = (wrapped position - origin) * scale
+  Surroundings surroundings_{};
+  std::vector<Image> images_;        // ascending by turns
+  std::vector<std::int64_t> place_;  // [count] of each candidate, and a pack
+  std::vector<std::int32_t> image_;  // [count]
+  std::vector<float> x_, y_, z_;     // [count] and a pack
+  std::vector<float> points_;        // [centres, 3]
+  std::vector<std::int32_t> own_;    // [centres] which candidate each centre is
+  std::int32_t hidden_ = -1;         // the candidate left out, and where it is
+  float hidden_x_ = 0.0f;
+  std::vector<std::uint64_t> keys_, sorted_keys_;
+  std::vector<std::int64_t> sorted_place_;
+  std::vector<std::int32_t> sorted_image_;
+  std::vector<Candidate> candidates_;
+};
+
+}  // namespace atomcore::cpu

@@ -1,0 +1,29 @@
+// Layer 1: the search behind cpu::neighbor_list, for callers that own the memory of the list.
+#pragma once
+
+#include <cstdint>
+
+#include "src/cell_grid.hpp"
+#include "src/pair_kernels.hpp"
+
+namespace atomcore::cpu {
+
+// Finds what kernels.hpp says of neighbor_list. The arrays of the batch must outlive the search.
+class NeighborSearch {
+ public:
+  NeighborSearch(const Batch& batch, double cutoff, int n_threads);
+
+  // row_ptr [N + 1]. Throws Error(out_of_memory) for more pairs than can be counted.
+  void count(std::int64_t* row_ptr) const;
+  // Everything `list` points to, [row_ptr[N]] and more: the whole list, row by row. Needs the row_ptr of count().
+  void write(const std::int64_t* row_ptr, const RowArrays& list) const;
+
+ private:
+  double cutoff_;
+  double squared_cutoff_;  // distance < cutoff exactly where the square is less than this
+  int n_threads_;
+  Batch batch_;
+  CellGrids grids_;
+};
+
+}  // namespace atomcore::cpu

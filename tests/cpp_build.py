@@ -1,0 +1,37 @@
+"""How tests build the C++ programs, and the extension module, out of tree."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import REPOSITORY, run_command
+
+LONGEST = 1800  # seconds that a build or a run under sanitizers may take
+SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
+
+
+def build(folder: Path, *options: str) -> Path:
+    """Configure and build the C++ tests in ``folder``, or skip where there is nothing to build with."""
+    if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
+        pytest.skip("no C++ compiler found")
+    beside = Path(sys.executable).parent / "cmake"  # the one from PyPI, in the environment that runs the tests
+    cmake = str(beside) if beside.exists() else shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("no cmake found")
+    if importlib.util.find_spec("nlohmann_json") is None:
+        pytest.skip("the nlohmann-json headers are not installed in this environment")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    switches = [
+        "-DATOMCORE_TESTS=ON",
+        "-DATOMCORE_PYTHON=OFF",
+        "-DATOMCORE_CUDA=OFF",
+        "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
+    run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
+    run_command([cmake, "--build", str(folder), "-j2"], timeout=LONGEST)
+    return folder
