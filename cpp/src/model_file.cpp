@@ -105,7 +105,7 @@ void read_networks(const Json& metadata, ModelRecord& model) {
   model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
 }
 
-void read_plan(const Json& metadata, ModelRecord& model) {
+void read_feature_table(const Json& metadata, ModelRecord& model) {
   std::vector<std::string> symbols;
   for (const ElementRecord& element : model.elements) symbols.push_back(element.symbol);
   model.features = read_features(array_member(metadata, "features", kMetadata), symbols);
@@ -127,7 +127,7 @@ ModelRecord build(const Safetensors& file) {
   model.metadata = text;
   read_networks(metadata, model);
   model.elements = read_elements(metadata);
-  read_plan(metadata, model);
+  read_feature_table(metadata, model);
   const auto reference = read_vector(file, "energy.reference", model.elements.size());
   const auto scale = read_vector(file, "energy.scale", model.elements.size());
   for (std::size_t s = 0; s < model.elements.size(); ++s) {
