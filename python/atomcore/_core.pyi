@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Potential:
     ) -> _Evaluation: ...
     def compute_batch(
         self,
-        structures: list[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
+        structures: Sequence[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
         request: Request,
         n_threads: int,
     ) -> list[_Evaluation]: ...
@@ -51,6 +52,7 @@ class Evaluator:
     ) -> _Evaluation: ...
 
 def instruction_set() -> str: ...  # portable, avx2 or avx512
+
 class MdConditions:
     def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
 
