@@ -103,6 +103,7 @@ void select_within(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
     }
     to.first[s + 1] = n;
   }
+  for (const Column<S>* column : {&to.x, &to.y, &to.z, &to.r, &to.inverse_r, &to.f, &to.d}) pad(*column, n);
 }
 
 // ---- listing
