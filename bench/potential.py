@@ -186,7 +186,9 @@ def water_rows(folder: Path) -> list[Row]:
                     f"water, {what}, {case}, {threads} thread{'s' * (threads > 1)}",
                     lambda: None, call, {}, cpus=threads, seconds=8.0,
                 )  # fmt: skip
-                rows.append(row | {"atom-steps/s": f"{1e6 * len(atoms) / float(str(row['atomcore, us']).split()[0]):.0f}"})
+                rows.append(
+                    row | {"atom-steps/s": f"{1e6 * len(atoms) / float(str(row['atomcore, us']).split()[0]):.0f}"}
+                )
             atoms.positions = start
     return rows
 
