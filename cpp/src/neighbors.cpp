@@ -42,22 +42,16 @@ class BlockSearch {
     }
   }
 
-  void write(const CentreBlock& block, const std::int64_t* row_ptr, const RowArrays& list, bool streamed) {
+  void write(const CentreBlock& block, const std::int64_t* row_ptr, RowBuffer& rows) {
     around_.gather_sorted(block);
     make_room();
-    row_.reserve(around_.count());
-    const std::int64_t stop = end_of_run(block, row_ptr);
-    const bool lengths_only = list.distance != nullptr && list.vector == nullptr;
     for (std::int64_t place = block.first; place < block.last; ++place) {
       const Centre centre = around_.centre(place);
       const std::int64_t start = row_ptr[centre.atom], length = row_ptr[centre.atom + 1] - start;
       const std::int64_t n = kernels_.find_near(around_.around(place), around_.point(place), found_.data());
       if (n != length) keep_near(block, place, n);
-      const RowArrays target = from(list, start);
-      const bool direct = !streamed && !lengths_only && start + length + kMostLanes <= stop;
-      const RowArrays row = direct ? target : row_.arrays(list);
-      kernels_.write_row(centre, around_.candidates(), found_.data(), length, row);
-      if (!direct) row_.copy_to(target, length, streamed, kernels_);
+      kernels_.write_row(centre, around_.candidates(), found_.data(), length, rows.row(start, length));
+      rows.keep(length);
     }
   }
 
@@ -65,14 +59,6 @@ class BlockSearch {
   void make_room() {
     const auto n = static_cast<std::size_t>(around_.count());
     if (found_.size() < n + kMostLanes) found_.resize(2 * n + kMostLanes);
-  }
-
-  // Where the rows of a block stand one after the other they end here: what is written beyond a row before that is
-  // written over by the next row. Otherwise 0.
-  std::int64_t end_of_run(const CentreBlock& block, const std::int64_t* row_ptr) const {
-    const auto atom_at = [&](std::int64_t place) { return grids_.atoms[static_cast<std::size_t>(place)].atom; };
-    const std::int32_t first = atom_at(block.first), last = atom_at(block.last - 1);
-    return last - first == block.last - 1 - block.first ? row_ptr[last + 1] : 0;  // atoms ascend in a bin
   }
 
   // Keeps those of found_[n] that lie within the cutoff of the centre. Returns how many.
@@ -98,7 +84,6 @@ class BlockSearch {
   CandidateBlock around_;
   const PairKernels& kernels_ = pair_kernels();
   std::vector<std::int32_t> found_;
-  RowBuffer row_;
 };
 
 }  // namespace
@@ -139,10 +124,12 @@ void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) c
   Interruptible user;
   parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
     BlockSearch search(batch_, grids_, cutoff_, squared_cutoff_);
+    RowBuffer rows(list, streamed);
     for (std::int64_t b = begin; b < end; ++b) {
       user.check();
-      search.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, list, streamed);
+      search.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows);
     }
+    rows.flush();
     if (streamed) pair_kernels().finish_streams();
   });
 }
