@@ -29,14 +29,14 @@ class RowBuffer {
   // For rows of `list`; past the caches: `streamed`.
   RowBuffer(const RowArrays& list, bool streamed) : list_(list), streamed_(streamed) {}
 
-  // Where to make the row that stands at pair `start` of the list and has `most` pairs or less.
+  // Where to make, without its distances, the row that stands at pair `start` of the list and has `most` pairs or less.
   RowArrays row(std::int64_t start, std::int64_t most) {
     if (start != start_ + count_ || count_ + most > room_) flush();
     if (count_ == 0) start_ = start;
     if (most > room_) reserve(most);
-    RowArrays arrays{list_.centre ? centre_.data() : nullptr, list_.neighbor ? neighbor_.data() : nullptr,
-                     list_.shift ? shift_.data() : nullptr, list_.vector || list_.distance ? vector_.data() : nullptr,
-                     list_.distance ? distance_.data() : nullptr};
+    const RowArrays arrays{list_.centre ? centre_.data() : nullptr, list_.neighbor ? neighbor_.data() : nullptr,
+                           list_.shift ? shift_.data() : nullptr,
+                           list_.vector || list_.distance ? vector_.data() : nullptr, nullptr};
     return from(arrays, count_);
   }
   // Keeps the first n pairs of that row.
@@ -45,6 +45,7 @@ class RowBuffer {
   // Writes what is kept to its place.
   void flush() {
     const RowArrays to = from(list_, start_);
+    if (to.distance != nullptr) pair_kernels().measure_lengths(vector_.data(), distance_.data(), count_);
     copy(to.centre, centre_, count_);
     copy(to.neighbor, neighbor_, count_);
     copy(to.shift, shift_, 3 * count_);
