@@ -24,15 +24,21 @@ constexpr std::int64_t kBlocksWorthAThread = 12;
 // Lists that caches cannot hold are written past them.
 constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
 
+}  // namespace
+
 // One thread's part of the search.
-class BlockSearch {
+class NeighborSearch::Blocks {
  public:
-  BlockSearch(const Batch& batch, const CellGrids& grids, double cutoff, double squared_cutoff)
+  Blocks(const Batch& batch, const CellGrids& grids, double cutoff, double squared_cutoff)
       : batch_(batch), grids_(grids), squared_cutoff_(squared_cutoff), around_(batch, grids, cutoff) {}
 
   // How many neighbours each centre of the block has, to n[atom].
   void count(const CentreBlock& block, std::int64_t* n) {
-    around_.gather(block);
+    // A single block is kept until it is written.
+    if (grids_.blocks.size() == 1)
+      around_.gather_sorted(block);
+    else
+      around_.gather(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
       std::int64_t n_unsure = 0;
@@ -43,7 +49,7 @@ class BlockSearch {
   }
 
   void write(const CentreBlock& block, const std::int64_t* row_ptr, RowBuffer& rows) {
-    around_.gather_sorted(block);
+    if (grids_.blocks.size() > 1) around_.gather_sorted(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
       const Centre centre = around_.centre(place);
@@ -86,8 +92,6 @@ class BlockSearch {
   std::vector<std::int32_t> found_;
 };
 
-}  // namespace
-
 double exact_square(double cutoff) {
   double x = cutoff * cutoff;
   while (std::sqrt(x) >= cutoff) x = std::nextafter(x, 0.0);
@@ -100,17 +104,29 @@ NeighborSearch::NeighborSearch(const Batch& batch, double cutoff, int n_threads)
       squared_cutoff_(exact_square(cutoff)),
       n_threads_(n_threads),
       batch_(batch),
-      grids_(batch, cutoff, n_threads) {}
+      grids_(batch_, cutoff, n_threads),
+      first_(std::make_unique<Blocks>(batch_, grids_, cutoff_, squared_cutoff_)) {}
+
+NeighborSearch::~NeighborSearch() = default;
+
+// Calls body(workspace, first block, last block) in the threads.
+template <typename Body>
+void NeighborSearch::for_blocks(const Body& body) const {
+  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
+  parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
+    if (begin == 0) return body(*first_, begin, end);
+    Blocks own(batch_, grids_, cutoff_, squared_cutoff_);
+    body(own, begin, end);
+  });
+}
 
 void NeighborSearch::count(std::int64_t* row_ptr) const {
-  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
   Interruptible user;
   row_ptr[0] = 0;
-  parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
-    BlockSearch search(batch_, grids_, cutoff_, squared_cutoff_);
+  for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; ++b) {
       user.check();
-      search.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1);
+      blocks.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1);
     }
   });
   const std::int64_t n_atoms = batch_.n_atoms();
@@ -119,15 +135,13 @@ void NeighborSearch::count(std::int64_t* row_ptr) const {
 }
 
 void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) const {
-  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
   const bool streamed = row_ptr[batch_.n_atoms()] * bytes_per_pair(list) > kStreamedBytes;
   Interruptible user;
-  parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
-    BlockSearch search(batch_, grids_, cutoff_, squared_cutoff_);
+  for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
     RowBuffer rows(list, streamed);
     for (std::int64_t b = begin; b < end; ++b) {
       user.check();
-      search.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows);
+      blocks.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows);
     }
     rows.flush();
     if (streamed) pair_kernels().finish_streams();
