@@ -75,16 +75,14 @@ const Surroundings& CandidateBlock::around(std::int64_t place) {
   return surroundings_;
 }
 
-Centre CandidateBlock::centre(std::int64_t place) const {
+const Centre& CandidateBlock::centre(std::int64_t place) {
   const PlacedAtom& atom = grids_.atoms[static_cast<std::size_t>(place)];
-  Centre centre{};
-  centre.atom = atom.atom;
+  centre_.atom = atom.atom;
   for (int x = 0; x < 3; ++x) {
-    centre.position[x] = atom.position[x];
-    centre.turns[x] = atom.wrap[x] - wrap_[x];
-    for (int k = 0; k < 3; ++k) centre.cell[k][x] = cell_[3 * k + x];
+    centre_.position[x] = atom.position[x];
+    centre_.turns[x] = atom.wrap[x] - wrap_[x];
   }
-  return centre;
+  return centre_;
 }
 
 Candidate CandidateBlock::candidate(std::int32_t k) const {
@@ -117,6 +115,7 @@ void CandidateBlock::measure(const CentreBlock& block, const CellGrid& grid) {
   first_ = block.first;
   last_ = block.last;
   cell_ = batch_.cells.data() + 9 * block.structure;
+  for (int k = 0; k < 3; ++k) std::copy_n(cell_ + 3 * k, 3, centre_.cell[k]);
   std::copy_n(grids_.atoms[static_cast<std::size_t>(first_)].wrap, 3, wrap_);
   const double* const coordinate[3] = {grids_.x.data(), grids_.y.data(), grids_.z.data()};
   double half = 0.0;

@@ -23,7 +23,7 @@ class CandidateBlock {
   // What surrounds the centre at a place of the block, itself left out. Holds until the next call.
   const Surroundings& around(std::int64_t place);
   const float* point(std::int64_t place) const { return &points_[static_cast<std::size_t>(3 * (place - first_))]; }
-  Centre centre(std::int64_t place) const;
+  const Centre& centre(std::int64_t place);  // holds until the next call
   Candidate candidate(std::int32_t k) const;
   const Candidate* candidates() const { return candidates_.data(); }
   std::int64_t count() const { return surroundings_.count; }
@@ -45,6 +45,7 @@ class CandidateBlock {
   const Batch& batch_;
   const CellGrids& grids_;
   const double cutoff_;
+  Centre centre_{};
   const double* cell_ = nullptr;       // of the block's structure
   std::int32_t wrap_[3] = {};          // of the first centre, which candidates are counted from
   std::int64_t first_ = 0, last_ = 0;  // places of the centres

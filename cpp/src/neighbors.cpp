@@ -52,7 +52,7 @@ class NeighborSearch::Blocks {
     if (grids_.blocks.size() > 1) around_.gather_sorted(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
-      const Centre centre = around_.centre(place);
+      const Centre& centre = around_.centre(place);
       const std::int64_t start = row_ptr[centre.atom], length = row_ptr[centre.atom + 1] - start;
       const std::int64_t n = kernels_.find_near(around_.around(place), around_.point(place), found_.data());
       if (n != length) keep_near(block, place, n);
@@ -70,7 +70,7 @@ class NeighborSearch::Blocks {
   // Keeps those of found_[n] that lie within the cutoff of the centre. Returns how many.
   std::int64_t keep_near(const CentreBlock& block, std::int64_t place, std::int64_t n) {
     if (n == 0) return 0;
-    const Centre centre = around_.centre(place);
+    const Centre& centre = around_.centre(place);
     const double* const cell = batch_.cells.data() + 9 * block.structure;
     std::int64_t kept = 0;
     for (std::int64_t m = 0; m < n; ++m) {

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #include "src/pair_kernels.hpp"
+#include "src/pool.hpp"
 
 namespace atomcore::cpu {
 
@@ -60,14 +60,14 @@ class RowBuffer {
   void reserve(std::int64_t n) {
     room_ = std::max(n + n / 2, kRoom);
     const auto room = static_cast<std::size_t>(room_ + kMostLanes);
-    for (auto* indices : {&centre_, &neighbor_}) indices->resize(room);
-    shift_.resize(3 * room);
-    vector_.resize(3 * room);
-    distance_.resize(room);
+    for (auto* indices : {&centre_, &neighbor_}) *indices = PooledArray<std::int64_t>(room);
+    shift_ = PooledArray<std::int32_t>(3 * room);
+    vector_ = PooledArray<double>(3 * room);
+    distance_ = PooledArray<double>(room);
   }
 
   template <typename T>
-  void copy(T* to, const std::vector<T>& made, std::int64_t numbers) const {
+  void copy(T* to, const PooledArray<T>& made, std::int64_t numbers) const {
     if (to == nullptr || numbers == 0) return;
     const std::int64_t bytes = numbers * static_cast<std::int64_t>(sizeof(T));
     if (streamed_)
@@ -79,9 +79,9 @@ class RowBuffer {
   const RowArrays list_;
   const bool streamed_;
   std::int64_t room_ = 0, start_ = 0, count_ = 0;  // in pairs: of the buffer; where it goes; how many are in it
-  std::vector<std::int64_t> centre_, neighbor_;
-  std::vector<std::int32_t> shift_;
-  std::vector<double> vector_, distance_;
+  PooledArray<std::int64_t> centre_, neighbor_;
+  PooledArray<std::int32_t> shift_;
+  PooledArray<double> vector_, distance_;
 };
 
 }  // namespace atomcore::cpu
