@@ -22,7 +22,7 @@ namespace {
 constexpr std::int64_t kBlocksWorthAThread = 12;
 
 // Lists that caches cannot hold are written past them.
-constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
+constexpr std::int64_t kStreamedBytes = std::int64_t{4} << 20;
 
 }  // namespace
 
