@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from common import ONE_THREAD
-from ratios import draw
+from figures import draw
 
 TIMED = ("neighbors", "features", "potential", "md")  # beside other codes: these give the figure of ratios
 NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water")

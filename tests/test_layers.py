@@ -28,6 +28,11 @@ PYTHON_LAYERS = {
 CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "src/isa": 1, "cuda": 1, "bindings": 4}
 CPP_OBJECTS = (  # layer 2, in src
     "potential",
+    "evaluator",
+    "streams",
+    "centre_stream",
+    "evaluation",
+    "model_parts",
     "model_file",
     "element_networks",
     "feature_ranges",

@@ -1,4 +1,5 @@
 #include "bindings.hpp"
+#include "src/evaluator.hpp"
 #include "src/model_file.hpp"
 #include "src/potential.hpp"
 
@@ -20,18 +21,45 @@ py::tuple to_tuple(Extrapolation&& found) {
                         to_array(std::move(found.feature), {atoms}));
 }
 
-py::tuple compute(const Potential& potential, const Array<double>& positions, const Array<double>& cell,
-                  const Array<bool>& pbc, const Array<std::int32_t>& numbers, bool derivatives, bool spread,
-                  bool extrapolation, int n_threads) {
-  const span<const std::uint8_t> periodic(reinterpret_cast<const std::uint8_t*>(pbc.data()), 3);
-  const Structure structure{view(positions), view(cell), periodic, view(numbers)};
+py::tuple to_tuple(Evaluation&& result) {
+  return py::make_tuple(to_tuple(std::move(result.mean)), to_tuple(std::move(result.spread)),
+                        to_tuple(std::move(result.extrapolation)));
+}
+
+// The arrays of Python's Structure, which must stay alive.
+Structure structure_of(const Array<double>& positions, const Array<double>& cell, const Array<bool>& pbc,
+                       const Array<std::int32_t>& numbers) {
+  return {view(positions), view(cell), {reinterpret_cast<const std::uint8_t*>(pbc.data()), 3}, view(numbers)};
+}
+
+// Both a potential and an evaluator compute.
+template <typename Computer>
+py::tuple compute(Computer& computer, const Array<double>& positions, const Array<double>& cell, const Array<bool>& pbc,
+                  const Array<std::int32_t>& numbers, const Request& request, int n_threads) {
+  const Structure structure = structure_of(positions, cell, pbc, numbers);
   Evaluation result;
   {
     py::gil_scoped_release release;
-    result = potential.compute(structure, {derivatives, spread, extrapolation}, n_threads);
+    result = computer.compute(structure, request, n_threads);
   }
-  return py::make_tuple(to_tuple(std::move(result.mean)), to_tuple(std::move(result.spread)),
-                        to_tuple(std::move(result.extrapolation)));
+  return to_tuple(std::move(result));
+}
+
+py::list compute_batch(const Potential& potential, const py::sequence& structures, const Request& request, int n_threads) {
+  std::vector<Structure> views;
+  for (const py::handle item : structures) {
+    const auto fields = py::reinterpret_borrow<py::tuple>(item);
+    views.push_back(structure_of(fields[0].cast<Array<double>>(), fields[1].cast<Array<double>>(),
+                                 fields[2].cast<Array<bool>>(), fields[3].cast<Array<std::int32_t>>()));
+  }
+  std::vector<Evaluation> results;
+  {
+    py::gil_scoped_release release;
+    results = potential.compute(span<const Structure>(views), request, n_threads);
+  }
+  py::list list;
+  for (Evaluation& result : results) list.append(to_tuple(std::move(result)));
+  return list;
 }
 
 }  // namespace
@@ -39,6 +67,10 @@ py::tuple compute(const Potential& potential, const Array<double>& positions, co
 void bind_potential(py::module_& m) {
   const auto release = py::call_guard<py::gil_scoped_release>();
   m.def("read_metadata", [](const std::string& path) { return read_model_file(path).metadata; }, release);
+  py::class_<Request>(m, "Request").def(py::init([](bool derivatives, bool spread, bool extrapolation) {
+    return Request{derivatives, spread, extrapolation};
+  }));
+  const auto array = [] { return py::arg().noconvert(); };
   py::class_<Potential>(m, "Potential")
       .def_static(
           "load",
@@ -47,6 +79,9 @@ void bind_potential(py::module_& m) {
           },
           release)
       .def_property_readonly("metadata", &Potential::metadata)
-      .def("compute", &compute, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
-           py::arg().noconvert(), py::arg(), py::arg(), py::arg(), py::arg());
+      .def("compute", &compute<const Potential>, array(), array(), array(), array(), py::arg(), py::arg())
+      .def("compute_batch", &compute_batch);
+  py::class_<Evaluator>(m, "Evaluator")
+      .def(py::init<const Potential&>(), py::keep_alive<1, 2>())
+      .def("compute", &compute<Evaluator>, array(), array(), array(), array(), py::arg(), py::arg());
 }

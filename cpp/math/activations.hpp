@@ -1,5 +1,5 @@
-// Activation functions with their first derivative. Only exp(-|x|) is ever taken, so nothing overflows, and what tends
-// to zero for large |x| is computed as such and not as a difference of two numbers near one.
+// Activation functions with their first derivative, on numbers and packs. Only exp(-|x|) is ever taken, so nothing
+// overflows, and what tends to zero for large |x| is computed as such and not as a difference of two numbers near one.
 #pragma once
 
 #include "math/scalar.hpp"
@@ -7,10 +7,6 @@
 namespace atomcore {
 inline namespace AC_ISA {
 namespace math {
-
-using std::abs;
-using std::expm1;
-using std::log1p;
 
 // The logistic function s(x) and, without cancellation, 1 - s(x) = s(-x).
 template <typename T>
@@ -22,7 +18,14 @@ AC_HD Logistic<T> logistic(T x) {
   const T e = exp(-abs(x));
   const T large = T(1) / (T(1) + e);
   const T small = e * large;
-  return x < T(0) ? Logistic<T>{small, large} : Logistic<T>{large, small};
+  return {select(x < T(0), small, large), select(x < T(0), large, small)};
+}
+
+// log(1 + x) for 0 <= x <= 1: the rounding of 1 + x cancels in the quotient.
+template <typename T>
+AC_HD T log_one_plus(T x) {
+  const T u = T(1) + x;
+  return select(u == T(1), x, log(u) * (x / (u - T(1))));
 }
 
 template <typename T>
@@ -41,7 +44,7 @@ AC_HD Jet<T> silu(T x) {
 // log(1 + exp(x))
 template <typename T>
 AC_HD Jet<T> softplus(T x) {
-  return {(x > T(0) ? x : T(0)) + log1p(exp(-abs(x))), logistic(x).s};
+  return {select(x <= T(0), T(0), x) + log_one_plus(exp(-abs(x))), logistic(x).s};
 }
 
 // The derivative is 1 / cosh(x)^2 = 4 e / (1 + e)^2 with e = exp(-2 |x|).
@@ -55,13 +58,14 @@ AC_HD Jet<T> hyperbolic_tangent(T x) {
 // Written so that a NaN stays one.
 template <typename T>
 AC_HD Jet<T> relu(T x) {
-  return x <= T(0) ? Jet<T>{T(0), T(0)} : Jet<T>{x, T(1)};
+  return {select(x <= T(0), T(0), x), select(x <= T(0), T(0), T(1))};
 }
 
-// CELU with alpha = 1: x for x > 0, exp(x) - 1 below.
+// CELU with alpha = 1: x for x > 0, exp(x) - 1 = 2 t / (1 - t), t = tanh(x / 2), below.
 template <typename T>
 AC_HD Jet<T> celu(T x) {
-  return x > T(0) ? Jet<T>{x, T(1)} : Jet<T>{expm1(x), exp(x)};
+  const T t = tanh(T(0.5) * x);
+  return {select(x > T(0), x, (t + t) / (T(1) - t)), select(x > T(0), T(1), exp(-abs(x)))};
 }
 
 }  // namespace math

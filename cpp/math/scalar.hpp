@@ -25,6 +25,7 @@ using std::abs;
 using std::acos;
 using std::cos;
 using std::exp;
+using std::log;
 using std::sin;
 using std::sqrt;
 using std::tanh;

@@ -3,31 +3,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 
 #include "src/error.hpp"
-#include "src/parallel.hpp"
 
 namespace atomcore {
 namespace {
-
-constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
 
 std::string scientific(double x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1e", x);
   return text;
-}
-
-// Atoms sorted by species, so that each network sees its atoms in one piece.
-std::vector<std::size_t> order_by_species(span<const std::int32_t> species) {
-  std::vector<std::size_t> order(species.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return species[i] < species[j]; });
-  return order;
 }
 
 // Where a feature varied by next to nothing in training, its scale is huge and its derivatives tiny. The engine meets
@@ -47,19 +36,19 @@ void check_scales(const ElementRecord& element) {
 
 }  // namespace
 
-// Network inputs x [atoms, columns] and, where they are divided by their length, one over that.
-template <typename T>
-struct ElementNetworks<T>::Inputs {
-  std::vector<T> x;
-  std::vector<double> inverse_length;
-};
-
 template <typename T>
 ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
-    : n_features_(static_cast<std::size_t>(model.plan.n_features())), normalized_(model.normalized) {
+    : n_columns_(static_cast<std::size_t>(model.plan.n_features())), normalized_(model.normalized) {
   for (const ElementRecord& record : model.elements) {
     check_scales<T>(record);
-    std::vector<cpu::Mlp<T>> networks;
+    Element element{{},
+                    {record.columns.begin(), record.columns.end()},
+                    record.mean,
+                    record.scale,
+                    record.scale,
+                    record.reference,
+                    record.energy_scale};
+    for (double& scale : element.gradient_scale) scale *= record.energy_scale;
     for (const std::vector<LayerRecord>& layers : record.networks) {
       cpu::Mlp<T> network(model.activation);
       for (const LayerRecord& layer : layers) {
@@ -67,77 +56,133 @@ ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
         const std::vector<T> bias(layer.bias.begin(), layer.bias.end());
         network.add_layer(weight, bias);
       }
-      networks.push_back(std::move(network));
+      element.networks.push_back(std::move(network));
     }
-    elements_.push_back({std::move(networks),
-                         {record.columns.begin(), record.columns.end()},
-                         record.mean,
-                         record.scale,
-                         record.reference,
-                         record.energy_scale});
+    elements_.push_back(std::move(element));
   }
 }
 
 template <typename T>
-typename ElementNetworks<T>::Inputs ElementNetworks<T>::inputs(const Element& element, span<const std::size_t> atoms,
-                                                               span<const T> G) const {
-  const std::size_t width = element.columns.size();
-  Inputs result{std::vector<T>(atoms.size() * width), std::vector<double>(atoms.size(), 1.0)};
-  std::vector<double> row(width);
-  for (std::size_t m = 0; m < atoms.size(); ++m) {
-    double square = 0.0;
-    for (std::size_t k = 0; k < width; ++k) {
-      const auto feature = static_cast<double>(G[atoms[m] * n_features_ + element.columns[k]]);
-      row[k] = (feature - element.mean[k]) * element.scale[k];
-      square += row[k] * row[k];
-    }
-    if (normalized_ && square > 0.0) result.inverse_length[m] = 1.0 / std::sqrt(square);
-    for (std::size_t k = 0; k < width; ++k) result.x[m * width + k] = static_cast<T>(row[k] * result.inverse_length[m]);
-  }
+ElementNetworks<T> ElementNetworks<T>::of_columns(span<const std::size_t> columns) const {
+  ElementNetworks result;
+  result.n_columns_ = columns.size();
+  result.normalized_ = normalized_;
+  for (const Element& element : elements_) result.elements_.push_back(of_columns(element, columns));
   return result;
 }
 
+// A network keeps its inputs that vary. Where inputs are divided by their length, all others are constants divided by
+// it: together they are one more input, the inverse of the length.
 template <typename T>
-void ElementNetworks<T>::evaluate_batch(const Element& element, span<const std::size_t> atoms, span<const T> G,
-                                        span<double> energies, span<T> gradient) const {
-  const std::size_t width = element.columns.size(), n_atoms = energies.size() / members();
-  const Inputs in = inputs(element, atoms, G);
-  std::vector<T> value(atoms.size()), g(gradient.empty() ? 0 : in.x.size());
-  for (std::size_t member = 0; member < members(); ++member) {
-    element.networks[member].evaluate(in.x, value, g);
-    for (std::size_t m = 0; m < atoms.size(); ++m)
-      energies[member * n_atoms + atoms[m]] = element.reference + element.energy_scale * static_cast<double>(value[m]);
-    if (gradient.empty()) continue;
-    for (std::size_t m = 0; m < atoms.size(); ++m) {
-      const T *x = in.x.data() + m * width, *g_x = g.data() + m * width;
-      double along = 0.0;  // of the gradient to the input, which a division by the length takes out
-      if (normalized_)
-        for (std::size_t k = 0; k < width; ++k) along += static_cast<double>(g_x[k]) * static_cast<double>(x[k]);
-      T* out = gradient.data() + (member * n_atoms + atoms[m]) * n_features_;
-      for (std::size_t k = 0; k < width; ++k)
-        out[element.columns[k]] = static_cast<T>((static_cast<double>(g_x[k]) - along * static_cast<double>(x[k])) *
-                                                 in.inverse_length[m] * (element.scale[k] * element.energy_scale));
+typename ElementNetworks<T>::Element ElementNetworks<T>::of_columns(const Element& element,
+                                                                    span<const std::size_t> columns) const {
+  Element result{{}, {}, {}, {}, {}, element.reference, element.energy_scale};
+  std::vector<std::size_t> kept;
+  std::vector<double> constants(element.columns.size());
+  for (std::size_t k = 0; k < element.columns.size(); ++k) {
+    const auto found = std::lower_bound(columns.begin(), columns.end(), element.columns[k]);
+    if (found != columns.end() && *found == element.columns[k]) {
+      kept.push_back(k);
+      result.columns.push_back(static_cast<std::size_t>(found - columns.begin()));
+      result.mean.push_back(element.mean[k]);
+      result.scale.push_back(element.scale[k]);
+      result.gradient_scale.push_back(element.gradient_scale[k]);
+    } else {
+      constants[k] = -element.mean[k] * element.scale[k];
+      result.constant_square += constants[k] * constants[k];
     }
+  }
+  result.has_constants = kept.size() < element.columns.size();
+  for (const cpu::Mlp<T>& network : element.networks)
+    result.networks.push_back(result.has_constants ? network.of_inputs(kept, constants, normalized_) : network);
+  return result;
+}
+
+// x = (G - mean) * scale, divided by its length where the model says so.
+template <typename T>
+void ElementNetworks<T>::load_inputs(const Element& element, const T* G, std::size_t rows, Workspace& work) const {
+  const std::size_t width = element.columns.size(), stride = stride_of(element);
+  work.x.require(rows * stride);
+  work.columns.resize(width);
+  std::fill_n(work.x.data(), rows * stride, T(0));
+  for (std::size_t r = 0; r < rows; ++r) {
+    const T* from = G + r * n_columns_;
+    T* const x = work.x.data() + r * stride;
+    if (width < n_columns_) {
+      for (std::size_t k = 0; k < width; ++k) work.columns[k] = from[element.columns[k]];
+      from = work.columns.data();
+    }
+    if (normalized_)
+      load_normalized(element, from, x, work.inverse_length[r]);
+    else
+      cpu::dense_kernels<T>().standardize(from, element.mean.data(), element.scale.data(), width, x);
   }
 }
 
+// All in double, since a scaled feature need not be a number in T before it is divided.
 template <typename T>
-void ElementNetworks<T>::evaluate(span<const std::int32_t> species, span<const T> G, span<double> energies,
-                                  span<T> gradient, int n_threads) const {
-  std::fill(gradient.begin(), gradient.end(), T(0));  // the columns that a network does not read
-  const std::vector<std::size_t> order = order_by_species(species);
-  const auto run = [&](std::int64_t from, std::int64_t to) {
-    const auto end = static_cast<std::size_t>(to);
-    for (auto begin = static_cast<std::size_t>(from); begin < end;) {
-      const std::int32_t s = species[order[begin]];
-      std::size_t stop = begin;
-      while (stop < std::min(end, begin + kBatch) && species[order[stop]] == s) ++stop;
-      evaluate_batch(elements_[static_cast<std::size_t>(s)], {order.data() + begin, stop - begin}, G, energies,
-                     gradient);
-      begin = stop;
-    }
-  };
-  parallel_for(static_cast<std::int64_t>(order.size()), n_threads, kBatch, run);
+void ElementNetworks<T>::load_normalized(const Element& element, const T* from, T* x, double& inverse_length) const {
+  const auto input = [&](std::size_t k) { return (static_cast<double>(from[k]) - element.mean[k]) * element.scale[k]; };
+  const std::size_t width = element.columns.size();
+  double square = element.constant_square;
+  for (std::size_t k = 0; k < width; ++k) square += input(k) * input(k);
+  inverse_length = square > 0.0 ? 1.0 / std::sqrt(square) : 1.0;
+  for (std::size_t k = 0; k < width; ++k) x[k] = static_cast<T>(input(k) * inverse_length);
+  if (element.has_constants) x[width] = static_cast<T>(inverse_length);
+}
+
+// dE/dG of a row from the gradient in its inputs.
+template <typename T>
+void ElementNetworks<T>::store_gradient(const Element& element, const T* x, const T* g_x, double inverse_length,
+                                        T* gradient, Workspace& work) const {
+  const std::size_t width = element.columns.size();
+  T* const out = width < n_columns_ ? work.columns.data() : gradient;
+  if (normalized_) {
+    double along = 0.0;  // of the gradient to the input, which a division by the length takes out
+    for (std::size_t k = 0; k < stride_of(element); ++k)
+      along += static_cast<double>(g_x[k]) * static_cast<double>(x[k]);
+    for (std::size_t k = 0; k < width; ++k)
+      out[k] = static_cast<T>((static_cast<double>(g_x[k]) - along * static_cast<double>(x[k])) * inverse_length *
+                              element.gradient_scale[k]);
+  } else {
+    cpu::dense_kernels<T>().scale(g_x, element.gradient_scale.data(), width, out);
+  }
+  if (out == gradient) return;
+  std::fill_n(gradient, n_columns_, T(0));  // the columns that the network does not read
+  for (std::size_t k = 0; k < width; ++k) gradient[element.columns[k]] = out[k];
+}
+
+template <typename T>
+void ElementNetworks<T>::store_gradients(const Element& element, std::size_t rows, const T* g_x, T* gradient,
+                                         Workspace& work) const {
+  const std::size_t stride = stride_of(element);
+  for (std::size_t r = 0; r < rows; ++r)
+    store_gradient(element, work.x.data() + r * stride, g_x + r * stride, work.inverse_length[r],
+                   gradient + r * n_columns_, work);
+}
+
+template <typename T>
+void ElementNetworks<T>::evaluate(std::size_t element, const T* G, std::size_t rows, double* energies, T* gradient,
+                                  bool each, Workspace& work) const {
+  const Element& own = elements_[element];
+  const std::size_t size = rows * stride_of(own);
+  work.inverse_length.resize(rows);
+  load_inputs(own, G, rows, work);
+  work.value.resize(rows);
+  if (gradient) work.g_x.require(size), work.mean_g_x.require(size);
+  for (std::size_t m = 0; m < members(); ++m) {
+    T* const g_x = m == 0 ? work.mean_g_x.data() : work.g_x.data();
+    own.networks[m].evaluate(work.x.data(), rows, work.value.data(), gradient ? g_x : nullptr, work.layers);
+    for (std::size_t r = 0; r < rows; ++r)
+      energies[m * rows + r] = own.reference + own.energy_scale * static_cast<double>(work.value[r]);
+    if (!gradient) continue;
+    if (each) store_gradients(own, rows, g_x, gradient + (1 + m) * rows * n_columns_, work);
+    if (m > 0) std::transform(g_x, g_x + size, work.mean_g_x.data(), work.mean_g_x.data(), std::plus<T>());
+  }
+  if (!gradient) return;
+  if (members() > 1)
+    std::for_each(work.mean_g_x.data(), work.mean_g_x.data() + size, [&](T& x) { x /= static_cast<T>(members()); });
+  store_gradients(own, rows, work.mean_g_x.data(), gradient, work);
 }
 
 template class ElementNetworks<float>;

@@ -13,29 +13,56 @@ namespace atomcore {
 template <typename T>
 class ElementNetworks {
  public:
+  static constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
+
+  // One thread's.
+  struct Workspace {
+    typename cpu::Mlp<T>::Workspace layers;
+    cpu::Lines<T> x, g_x, mean_g_x;
+    std::vector<double> inverse_length;
+    std::vector<T> value, columns;
+  };
+
   explicit ElementNetworks(const ModelRecord& model);
 
-  std::size_t members() const { return elements_.front().networks.size(); }
+  // The same networks where all features but `columns` (ascending) are zero: rows of G hold only these.
+  ElementNetworks of_columns(span<const std::size_t> columns) const;
 
-  // energies [members, N] in eV from G [N, n_features]; gradient [members, N, n_features] = dE/dG unless it is empty.
-  // species [N] indexes the elements of the model. Scaling and reference energies are applied in double.
-  void evaluate(span<const std::int32_t> species, span<const T> G, span<double> energies, span<T> gradient,
-                int n_threads) const;
+  std::size_t members() const { return elements_.front().networks.size(); }
+  std::size_t n_elements() const { return elements_.size(); }
+  // The columns of G that an element's networks read, ascending.
+  const std::vector<std::size_t>& columns(std::size_t element) const { return elements_[element].columns; }
+
+  // For atoms of one element, G [rows, n_columns]: energies [members, rows] in eV and, unless it is null, dE/dG
+  // [rows, n_columns]: the mean over the members and, if `each`, that of every member behind it. Scaling and reference
+  // energies are applied in double.
+  void evaluate(std::size_t element, const T* G, std::size_t rows, double* energies, T* gradient, bool each,
+                Workspace& work) const;
 
  private:
   struct Element {
-    std::vector<cpu::Mlp<T>> networks;  // [members]
-    std::vector<std::size_t> columns;
-    std::vector<double> mean, scale;
+    std::vector<cpu::Mlp<T>> networks;                // [members]
+    std::vector<std::size_t> columns;                 // of G, ascending
+    std::vector<double> mean, scale, gradient_scale;  // the last times the scale of energies
     double reference, energy_scale;
+    // Of the inputs that are left out because they are constant: whether there are any, and their squared length.
+    bool has_constants = false;
+    double constant_square = 0.0;
   };
-  struct Inputs;
-  Inputs inputs(const Element& element, span<const std::size_t> atoms, span<const T> G) const;
-  void evaluate_batch(const Element& element, span<const std::size_t> atoms, span<const T> G, span<double> energies,
-                      span<T> gradient) const;
+  static std::size_t stride_of(const Element& element) {
+    return cpu::Lines<T>::padded(element.networks.front().n_inputs());
+  }
+  void load_inputs(const Element& element, const T* G, std::size_t rows, Workspace& work) const;
+  void load_normalized(const Element& element, const T* from, T* x, double& inverse_length) const;
+  void store_gradients(const Element& element, std::size_t rows, const T* g_x, T* gradient, Workspace& work) const;
+  void store_gradient(const Element& element, const T* x, const T* g_x, double inverse_length, T* gradient,
+                      Workspace& work) const;
+  Element of_columns(const Element& element, span<const std::size_t> columns) const;
 
-  std::size_t n_features_;
-  bool normalized_;
+  ElementNetworks() = default;
+
+  std::size_t n_columns_ = 0;
+  bool normalized_ = false;
   std::vector<Element> elements_;
 };
 

@@ -40,6 +40,11 @@ struct FeatureRow {
   std::int32_t weights = -1;                 // a = -1: which of the weight vectors, -1 for weights of 1
 };
 
+struct FeatureTable {
+  std::vector<FeatureRow> rows;
+  std::vector<double> weights;  // [n, n_species], what rows for every element name
+};
+
 struct FeaturePlan {
   std::vector<std::int32_t> table;
   std::vector<double> parameters;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace atomcore {
 namespace {
@@ -13,46 +14,77 @@ constexpr double kLeastUnit = 0.01;
 
 // Rounding errors are no extrapolation: the engine adds neighbours in another order than training did. Nor is an excess
 // that no network notices, which the tails of narrow functions have all the time.
-template <typename T>
-constexpr double kNoise = 64.0 * static_cast<double>(std::numeric_limits<T>::epsilon());
+constexpr double kNoise = 64.0;  // rounding errors of the largest value
 constexpr double kLeastExcess = 1e-6;
 
 }  // namespace
 
-FeatureRanges::FeatureRanges(const ModelRecord& model)
-    : n_features_(static_cast<std::size_t>(model.plan.n_features())) {
+FeatureRanges::FeatureRanges(const ModelRecord& model, double epsilon)
+    : features_(static_cast<std::size_t>(model.plan.n_features())), constant_(model.elements.size()) {
+  std::iota(features_.begin(), features_.end(), 0);
   for (const ElementRecord& element : model.elements) {
     double widest = 0.0;
-    for (std::size_t k = 0; k < n_features_; ++k) widest = std::max(widest, element.maximum[k] - element.minimum[k]);
-    for (std::size_t k = 0; k < n_features_; ++k) {
-      const double low = element.minimum[k], high = element.maximum[k];
-      const double unit = std::max(high - low, kLeastUnit * widest);
-      ranges_.push_back({low, high, std::max(std::abs(low), std::abs(high)), unit > 0.0 ? unit : 1.0});
+    for (std::size_t k = 0; k < features_.size(); ++k)
+      widest = std::max(widest, element.maximum[k] - element.minimum[k]);
+    for (std::size_t k = 0; k < features_.size(); ++k) {
+      const double minimum = element.minimum[k], maximum = element.maximum[k];
+      double unit = std::max(maximum - minimum, kLeastUnit * widest);
+      if (!(unit > 0.0)) unit = 1.0;
+      const double noise = kNoise * epsilon * std::max(std::abs(minimum), std::abs(maximum));
+      const double accepted = std::max(noise, kLeastExcess * unit);
+      low_.push_back(minimum - accepted);
+      high_.push_back(maximum + accepted);
+      ranges_.push_back({minimum, maximum, unit});
     }
   }
 }
 
-template <typename T>
-Extrapolation FeatureRanges::check(span<const std::int32_t> species, span<const T> G) const {
-  const std::size_t n = species.size();
-  Extrapolation result{std::vector<std::int32_t>(n, 0), std::vector<double>(n, 0.0), std::vector<std::int32_t>(n, -1)};
-  for (std::size_t i = 0; i < n; ++i) {
-    const Range* range = &ranges_[static_cast<std::size_t>(species[i]) * n_features_];
-    for (std::size_t k = 0; k < n_features_; ++k, ++range) {
-      const auto x = static_cast<double>(G[i * n_features_ + k]);
-      const double beyond = std::max(range->minimum - x, x - range->maximum);
-      if (beyond <= std::max(kNoise<T> * range->size, kLeastExcess * range->unit)) continue;  // false for NaN
-      ++result.count[i];
-      const double excess = std::isnan(beyond) ? std::numeric_limits<double>::infinity() : beyond / range->unit;
-      if (result.feature[i] >= 0 && excess <= result.excess[i]) continue;
-      result.excess[i] = excess;
-      result.feature[i] = static_cast<std::int32_t>(k);
+FeatureRanges FeatureRanges::of_columns(span<const std::size_t> columns) const {
+  FeatureRanges result;
+  result.constant_ = constant_;
+  for (const std::size_t column : columns) result.features_.push_back(features_[column]);
+  for (std::size_t element = 0; element < constant_.size(); ++element) {
+    const std::size_t first = element * features_.size();
+    for (const std::size_t column : columns) {
+      result.low_.push_back(low_[first + column]);
+      result.high_.push_back(high_[first + column]);
+      result.ranges_.push_back(ranges_[first + column]);
     }
+    for (std::size_t k = 0; k < features_.size(); ++k)
+      if (!std::binary_search(columns.begin(), columns.end(), k) &&
+          !(low_[first + k] <= 0.0 && high_[first + k] >= 0.0))
+        result.constant_[element].add(ranges_[first + k], 0.0, features_[k]);
   }
   return result;
 }
 
-template Extrapolation FeatureRanges::check(span<const std::int32_t>, span<const float>) const;
-template Extrapolation FeatureRanges::check(span<const std::int32_t>, span<const double>) const;
+void FeatureRanges::Worst::add(const Range& range, double x, std::int32_t which) {
+  ++count;
+  const double beyond = std::max(range.minimum - x, x - range.maximum);
+  const double found = std::isnan(beyond) ? std::numeric_limits<double>::infinity() : beyond / range.unit;
+  if (feature >= 0 && (found < excess || (found == excess && which > feature))) return;
+  excess = found;
+  feature = which;
+}
+
+template <typename T>
+void FeatureRanges::check(std::size_t element, const T* G, Extrapolation& result, std::size_t atom) const {
+  const std::size_t n = features_.size();
+  const double *low = low_.data() + element * n, *high = high_.data() + element * n;
+  const auto outside = [&](std::size_t k) {  // true for NaN
+    return !(static_cast<double>(G[k]) >= low[k]) | !(static_cast<double>(G[k]) <= high[k]);
+  };
+  std::int64_t found = 0;
+  for (std::size_t k = 0; k < n; ++k) found += outside(k);
+  Worst worst = constant_[element];
+  for (std::size_t k = 0; k < n && found > 0; ++k)
+    if (outside(k)) worst.add(ranges_[element * n + k], static_cast<double>(G[k]), features_[k]);
+  result.count[atom] = worst.count;
+  result.excess[atom] = worst.excess;
+  result.feature[atom] = worst.feature;
+}
+
+template void FeatureRanges::check(std::size_t, const float*, Extrapolation&, std::size_t) const;
+template void FeatureRanges::check(std::size_t, const double*, Extrapolation&, std::size_t) const;
 
 }  // namespace atomcore

@@ -17,18 +17,32 @@ struct Extrapolation {
 
 class FeatureRanges {
  public:
-  explicit FeatureRanges(const ModelRecord& model);
+  // For features computed with a relative rounding error of about `epsilon`.
+  FeatureRanges(const ModelRecord& model, double epsilon);
 
-  // G [N, n_features] of atoms whose species index the elements of the model.
+  // The same ranges where all features but `columns` (ascending) are zero: rows of G hold only these.
+  FeatureRanges of_columns(span<const std::size_t> columns) const;
+
+  // What G [n_columns] of an atom of one element says, as entry `atom` of a result.
   template <typename T>
-  Extrapolation check(span<const std::int32_t> species, span<const T> G) const;
+  void check(std::size_t element, const T* G, Extrapolation& result, std::size_t atom) const;
 
  private:
   struct Range {
-    double minimum, maximum, size, unit;  // size: the larger of |minimum| and |maximum|
+    double minimum, maximum, unit;
   };
-  std::size_t n_features_;
-  std::vector<Range> ranges_;  // [elements, n_features]
+  struct Worst {
+    std::int32_t count = 0;
+    double excess = 0.0;
+    std::int32_t feature = -1;
+    void add(const Range& range, double x, std::int32_t which);
+  };
+  FeatureRanges() = default;
+
+  std::vector<std::int32_t> features_;  // [n_columns], their indices in the model
+  std::vector<double> low_, high_;      // [elements, n_columns]: what lies between them is no extrapolation
+  std::vector<Range> ranges_;           // [elements, n_columns]
+  std::vector<Worst> constant_;         // [elements], of the features that are zero
 };
 
 }  // namespace atomcore

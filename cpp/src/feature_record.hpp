@@ -9,11 +9,6 @@
 
 namespace atomcore {
 
-struct FeatureTable {
-  std::vector<FeatureRow> rows;
-  std::vector<double> weights;  // [n, n_species], what rows for every element name
-};
-
 // Reads the list of rows; `elements` are the symbols that species count. Throws Error(corrupt_file) or, for names that
 // this version does not know, Error(unsupported); numbers are left to compile_features.
 FeatureTable read_features(const Json& list, const std::vector<std::string>& elements);

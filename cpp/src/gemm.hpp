@@ -1,46 +1,71 @@
-// Small dense products with a right-hand side that is packed once: what networks and kernel rows need.
+// Small dense products with weights that are packed once: what networks need.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
+
+#include "atomcore/span.hpp"
+#include "src/isa/dense.hpp"
 
 namespace atomcore::cpu {
 
-// B [rows, columns] in panels of one cache line of columns: panel p holds B[k, p*width .. p*width + width) for every k,
-// one line after the other, padded with zeros. Multiplying then streams through memory in order.
+// Numbers in whole lines of 64 bytes.
 template <typename T>
-class PackedMatrix {
+class Lines {
  public:
-  static constexpr std::int64_t width = 64 / sizeof(T);
+  static constexpr std::size_t width = 64 / sizeof(T);
+  static constexpr std::size_t padded(std::size_t n) { return (n + width - 1) / width * width; }
+
+  Lines() = default;
+  explicit Lines(std::size_t n) { require(n); }
+  // Makes room for n numbers at least; new ones are zero.
+  void require(std::size_t n) {
+    if (size() < n) lines_.resize(padded(n) / width, Line{});
+  }
+  T* data() { return reinterpret_cast<T*>(lines_.data()); }
+  const T* data() const { return reinterpret_cast<const T*>(lines_.data()); }
+  std::size_t size() const { return lines_.size() * width; }
+
+ private:
   struct alignas(64) Line {
     T values[width];
   };
-
-  PackedMatrix() = default;
-  // B[k, j] = source[k * row_stride + j * column_stride]
-  PackedMatrix(const T* source, std::int64_t rows, std::int64_t columns, std::int64_t row_stride,
-               std::int64_t column_stride);
-
-  std::int64_t rows() const { return rows_; }
-  std::int64_t columns() const { return columns_; }
-  std::int64_t n_panels() const { return (columns_ + width - 1) / width; }
-  const Line* panel(std::int64_t p) const { return lines_.data() + p * rows_; }
-
- private:
-  std::int64_t rows_ = 0, columns_ = 0;
   std::vector<Line> lines_;
 };
 
-// Y [m, B.columns] = X [m, B.rows] B, plus bias [B.columns] on every row unless it is null. Each row of Y is the same
-// sum in the same order whatever the other rows are, so results do not depend on how a batch is cut.
+// The weights of a layer in the panels of isa/dense.hpp.
 template <typename T>
-void gemm(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias, T* Y);
+class PackedWeights {
+ public:
+  // weight [outputs, inputs], row-major
+  PackedWeights(span<const T> weight, std::size_t outputs);
 
-// The same product, compiled for every instruction set that this processor has: the fastest, which gemm uses, last.
+  std::size_t inputs() const { return inputs_; }
+  std::size_t outputs() const { return outputs_; }
+  T operator()(std::size_t output, std::size_t input) const { return panels_.data()[position(output, input)]; }
+  PanelView<T> view() const {
+    return {panels_.data(), inputs_, outputs_, Lines<T>::padded(inputs_), Lines<T>::padded(outputs_), panel_lines()};
+  }
+  // The weights of some inputs only and, unless it is empty, of one more behind them.
+  PackedWeights of_inputs(span<const std::size_t> kept, span<const T> another) const;
+
+ private:
+  PackedWeights(std::size_t inputs, std::size_t outputs);
+  // Odd, so that the same line of all panels does not fall into one set of the cache.
+  std::size_t panel_lines() const { return Lines<T>::padded(inputs_) + 1; }
+  std::size_t position(std::size_t output, std::size_t input) const {
+    const std::size_t width = Lines<T>::width, panel = output / width;
+    return (panel * panel_lines() + input) * width + output % width;
+  }
+
+  std::size_t inputs_, outputs_;
+  Lines<T> panels_;
+};
+
+// The kernels of the active instruction set, and those of all that this processor has.
 template <typename T>
-using Gemm = void (*)(const T* X, std::int64_t m, const PackedMatrix<T>& B, const T* bias, T* Y);
+const DenseKernels<T>& dense_kernels();
 template <typename T>
-std::vector<Gemm<T>> gemm_variants();
+std::vector<const DenseKernels<T>*> dense_kernel_variants();
 
 }  // namespace atomcore::cpu

@@ -7,10 +7,6 @@
 #include "src/error.hpp"
 
 namespace atomcore::cpu {
-namespace {
-
-constexpr std::array kNames{"portable", "avx2", "avx512"};  // in the order of Isa
-
 bool supported(Isa isa) {
 #if AC_X86
   const auto has_avx2 = [] {
@@ -24,6 +20,10 @@ bool supported(Isa isa) {
 #endif
   return isa == Isa::portable;
 }
+
+namespace {
+
+constexpr std::array kNames{"portable", "avx2", "avx512"};  // in the order of Isa
 
 Isa choose() {
   const char* const wanted = std::getenv("ATOMCORE_ISA");

@@ -18,6 +18,7 @@ enum class Isa { portable, avx2, avx512 };
 // Decided on the first call. Throws Error(invalid_value) for another name, Error(unsupported) for what the processor
 // lacks.
 Isa active_isa();
+bool supported(Isa isa);  // by this processor
 const char* name_of(Isa isa);
 
 }  // namespace atomcore::cpu

@@ -3,79 +3,110 @@
 #include <algorithm>
 #include <utility>
 
-#include "math/activations.hpp"
-
 namespace atomcore::cpu {
 namespace {
 
-// z becomes f(z), slope becomes f'(z)
-template <typename T, typename Function>
-void activate_with(Function f, std::vector<T>& z, std::vector<T>& slope) {
-  for (std::size_t i = 0; i < z.size(); ++i) {
-    const math::Jet<T> y = f(z[i]);
-    z[i] = y.f;
-    slope[i] = y.d;
-  }
+template <typename T>
+Lines<T> in_lines(span<const T> values) {
+  Lines<T> lines(values.size());
+  std::copy(values.begin(), values.end(), lines.data());
+  return lines;
 }
 
-template <typename T>
-void activate(Activation activation, std::vector<T>& z, std::vector<T>& slope) {
-  switch (activation) {
-    case Activation::silu:
-      return activate_with([](T x) { return math::silu(x); }, z, slope);
-    case Activation::tanh:
-      return activate_with([](T x) { return math::hyperbolic_tangent(x); }, z, slope);
-    case Activation::relu:
-      return activate_with([](T x) { return math::relu(x); }, z, slope);
-    case Activation::celu:
-      return activate_with([](T x) { return math::celu(x); }, z, slope);
-    case Activation::sigmoid:
-      return activate_with([](T x) { return math::sigmoid(x); }, z, slope);
-    case Activation::softplus:
-      return activate_with([](T x) { return math::softplus(x); }, z, slope);
-  }
+std::vector<bool> left_out(std::size_t n, span<const std::size_t> kept) {
+  std::vector<bool> left(n, true);
+  for (const std::size_t k : kept) left[k] = false;
+  return left;
 }
 
 }  // namespace
 
 template <typename T>
+void Mlp<T>::set_output(span<const T> weight, T bias) {
+  output_ = in_lines(weight);
+  n_output_weights_ = weight.size();
+  output_bias_ = bias;
+}
+
+template <typename T>
 void Mlp<T>::add_layer(span<const T> weight, span<const T> bias) {
-  const auto outputs = static_cast<std::int64_t>(bias.size());
-  const auto inputs = static_cast<std::int64_t>(weight.size()) / outputs;
-  layers_.push_back({PackedMatrix<T>(weight.data(), inputs, outputs, 1, inputs),
-                     PackedMatrix<T>(weight.data(), outputs, inputs, inputs, 1),
-                     std::vector<T>(bias.begin(), bias.end())});
+  if (n_output_weights_ > 0) {  // what was last so far is hidden now
+    const span<const T> own(output_.data(), n_output_weights_);
+    hidden_.push_back(
+        std::make_shared<const Layer>(Layer{PackedWeights<T>(own, 1), in_lines(span<const T>(&output_bias_, 1))}));
+    n_output_weights_ = 0;
+  }
+  if (bias.size() == 1)
+    set_output(weight, bias[0]);
+  else
+    hidden_.push_back(std::make_shared<const Layer>(Layer{PackedWeights<T>(weight, bias.size()), in_lines(bias)}));
 }
 
 template <typename T>
-void Mlp<T>::evaluate(span<const T> x, span<T> value, span<T> gradient) const {
-  const auto rows = static_cast<std::int64_t>(value.size());
-  std::vector<T> input, output;
-  std::vector<std::vector<T>> slopes(layers_.size() - 1);
-  for (std::size_t l = 0; l + 1 < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
-    output.resize(static_cast<std::size_t>(rows) * layer.bias.size());
-    gemm(l == 0 ? x.data() : input.data(), rows, layer.forward, layer.bias.data(), output.data());
-    slopes[l].resize(output.size());
-    activate(activation_, output, slopes[l]);
-    std::swap(input, output);
+Mlp<T> Mlp<T>::of_inputs(span<const std::size_t> kept, span<const double> values, bool share_factor) const {
+  const std::vector<bool> left = left_out(n_inputs(), kept);
+  const auto contribution = [&](const auto& weight_of) {
+    double sum = 0.0;
+    for (std::size_t k = 0; k < left.size(); ++k)
+      if (left[k]) sum += static_cast<double>(weight_of(k)) * values[k];
+    return sum;
+  };
+  Mlp result(*this);
+  if (hidden_.empty()) {
+    std::vector<T> weight;
+    for (const std::size_t k : kept) weight.push_back(output_.data()[k]);
+    const double sum = contribution([&](std::size_t k) { return output_.data()[k]; });
+    if (share_factor) weight.push_back(static_cast<T>(sum));
+    result.set_output(weight, share_factor ? output_bias_ : static_cast<T>(static_cast<double>(output_bias_) + sum));
+    return result;
   }
-  const Layer& last = layers_.back();
-  gemm(layers_.size() == 1 ? x.data() : input.data(), rows, last.forward, last.bias.data(), value.data());
-  if (!gradient.empty()) backward(rows, slopes, gradient);
+  const Layer& first = *hidden_.front();
+  std::vector<T> sums;
+  Lines<T> bias = first.bias;
+  for (std::size_t o = 0; o < first.weights.outputs(); ++o) {
+    const double sum = contribution([&](std::size_t k) { return first.weights(o, k); });
+    if (share_factor)
+      sums.push_back(static_cast<T>(sum));
+    else
+      bias.data()[o] = static_cast<T>(static_cast<double>(bias.data()[o]) + sum);
+  }
+  result.hidden_.front() = std::make_shared<const Layer>(Layer{first.weights.of_inputs(kept, sums), std::move(bias)});
+  return result;
 }
 
 template <typename T>
-void Mlp<T>::backward(std::int64_t rows, const std::vector<std::vector<T>>& slopes, span<T> gradient) const {
-  std::vector<T> upper(static_cast<std::size_t>(rows), T(1)), lower;
-  for (std::size_t l = layers_.size() - 1; l > 0; --l) {
-    const std::vector<T>& slope = slopes[l - 1];
-    lower.resize(slope.size());
-    gemm(upper.data(), rows, layers_[l].backward, static_cast<const T*>(nullptr), lower.data());
-    for (std::size_t i = 0; i < slope.size(); ++i) lower[i] *= slope[i];
-    std::swap(upper, lower);
+void Mlp<T>::evaluate(const T* x, std::size_t rows, T* value, T* gradient, Workspace& work) const {
+  const DenseKernels<T>& kernels = dense_kernels<T>();
+  if (work.values.size() < hidden_.size()) work.values.resize(hidden_.size()), work.slopes.resize(hidden_.size());
+  for (std::size_t l = 0; l < hidden_.size(); ++l) {
+    const PanelView<T> W = hidden_[l]->weights.view();
+    work.values[l].require(rows * W.output_stride);
+    work.slopes[l].require(rows * W.output_stride);
+    kernels.forward(x, rows, W, hidden_[l]->bias.data(), work.values[l].data());
+    kernels.activate(activation_, work.values[l].data(), work.slopes[l].data(), rows * W.output_stride);
+    x = work.values[l].data();
   }
-  gemm(upper.data(), rows, layers_[0].backward, static_cast<const T*>(nullptr), gradient.data());
+  for (std::size_t r = 0; r < rows; ++r)
+    value[r] = output_bias_ + kernels.dot(x + r * output_.size(), output_.data(), output_.size());
+  if (gradient) backward(rows, gradient, work);
+}
+
+template <typename T>
+void Mlp<T>::backward(std::size_t rows, T* gradient, Workspace& work) const {
+  const DenseKernels<T>& kernels = dense_kernels<T>();
+  const std::size_t width = output_.size();
+  work.upper.require(rows * width);
+  T* upper = hidden_.empty() ? gradient : work.upper.data();
+  for (std::size_t r = 0; r < rows; ++r) std::copy_n(output_.data(), width, upper + r * width);
+  for (std::size_t l = hidden_.size(); l > 0; --l) {
+    const PanelView<T> W = hidden_[l - 1]->weights.view();
+    kernels.multiply(work.slopes[l - 1].data(), upper, rows * W.output_stride);
+    if (l > 1) work.lower.require(rows * W.input_stride);
+    T* const lower = l > 1 ? work.lower.data() : gradient;
+    kernels.backward(upper, rows, W, lower);
+    std::swap(work.upper, work.lower);
+    upper = lower;
+  }
 }
 
 template class Mlp<float>;

@@ -1,42 +1,51 @@
 // A dense network with one output, evaluated for a batch of inputs together with the gradient in its input.
 #pragma once
 
-#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "atomcore/span.hpp"
 #include "src/gemm.hpp"
-
-namespace atomcore {
-
-enum class Activation { silu, tanh, relu, celu, sigmoid, softplus };
-
-}  // namespace atomcore
 
 namespace atomcore::cpu {
 
 template <typename T>
 class Mlp {
  public:
+  // What an evaluation needs besides its arguments; one thread's, for any number of networks.
+  struct Workspace {
+    std::vector<Lines<T>> values, slopes;  // of the hidden layers
+    Lines<T> upper, lower;
+  };
+
   explicit Mlp(Activation activation) : activation_(activation) {}
 
   // weight [outputs, inputs] row-major, bias [outputs]; layers are added first to last, the last has one output.
   void add_layer(span<const T> weight, span<const T> bias);
-  std::int64_t n_inputs() const { return layers_.front().forward.rows(); }
+  std::size_t n_inputs() const { return hidden_.empty() ? n_output_weights_ : hidden_.front()->weights.inputs(); }
 
-  // value [rows] = network(x [rows, n_inputs]); gradient [rows, n_inputs] = d value / dx unless it is empty.
-  void evaluate(span<const T> x, span<T> value, span<T> gradient) const;
+  // The same network where only the inputs `kept` (ascending) vary and the others stay at `values` [n_inputs]. What
+  // these contribute to the first layer goes into its bias or, if they share a factor, becomes the weight of one more
+  // input, which is that factor.
+  Mlp of_inputs(span<const std::size_t> kept, span<const double> values, bool share_factor) const;
+
+  // value [rows] = network(x); gradient = d value / dx unless it is null. Rows of x and gradient are whole lines, those
+  // of x with zeros behind the last input.
+  void evaluate(const T* x, std::size_t rows, T* value, T* gradient, Workspace& work) const;
 
  private:
   struct Layer {
-    PackedMatrix<T> forward;   // W^T
-    PackedMatrix<T> backward;  // W
-    std::vector<T> bias;
+    PackedWeights<T> weights;
+    Lines<T> bias;
   };
-  void backward(std::int64_t rows, const std::vector<std::vector<T>>& slopes, span<T> gradient) const;
+  void backward(std::size_t rows, T* gradient, Workspace& work) const;
+  void set_output(span<const T> weight, T bias);
 
   Activation activation_;
-  std::vector<Layer> layers_;
+  std::vector<std::shared_ptr<const Layer>> hidden_;  // shared with networks of fewer inputs
+  std::size_t n_output_weights_ = 0;
+  Lines<T> output_;
+  T output_bias_ = T(0);
 };
 
 }  // namespace atomcore::cpu

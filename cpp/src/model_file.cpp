@@ -105,20 +105,18 @@ void read_networks(const Json& metadata, ModelRecord& model) {
   model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
 }
 
-FeaturePlan read_plan(const Json& metadata, const std::vector<ElementRecord>& elements) {
+void read_feature_table(const Json& metadata, ModelRecord& model) {
   std::vector<std::string> symbols;
-  for (const ElementRecord& element : elements) symbols.push_back(element.symbol);
-  const FeatureTable table = read_features(array_member(metadata, "features", kMetadata), symbols);
-  if (table.rows.empty()) corrupt("'features' is empty");
-  FeaturePlan plan;
+  for (const ElementRecord& element : model.elements) symbols.push_back(element.symbol);
+  model.features = read_features(array_member(metadata, "features", kMetadata), symbols);
+  if (model.features.rows.empty()) corrupt("'features' is empty");
   try {
-    plan = compile_features(table.rows, static_cast<int>(elements.size()), table.weights);
+    model.plan = compile_features(model.features.rows, static_cast<int>(symbols.size()), model.features.weights);
   } catch (const Error& e) {
     corrupt(std::string("its feature table makes no sense: ") + e.what());
   }
-  if (number_member(metadata, "cutoff", kMetadata) != plan.cutoff())
+  if (number_member(metadata, "cutoff", kMetadata) != model.plan.cutoff())
     corrupt("'cutoff' is not the largest cutoff of 'features'");
-  return plan;
 }
 
 ModelRecord build(const Safetensors& file) {
@@ -129,7 +127,7 @@ ModelRecord build(const Safetensors& file) {
   model.metadata = text;
   read_networks(metadata, model);
   model.elements = read_elements(metadata);
-  model.plan = read_plan(metadata, model.elements);
+  read_feature_table(metadata, model);
   const auto reference = read_vector(file, "energy.reference", model.elements.size());
   const auto scale = read_vector(file, "energy.scale", model.elements.size());
   for (std::size_t s = 0; s < model.elements.size(); ++s) {

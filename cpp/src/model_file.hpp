@@ -29,7 +29,8 @@ struct ElementRecord {
 
 struct ModelRecord {
   std::string metadata;  // the JSON text of the file
-  FeaturePlan plan;
+  FeatureTable features;
+  FeaturePlan plan;  // of these features
   Activation activation;
   bool normalized;  // whether inputs are divided by their length
   std::size_t members;

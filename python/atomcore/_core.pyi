@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ _Values = tuple[float, Float64, Float64, Float64]  # energy, atomic energies, dE
 
 class AtomcoreError(Exception): ...
 
+class Request:
+    def __init__(self, derivatives: bool, spread: bool, extrapolation: bool) -> None: ...
+
+_Evaluation = tuple[_Values, _Values, tuple[Int32, Float64, Int32]]
+
 class Potential:
     @staticmethod
     def load(path: bytes, single: bool) -> Potential: ...
@@ -23,13 +29,30 @@ class Potential:
         cell: Float64,
         pbc: NDArray[np.bool_],
         numbers: Int32,
-        derivatives: bool,
-        spread: bool,
-        extrapolation: bool,
+        request: Request,
         n_threads: int,
-    ) -> tuple[_Values, _Values, tuple[Int32, Float64, Int32]]: ...
+    ) -> _Evaluation: ...
+    def compute_batch(
+        self,
+        structures: Sequence[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
+        request: Request,
+        n_threads: int,
+    ) -> list[_Evaluation]: ...
+
+class Evaluator:
+    def __init__(self, potential: Potential) -> None: ...
+    def compute(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        request: Request,
+        n_threads: int,
+    ) -> _Evaluation: ...
 
 def instruction_set() -> str: ...  # portable, avx2 or avx512
+
 class MdConditions:
     def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "check.hpp"
-#include "math/activations.hpp"
 #include "src/gemm.hpp"
 #include "src/sha256.hpp"
 
@@ -38,50 +37,97 @@ std::vector<double> plain_product(const std::vector<T>& X, const std::vector<T>&
   return Y;
 }
 
-// Y = X W^T + bias for sizes around those of registers and panels; a row alone must come out as in the batch, bit for
-// bit.
 template <typename T>
-void products(const char* type, double tolerance) {
+cpu::Lines<T> padded_rows(const std::vector<T>& values, std::size_t rows) {
+  const std::size_t n = rows == 0 ? 0 : values.size() / rows, stride = cpu::Lines<T>::padded(n);
+  cpu::Lines<T> result(rows * stride);
+  for (std::size_t r = 0; r < rows; ++r)
+    std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(r * n), n, result.data() + r * stride);
+  return result;
+}
+
+template <typename T>
+std::vector<double> plain_rows(const cpu::Lines<T>& lines, std::size_t rows, std::size_t n) {
+  std::vector<double> values;
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t k = 0; k < n; ++k)
+      values.push_back(static_cast<double>(lines.data()[r * cpu::Lines<T>::padded(n) + k]));
+  return values;
+}
+
+// One product of a matrix of m rows, in which a row alone must come out as in the batch, bit for bit, and the zeros
+// behind the rows must stay.
+template <typename T, typename Product>
+void product(const char* name, const std::vector<T>& X, std::size_t m, std::size_t n_out, const Product& run,
+             const std::vector<double>& expected, double tolerance) {
+  const std::size_t stride_in = cpu::Lines<T>::padded(X.size() / m), stride_out = cpu::Lines<T>::padded(n_out);
+  const cpu::Lines<T> x = padded_rows(X, m);
+  cpu::Lines<T> y(m * stride_out), row(stride_out);
+  run(x.data(), m, y.data());
+  check_close(name, sizeof(T) == 4 ? "float" : "double", plain_rows(y, m, n_out), expected, tolerance);
+  bool same = true, zeros = true;
+  for (std::size_t r = 0; r < m; ++r) {
+    run(x.data() + r * stride_in, 1, row.data());
+    same = same && std::equal(row.data(), row.data() + stride_out, y.data() + r * stride_out);
+    for (std::size_t k = n_out; k < stride_out; ++k) zeros = zeros && y.data()[r * stride_out + k] == T(0);
+  }
+  check(same, "a row of a product depends on the other rows");
+  check(zeros, "a product leaves numbers behind its rows");
+}
+
+// Y = X W^T + bias and X = Y W for sizes around those of registers, tiles and panels, in every instruction set.
+template <typename T>
+void products(double tolerance) {
   std::mt19937 random(7);
-  for (const int m : {1, 2, 7, 8, 9, 17})
-    for (const int k : {0, 1, 5, 64})
-      for (const int n : {1, 7, 8, 15, 16, 17, 33}) {
-        const auto X = random_values<T>(static_cast<std::size_t>(m * k), random);
-        const auto W = random_values<T>(static_cast<std::size_t>(n * k), random);
-        const auto bias = random_values<T>(static_cast<std::size_t>(n), random);
-        const cpu::PackedMatrix<T> packed(W.data(), k, n, 1, k);
-        const auto expected = plain_product(X, W, bias, m, k, n);
-        for (const auto variant : cpu::gemm_variants<T>()) {
-          std::vector<T> Y(static_cast<std::size_t>(m * n)), row(static_cast<std::size_t>(n));
-          variant(X.data(), m, packed, bias.data(), Y.data());
-          check_close("gemm", type, {Y.begin(), Y.end()}, expected, tolerance);
-          bool same = true;
-          for (int i = 0; i < m; ++i) {
-            variant(X.data() + i * k, 1, packed, bias.data(), row.data());
-            same = same && std::equal(row.begin(), row.end(), Y.begin() + i * n);
-          }
-          check(same, "gemm: a row depends on the other rows");
+  for (const std::size_t m : {1u, 2u, 4u, 5u, 8u, 9u, 17u})
+    for (const std::size_t k : {1u, 5u, 16u, 64u})
+      for (const std::size_t n : {2u, 7u, 16u, 17u, 33u, 50u, 144u}) {
+        const auto X = random_values<T>(m * k, random), Y = random_values<T>(m * n, random);
+        const auto W = random_values<T>(n * k, random), bias = random_values<T>(n, random);
+        const cpu::PackedWeights<T> packed(W, n);
+        const cpu::Lines<T> start = padded_rows(bias, 1);
+        std::vector<T> transposed(k * n);
+        for (std::size_t o = 0; o < n; ++o)
+          for (std::size_t i = 0; i < k; ++i) transposed[i * n + o] = W[o * k + i];
+        const std::vector<T> nothing(k);
+        const auto sizes = [](std::size_t size) { return static_cast<int>(size); };
+        const auto forward = plain_product(X, W, bias, sizes(m), sizes(k), sizes(n));
+        const auto backward = plain_product(Y, transposed, nothing, sizes(m), sizes(n), sizes(k));
+        for (const cpu::DenseKernels<T>* kernels : cpu::dense_kernel_variants<T>()) {
+          product<T>(
+              "forward", X, m, n,
+              [&](const T* x, std::size_t rows, T* y) { kernels->forward(x, rows, packed.view(), start.data(), y); },
+              forward, tolerance);
+          product<T>(
+              "backward", Y, m, k,
+              [&](const T* g, std::size_t rows, T* g_x) { kernels->backward(g, rows, packed.view(), g_x); }, backward,
+              tolerance);
         }
       }
 }
 
-// Value and derivative, relative to each, against long double.
-template <typename T, typename Function, typename Value, typename Derivative>
-void activation(const char* name, Function f, Value value, Derivative derivative, double tolerance) {
-  for (const double at : {0.0, 1e-6, 0.1, 0.7, 1.0, 3.0, 8.0, 15.0, 30.0, 80.0})
-    for (const double sign : {1.0, -1.0}) {
-      const T x = static_cast<T>(sign * at);
-      const math::Jet<T> y = f(x);
-      const long double v = value(static_cast<long double>(x)), d = derivative(static_cast<long double>(x));
+// Value and derivative, relative to each, against long double, in every instruction set.
+template <typename T, typename Value, typename Derivative>
+void activation(const char* name, Activation f, Value value, Derivative derivative, double tolerance) {
+  std::vector<T> points;
+  for (const double at : {0.0, 1e-6, 0.1, 0.7, 1.0, 3.0, 8.0, 15.0, 30.0, 80.0, 1e4, 1e30})
+    for (const double sign : {1.0, -1.0}) points.push_back(static_cast<T>(sign * at));
+  points.push_back(static_cast<T>(NAN));
+  for (const cpu::DenseKernels<T>* kernels : cpu::dense_kernel_variants<T>()) {
+    cpu::Lines<T> y = padded_rows(points, 1), slope(points.size());
+    kernels->activate(f, y.data(), slope.data(), y.size());
+    for (std::size_t i = 0; i + 1 < points.size(); ++i) {
+      const auto x = static_cast<long double>(points[i]);
+      check(std::isfinite(y.data()[i]) && std::isfinite(slope.data()[i]), name);
+      if (std::abs(x) > 100) continue;
       const auto close = [&](T actual, long double exact) {
         return std::abs(static_cast<long double>(actual) - exact) <= tolerance * std::abs(exact) + 1e-37L;
       };
-      check(close(y.f, v), name);
-      check(close(y.d, d), name);
+      check(close(y.data()[i], value(x)), name);
+      check(close(slope.data()[i], derivative(x)), name);
     }
-  for (const T x : {T(1e4), T(-1e4), T(1e30), T(-1e30)})
-    check(std::isfinite(f(x).f) && std::isfinite(f(x).d), "an activation is not finite far out");
-  check(std::isnan(f(static_cast<T>(NAN)).f), "an activation hides a NaN");
+    check(std::isnan(y.data()[points.size() - 1]), "an activation hides a NaN");
+  }
 }
 
 template <typename T>
@@ -89,23 +135,19 @@ void activations(double tolerance) {
   using Real = long double;
   const auto logistic = [](Real x) { return 1 / (1 + std::exp(-x)); };
   activation<T>(
-      "silu", [](T x) { return math::silu(x); }, [&](Real x) { return x * logistic(x); },
+      "silu", Activation::silu, [&](Real x) { return x * logistic(x); },
       [&](Real x) { return logistic(x) * (1 + x * logistic(-x)); }, tolerance);
   activation<T>(
-      "tanh", [](T x) { return math::hyperbolic_tangent(x); }, [](Real x) { return std::tanh(x); },
+      "tanh", Activation::tanh, [](Real x) { return std::tanh(x); },
       [](Real x) { return 1 / (std::cosh(x) * std::cosh(x)); }, tolerance);
   activation<T>(
-      "relu", [](T x) { return math::relu(x); }, [](Real x) { return x > 0 ? x : 0; },
-      [](Real x) { return x > 0 ? 1 : 0; }, tolerance);
+      "relu", Activation::relu, [](Real x) { return x > 0 ? x : 0; }, [](Real x) { return x > 0 ? 1 : 0; }, tolerance);
   activation<T>(
-      "celu", [](T x) { return math::celu(x); }, [](Real x) { return x > 0 ? x : std::expm1(x); },
+      "celu", Activation::celu, [](Real x) { return x > 0 ? x : std::expm1(x); },
       [](Real x) { return x > 0 ? 1 : std::exp(x); }, tolerance);
   activation<T>(
-      "sigmoid", [](T x) { return math::sigmoid(x); }, logistic, [&](Real x) { return logistic(x) * logistic(-x); },
-      tolerance);
-  activation<T>(
-      "softplus", [](T x) { return math::softplus(x); }, [](Real x) { return std::log1p(std::exp(x)); }, logistic,
-      tolerance);
+      "sigmoid", Activation::sigmoid, logistic, [&](Real x) { return logistic(x) * logistic(-x); }, tolerance);
+  activation<T>("softplus", Activation::softplus, [](Real x) { return std::log1p(std::exp(x)); }, logistic, tolerance);
 }
 
 // FIPS 180-4 and NIST's examples.
@@ -123,8 +165,8 @@ void checksums() {
 }  // namespace
 
 int main() {
-  products<float>("float", 1e-5);
-  products<double>("double", 1e-14);
+  products<float>(1e-5);
+  products<double>(1e-14);
   activations<float>(1e-6);
   activations<double>(2e-15);
   checksums();

@@ -12,7 +12,7 @@ import ase.calculators.calculator as base
 import numpy as np
 
 from atomcore._core import AtomcoreError
-from atomcore.potential import EXTRAPOLATION, Potential
+from atomcore.potential import EXTRAPOLATION, Evaluator, Potential
 
 
 class ExtrapolationError(AtomcoreError):
@@ -79,6 +79,7 @@ class Calculator(base.Calculator):
     ):
         super().__init__()
         self.potential = _as_potential(model, precision, threads)
+        self._evaluator = Evaluator(self.potential)
         self.extrapolation_limit = _as_limit("extrapolation_limit", extrapolation_limit)
         self.spread_limit = _as_limit("spread_limit", spread_limit)
         if self.spread_limit is not None and self.potential.members < 2:
@@ -118,7 +119,7 @@ class Calculator(base.Calculator):
                 f"stress needs a cell that is periodic in three directions, got pbc {self.atoms.pbc}"
             )
         spread = self.spread_limit is not None or any(name.endswith("_spread") for name in asked)
-        results = self.potential.compute(self.atoms, self._computable(periodic, spread))
+        results = self._evaluator.compute(self.atoms, self._computable(periodic, spread))
         self._judge(results, self.atoms)
         for array in results.values():
             if isinstance(array, np.ndarray):

@@ -1,7 +1,7 @@
-"""The figure of the documentation: how many times as long as atomcore each peer takes, from bench/results/*.csv."""
+"""The figures of the documentation: how many times as long as atomcore peers take, and accuracy against speed."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 
@@ -10,7 +10,7 @@ from common import REPOSITORY, RESULTS
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FIGURE = REPOSITORY / "docs" / "ratios.png"
+DOCS = REPOSITORY / "docs"
 
 
 def compared(name: str) -> list[tuple[str, float]]:
@@ -43,5 +43,21 @@ def draw(names: Sequence[str]) -> None:
     axes.set_xlabel("time of the peer over time of atomcore")
     axes.margins(x=0.1, y=0.01)
     figure.legend(loc="outside upper center", ncols=len(groups))
-    figure.savefig(FIGURE, dpi=130)
+    figure.savefig(DOCS / "ratios.png", dpi=130)
+    plt.close(figure)
+
+
+def scatter(points: Mapping[str, tuple[float, float]]) -> None:
+    """Draw models by microseconds an atom and force RMSE (eV/A); ours filled."""
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, (microseconds, error) in points.items():
+        own = name.startswith("atomcore")
+        axes.plot(microseconds, error, "o", color="C0" if own else "C3", fillstyle="full" if own else "none")
+        axes.annotate(name, (microseconds, error), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("time for energy and forces, us/atom, one thread")
+    axes.set_ylabel("force RMSE on held-out frames, eV/A")
+    axes.margins(x=0.25, y=0.15)
+    figure.savefig(DOCS / "accuracy_speed.png", dpi=130)
     plt.close(figure)

@@ -1,0 +1,48 @@
+// What a potential is asked, and what it answers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "atomcore/span.hpp"
+#include "src/feature_ranges.hpp"
+
+namespace atomcore {
+
+struct Structure {
+  span<const double> positions;      // [N, 3], Angstrom
+  span<const double> cell;           // [3, 3], lattice vectors as rows
+  span<const std::uint8_t> pbc;      // [3]
+  span<const std::int32_t> numbers;  // [N]
+};
+
+// What to compute besides energies; the spread is that of the members of an ensemble.
+struct Request {
+  bool derivatives, spread, extrapolation;
+};
+
+struct Values {
+  double energy;                          // eV
+  std::vector<double> energies;           // [N], they sum to the energy
+  std::vector<double> gradient;           // [N, 3], dE/dr in eV/A: minus the forces
+  std::array<double, 9> strain_gradient;  // dE/dstrain in eV: the stress times the volume
+};
+
+struct Evaluation {
+  Values mean;    // over the members
+  Values spread;  // sample standard deviation of each number over the members
+  Extrapolation extrapolation;
+};
+
+// What the members of an ensemble say, number by number: the mean energies, and the spread of everything.
+struct MemberValues {
+  std::vector<double> energies;  // [members, N]
+  // [1 + members, N, 3] and [1 + members, 9], where the first is the mean; empty or [1, ...] without spread
+  std::vector<double> gradients, strain_gradients;
+};
+
+// Throws Error(overflow) where the energy or a force is not finite.
+Evaluation evaluation_of(MemberValues&& values, std::size_t members, bool with_spread, Extrapolation&& extrapolation);
+
+}  // namespace atomcore
