@@ -10,6 +10,7 @@ import pytest
 
 from cpp_build import SOURCES, build
 from helpers import NEEDS_SOURCES, REPOSITORY, run_command
+from processors import skip_without
 
 pytestmark = NEEDS_SOURCES
 
@@ -22,6 +23,13 @@ def programs(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", [source.stem for source in SOURCES])
 def test_program(programs, name):
     run_command([str(programs / name)])
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avx512"])
+def test_packs(programs, isa):
+    """The program of the portable packs once more, compiled for another instruction set."""
+    skip_without(isa)
+    run_command([str(programs / f"test_packs_{isa}")])
 
 
 def isa_objects(folder: Path) -> list[Path]:

@@ -189,8 +189,10 @@ def test_what_makes_a_new_search():
     changes = {
         "within half the skin": (lambda: moved(3, 0.24), False),
         "further than half the skin": (lambda: moved(3, 0.02), True),
-        "a lattice vector": (lambda: moved(0, 7.0), True),
-        "cell": (lambda: atoms.set_cell([5.0, 6.0, 7.000001]), True),
+        "a lattice vector": (lambda: moved(0, 7.0), False),
+        "less of the cell than of the skin": (lambda: atoms.set_cell([5.0, 6.0, 6.99], scale_atoms=True), False),
+        "more of the cell than of the skin": (lambda: atoms.set_cell([5.0, 6.0, 6.0], scale_atoms=True), True),
+        "a turned cell": (lambda: atoms.rotate(30, "z", rotate_cell=True), False),
         "periodicity": (lambda: atoms.set_pbc([True, False, True]), True),
         "an atom less": (lambda: atoms.pop(), True),
         "an atom more": (lambda: atoms.append("H"), True),

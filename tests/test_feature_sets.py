@@ -228,3 +228,19 @@ def test_a_model_says_what_its_reader_must_know(tmp_path):
         energy = model.energy_forces(atoms)[0]
         assert_close(again.energy_forces(atoms)[0], energy, EXACT)
         assert_close(atomcore.Potential.load(path).energy_forces(atoms)[0], energy, FLOAT32_ENERGY, scale=len(atoms))
+
+
+def test_a_training_run_keeps_the_best_functions(tmp_path):
+    pytest.importorskip("lightning", reason="training needs the extra atomcore[train]")
+    from atomcore.cli.main import main
+    from training_sets import molecules
+
+    path = tmp_path / "set.extxyz"
+    molecules(20).save(path)
+    settings = ["features=imbalzano", "features.n=3", "features.zetas=[1.0]", "features.weights=Z"]
+    quick = ["model.hidden=[4]", "training.max_epochs=1", "run.threads=1", f"run.dir={tmp_path / 'run'}"]
+    assert main(["train", f"data.path={path}", "functions_per_element=3", *settings, *quick]) == 0
+    info = model_file.read_metadata(tmp_path / "run" / "model.atomcore")
+    assert 3 <= len(info["features"]) <= 6
+    assert {row["elements"] for row in info["features"]} == {"all"}
+    assert "function_families" in info["requires"]

@@ -2,10 +2,12 @@
 
 import contextlib
 import importlib
+import sys
 
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
+from ase.build import bulk
 from ase.constraints import FixAtoms
 from ase.io import read
 from ase.io.extxyz import write_extxyz
@@ -64,6 +66,30 @@ def test_velocity_verlet_is_that_of_ase(model, tmp_path, masses):
         assert_close(one.get_stress(), other.get_stress(), INVARIANT)
     header = [(tmp_path / folder / FILES[1]).read_text().splitlines()[0] for folder in ("core", "ase")]
     assert header[0] == header[1]
+
+
+SMALL = {
+    "one atom": Atoms("O"),
+    "pair": Atoms("OC", [[0, 0, 0], [0, 0, 2.3]]),
+    "beyond the cutoff": Atoms("OC", [[0, 0, 0], [0, 0, 9.0]]),
+    "slab": bulk("C", "fcc", a=3.3, cubic=True) * (2, 2, 1),
+    "thin cell": bulk("C", "fcc", a=3.3),
+}
+SMALL["slab"].pbc = (True, True, False)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("ensemble", ["nve", "langevin"])
+def test_small_and_open_structures_run(model, tmp_path, name, ensemble):
+    atoms = [SMALL[name].copy() for _ in range(2)]
+    for each, engine in zip(atoms, ("auto", "ase"), strict=True):
+        each.calc = Calculator(model)
+        result = run(each, tmp_path, ps=0.02, ensemble=ensemble, engine=engine, seed=2**70)
+        assert np.isfinite(result.temperature).all()
+        assert len(result.time) == 21
+    if ensemble == "nve":
+        assert_close(atoms[0].positions, atoms[1].positions, ROUNDING)
+    assert np.abs(atoms[0].positions - SMALL[name].positions).max() > 1e-3
 
 
 def test_what_the_loop_cannot_run_goes_through_ase(model):
@@ -219,7 +245,7 @@ def test_limits_of_the_calculator_stop_the_run_as_with_ase(tmp_path):
 
 def test_spread_of_an_ensemble_is_recorded_and_limited(tmp_path):
     several = pair_model(members=3).write(tmp_path / "several.atomcore")
-    recorded = run(crystal(several, spread_limit=1e3), tmp_path / "free")
+    recorded = run(crystal(several, spread_limit=1e3), tmp_path / "wide")
     assert recorded.forces_spread is not None
     assert recorded.forces_spread.max() > 0.01
     limit = np.median(recorded.forces_spread)
@@ -229,6 +255,11 @@ def test_spread_of_an_ensemble_is_recorded_and_limited(tmp_path):
     assert f"stopped at step {step} " in str(error.value)
     assert_close(error.value.spread, recorded.forces_spread[step], ROUNDING)
     assert run(crystal(several), tmp_path / "none").forces_spread is None
+    limits = (1e3, sys.float_info.max)  # the second limits nothing, so that every other step needs no spread
+    half = [run(crystal(several, spread_limit=limit), tmp_path / "half", dt=0.5) for limit in limits]
+    assert len(half[0].time) == 51
+    assert np.array_equal(half[0].forces_spread, half[1].forces_spread)
+    assert np.array_equal(half[0].extrapolation_excess, half[1].extrapolation_excess)
 
 
 def test_worst_extrapolation_is_that_of_the_samples(tmp_path):

@@ -83,7 +83,7 @@ FeatureRow function(FunctionType type, int a, int b, double eta, double shift, d
 }
 
 // ANI-2x for two elements: 16 radial functions an element, 8 x 4 angular ones a pair.
-FeaturePlan ani() {
+std::vector<FeatureRow> ani_rows() {
   std::vector<FeatureRow> rows;
   for (int a = 0; a < 2; ++a)
     for (int i = 0; i < 16; ++i)
@@ -94,8 +94,9 @@ FeaturePlan ani() {
         for (int k = 0; k < 4; ++k)
           rows.push_back(
               function(FunctionType::ani, a, b, 12.5, 0.8 + 0.3375 * i, 14.1, (2 * k + 1) * 3.14159265358979 / 8, 3.5));
-  return compile_features(rows, 2);
+  return rows;
 }
+FeaturePlan ani() { return compile_features(ani_rows(), 2); }
 
 // As many of Behler's functions as a usual set for water has: 8 radial ones an element, 4 angular ones a pair.
 FeaturePlan behler(FunctionType angular) {
@@ -142,7 +143,7 @@ void neighbors() {
 // The engine on a model with two hidden layers; features are left as they are.
 void potential(Precision precision) {
   const Water water(4);
-  ModelRecord model{"{}", ani(), Activation::tanh, false, 1, {}};
+  ModelRecord model{"{}", {ani_rows(), {}}, ani(), Activation::tanh, false, 1, {}};
   const auto k = static_cast<std::size_t>(model.plan.n_features());
   for (int element = 0; element < 2; ++element) {
     ElementRecord record{};

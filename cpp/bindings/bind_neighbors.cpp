@@ -1,11 +1,15 @@
+#include <cstring>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "bindings.hpp"
+#include "src/error.hpp"
 #include "src/kernels.hpp"
 #include "src/neighbor_input.hpp"
 #include "src/neighbor_search.hpp"
+#include "src/verlet.hpp"
 
 namespace {
 
@@ -62,12 +66,64 @@ py::tuple neighbor_list(const Array<double>& positions, const Array<double>& cel
   return py::make_tuple(search.row_ptr(), neighbor, shift);
 }
 
+atomcore::span<const std::uint8_t> flags(const Array<bool>& pbc) {
+  return {reinterpret_cast<const std::uint8_t*>(pbc.data()), static_cast<std::size_t>(pbc.size())};
+}
+
+void check_quantities(const std::string& quantities) {
+  std::string unknown;
+  for (const char letter : quantities)
+    if (std::string("ijSDd").find(letter) == std::string::npos) unknown += letter;
+  if (quantities.empty() || !unknown.empty())
+    throw atomcore::Error(atomcore::ErrorCode::invalid_value,
+                          "quantities must be letters of 'ijSDd', got " +
+                              (unknown.empty() ? std::string("an empty string") : "'" + unknown + "'"));
+}
+
+// Whether these are arrays that the core reads as they are: positions [N, 3], cell [3, 3] and pbc [3].
+bool is_plain(py::handle positions, py::handle cell, py::handle pbc) {
+  if (!Array<double>::check_(positions) || !Array<double>::check_(cell) || !Array<bool>::check_(pbc)) return false;
+  const auto r = py::reinterpret_borrow<py::array>(positions), h = py::reinterpret_borrow<py::array>(cell),
+             p = py::reinterpret_borrow<py::array>(pbc);
+  return r.ndim() == 2 && r.shape(1) == 3 && h.ndim() == 2 && h.shape(0) == 3 && h.shape(1) == 3 && p.ndim() == 1 &&
+         p.shape(0) == 3;
+}
+
+// Structures one after the other: positions [N, 3], cells [S, 3, 3], pbc [S, 3] and structure_ptr [S + 1].
+// `geometry_of` gives plain arrays of each.
+py::tuple gather(const py::sequence& structures, const py::object& geometry_of) {
+  const auto n_structures = static_cast<py::ssize_t>(structures.size());
+  std::vector<py::tuple> geometries;
+  geometries.reserve(structures.size());
+  Offsets structure_ptr(n_structures + 1);
+  std::int64_t* const ptr = structure_ptr.mutable_data();
+  ptr[0] = 0;
+  for (py::ssize_t s = 0; s < n_structures; ++s) {
+    geometries.emplace_back(geometry_of(structures[static_cast<std::size_t>(s)]));
+    ptr[s + 1] = ptr[s] + geometries.back()[0].cast<py::array>().shape(0);
+  }
+  auto positions = new_array<double>({ptr[n_structures], 3}), cells = new_array<double>({n_structures, 3, 3});
+  auto pbc = new_array<bool>({n_structures, 3});
+  for (py::ssize_t s = 0; s < n_structures; ++s) {
+    const auto copy = [&](std::size_t part, auto* to) {
+      const auto from = geometries[static_cast<std::size_t>(s)][part].cast<py::array>();
+      std::memcpy(to, from.data(), static_cast<std::size_t>(from.nbytes()));
+    };
+    copy(0, positions.mutable_data() + 3 * ptr[s]);
+    copy(1, cells.mutable_data() + 9 * s);
+    copy(2, pbc.mutable_data() + 3 * s);
+  }
+  return py::make_tuple(positions, cells, pbc, structure_ptr);
+}
+
 // The arrays of a list of pairs that are wanted, in the order of the letters that stand for them.
 py::object pairs(const std::string& quantities, const Array<double>& positions, const Array<double>& cells,
-                 const Array<bool>& pbc, const Offsets& structure_ptr, double cutoff, int n_threads) {
-  const atomcore::span<const std::uint8_t> flags(reinterpret_cast<const std::uint8_t*>(pbc.data()),
-                                                 static_cast<std::size_t>(pbc.size()));
-  Search search({view(positions), view(cells), flags, view(structure_ptr)}, cutoff, n_threads, 60.0);
+                 const Array<bool>& pbc, const std::optional<Offsets>& structure_ptr, double cutoff, int n_threads) {
+  check_quantities(quantities);
+  const std::int64_t one[2] = {0, positions.shape(0)};
+  const atomcore::span<const std::int64_t> structures =
+      structure_ptr ? view(*structure_ptr) : atomcore::span<const std::int64_t>(one, 2);
+  Search search({view(positions), view(cells), flags(pbc), structures}, cutoff, n_threads, 60.0);
   const py::ssize_t n = search.n_pairs();
   atomcore::cpu::RowArrays list{};
   py::object i, j, S, D, d;
@@ -91,6 +147,29 @@ py::object pairs(const std::string& quantities, const Array<double>& positions, 
   py::tuple result(quantities.size());
   for (std::size_t q = 0; q < quantities.size(); ++q) result[q] = array_of(quantities[q]);
   return std::move(result);
+}
+
+bool update(atomcore::VerletList& list, const Array<double>& positions, const Array<double>& cell,
+            const Array<bool>& pbc, int n_threads) {
+  const ReleaseFor release(positions.shape(0));
+  return list.update(view(positions), view(cell), flags(pbc), n_threads);
+}
+
+// row_ptr [N + 1] and the pairs within the cutoff: neighbor, shift, vectors and distances, at the front of arrays that
+// are long enough for all pairs of the list.
+py::tuple near_pairs(const atomcore::VerletList& list, int n_threads) {
+  const auto room = static_cast<py::ssize_t>(list.list().neighbor.size()) + atomcore::cpu::kMostLanes;
+  auto row_ptr = new_array<std::int64_t>({list.n_atoms() + 1}), neighbor = new_array<std::int64_t>({room});
+  auto shift = new_array<std::int32_t>({room, 3});
+  auto D = new_array<double>({room, 3}), d = new_array<double>({room});
+  const atomcore::cpu::RowArrays arrays{nullptr, neighbor.mutable_data(), shift.mutable_data(), D.mutable_data(),
+                                        d.mutable_data()};
+  std::int64_t* const rows = row_ptr.mutable_data();
+  {
+    const ReleaseFor release(list.n_atoms());
+    list.near(rows, arrays, n_threads);
+  }
+  return py::make_tuple(row_ptr, neighbor, shift, D, d);
 }
 
 template <typename T>
@@ -141,8 +220,15 @@ void bind_edges(py::module_& m) {
 void bind_neighbors(py::module_& m) {
   m.def("neighbor_list", &neighbor_list, py::arg("positions").noconvert(), py::arg("cells").noconvert(),
         py::arg("pbc").noconvert(), py::arg("structure_ptr").noconvert(), py::arg("cutoff"), py::arg("n_threads"));
+  m.def("is_plain", &is_plain);
+  m.def("gather", &gather);
   m.def("pairs", &pairs, py::arg("quantities"), py::arg("positions").noconvert(), py::arg("cells").noconvert(),
         py::arg("pbc").noconvert(), py::arg("structure_ptr").noconvert(), py::arg("cutoff"), py::arg("n_threads"));
+  py::class_<atomcore::VerletList>(m, "VerletList")
+      .def(py::init<double, double>(), py::arg("cutoff"), py::arg("skin"))
+      .def("update", &update, py::arg("positions").noconvert(), py::arg("cell").noconvert(), py::arg("pbc").noconvert(),
+           py::arg("n_threads"))
+      .def("near", &near_pairs, py::arg("n_threads"));
   bind_edges<double>(m);
   bind_edges<float>(m);
 }

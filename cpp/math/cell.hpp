@@ -85,11 +85,17 @@ AC_HD inline void complete_cell(const T* cell, const bool* periodic, T* out) {
   }
 }
 
+// S . cell
+template <typename T>
+AC_HD inline Vec3<T> translation(const T* cell, T s0, T s1, T s2) {
+  return s0 * load(cell) + s1 * load(cell + 3) + s2 * load(cell + 6);
+}
+
 // D = r_j - r_i + S . cell, the one place that says so. Every step rounds the same for (j, i, -S) with the sign turned,
 // so the two directions of a pair have exactly opposite vectors.
 template <typename T>
 AC_HD inline Vec3<T> edge_vector(const T* r_i, const T* r_j, const T* cell, T s0, T s1, T s2) {
-  return (load(r_j) - load(r_i)) + (s0 * load(cell) + s1 * load(cell + 3) + s2 * load(cell + 6));
+  return (load(r_j) - load(r_i)) + translation(cell, s0, s1, s2);
 }
 
 }  // namespace math

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "math/cell.hpp"
+
 namespace atomcore::cpu {
 namespace {
 
@@ -47,8 +49,8 @@ void radix_sort(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& ot
 
 }  // namespace
 
-CandidateBlock::CandidateBlock(const CellGrids& grids, double cutoff)
-    : grids_(grids), cutoff_(cutoff), kernels_(AC_PICK(kPairKernels)) {}
+CandidateBlock::CandidateBlock(const Batch& batch, const CellGrids& grids, double cutoff)
+    : batch_(batch), grids_(grids), cutoff_(cutoff), kernels_(pair_kernels()) {}
 
 void CandidateBlock::gather(const CentreBlock& block) {
   collect(block);
@@ -60,8 +62,7 @@ void CandidateBlock::gather_sorted(const CentreBlock& block) {
   sort();
   locate();
   make_room(candidates_, count());
-  for (std::int64_t k = 0; k < count(); ++k)
-    candidates_[static_cast<std::size_t>(k)] = candidate(static_cast<std::int32_t>(k));
+  for (std::size_t k = 0; k < static_cast<std::size_t>(count()); ++k) make_candidate(k, candidates_[k]);
 }
 
 const Surroundings& CandidateBlock::around(std::int64_t place) {
@@ -72,11 +73,38 @@ const Surroundings& CandidateBlock::around(std::int64_t place) {
   return surroundings_;
 }
 
+Centre CandidateBlock::centre(std::int64_t place) const {
+  const PlacedAtom& atom = grids_.atoms[static_cast<std::size_t>(place)];
+  Centre centre{};
+  centre.atom = atom.atom;
+  for (int x = 0; x < 3; ++x) {
+    centre.position[x] = atom.position[x];
+    centre.turns[x] = atom.wrap[x] - wrap_[x];
+    for (int k = 0; k < 3; ++k) centre.cell[k][x] = cell_[3 * k + x];
+  }
+  return centre;
+}
+
 Candidate CandidateBlock::candidate(std::int32_t k) const {
-  Candidate found = grids_.atoms[static_cast<std::size_t>(place_[static_cast<std::size_t>(k)])];
-  const Image& image = images_[static_cast<std::size_t>(image_[static_cast<std::size_t>(k)])];
-  for (int x = 0; x < 3; ++x) found.turns[x] += image.turns[x];
+  Candidate found;
+  make_candidate(static_cast<std::size_t>(k), found);
   return found;
+}
+
+// Every number is written where it stays: copying them together would wait for each.
+void CandidateBlock::make_candidate(std::size_t k, Candidate& to) const {
+  const PlacedAtom& atom = grids_.atoms[static_cast<std::size_t>(place_[k])];
+  const Image& image = images_[static_cast<std::size_t>(image_[k])];
+  double s[3];
+  for (int x = 0; x < 3; ++x) {
+    const std::int32_t turns = image.turns[x] - atom.wrap[x] + wrap_[x];
+    s[x] = static_cast<double>(turns);
+    to.position[x] = atom.position[x];
+    to.turns[x] = turns;
+  }
+  math::store(math::translation(cell_, s[0], s[1], s[2]), to.translation);
+  to.position[3] = to.translation[3] = 0.0;
+  to.atom = atom.atom;
 }
 
 // The box around the centres, and what single precision can decide there. A coordinate of a candidate is at most R from
@@ -85,6 +113,8 @@ Candidate CandidateBlock::candidate(std::int32_t k) const {
 void CandidateBlock::measure(const CentreBlock& block, const CellGrid& grid) {
   first_ = block.first;
   last_ = block.last;
+  cell_ = batch_.cells.data() + 9 * block.structure;
+  std::copy_n(grids_.atoms[static_cast<std::size_t>(first_)].wrap, 3, wrap_);
   const std::vector<double>* const coordinate[3] = {&grids_.x, &grids_.y, &grids_.z};
   double half = 0.0;
   for (int k = 0; k < 3; ++k) {

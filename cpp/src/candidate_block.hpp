@@ -13,7 +13,7 @@ namespace atomcore::cpu {
 // The workspace of one thread.
 class CandidateBlock {
  public:
-  CandidateBlock(const CellGrids& grids, double cutoff);
+  CandidateBlock(const Batch& batch, const CellGrids& grids, double cutoff);
 
   // Collects the candidates of a block in any order, which is enough to count neighbours ...
   void gather(const CentreBlock& block);
@@ -23,6 +23,7 @@ class CandidateBlock {
   // What surrounds the centre at a place of the block, itself left out. Holds until the next call.
   const Surroundings& around(std::int64_t place);
   const float* point(std::int64_t place) const { return &points_[static_cast<std::size_t>(3 * (place - first_))]; }
+  Centre centre(std::int64_t place) const;
   Candidate candidate(std::int32_t k) const;
   const Candidate* candidates() const { return candidates_.data(); }
   std::int64_t count() const { return surroundings_.count; }
@@ -39,10 +40,14 @@ class CandidateBlock {
   void add_run(std::int64_t begin, std::int64_t end, std::int32_t image);
   void sort();
   void locate();
+  void make_candidate(std::size_t k, Candidate& to) const;
 
+  const Batch& batch_;
   const CellGrids& grids_;
   const double cutoff_;
   const PairKernels& kernels_;
+  const double* cell_ = nullptr;       // of the block's structure
+  std::int32_t wrap_[3] = {};          // of the first centre, which candidates are counted from
   std::int64_t first_ = 0, last_ = 0;  // places of the centres
   Box box_{};                          // around the wrapped centres
   double square_ = 0.0;                // of how far from the box candidates may be

@@ -30,24 +30,6 @@ struct Sorting {
   std::int64_t n() const { return static_cast<std::int64_t>(positions.size() / 3); }
 };
 
-// How far a distance computed from wrapped positions can be from the one computed from the original positions.
-double rounding_slack(span<const double> positions, const double* cell, const Lattice& lattice, double cutoff) {
-  double farthest = 0.0;
-  for (double x : positions) farthest = std::max(farthest, std::abs(x));
-  double size = farthest + cutoff;
-  double completed[9], dual[9], heights[3];
-  math::complete_cell(cell, lattice.periodic, completed);
-  math::dual_vectors(completed, dual);
-  math::face_heights(dual, heights);
-  for (int k = 0; k < 3; ++k) {
-    if (!lattice.periodic[k]) continue;
-    // |S_k| <= 2 farthest / height + cutoff / height + 1, each times a vector this long
-    const double length = math::norm(cell + 3 * k);
-    size += (2.0 * farthest + cutoff + heights[k]) * (length / heights[k]);
-  }
-  return kRounding * std::numeric_limits<double>::epsilon() * size;
-}
-
 void wrap_positions(const Lattice& lattice, Sorting& sorting) {
   const auto n = static_cast<std::size_t>(sorting.n());
   sorting.wrapped.assign(sorting.positions.begin(), sorting.positions.end());
@@ -153,10 +135,27 @@ void append_blocks(const CellGrid& grid, std::int64_t structure, const std::int3
 
 }  // namespace
 
+double rounding_slack(span<const double> positions, const double* cell, const Lattice& lattice, double cutoff) {
+  double farthest = 0.0;
+  for (double x : positions) farthest = std::max(farthest, std::abs(x));
+  double size = farthest + cutoff;
+  double completed[9], dual[9], heights[3];
+  math::complete_cell(cell, lattice.periodic, completed);
+  math::dual_vectors(completed, dual);
+  math::face_heights(dual, heights);
+  for (int k = 0; k < 3; ++k) {
+    if (!lattice.periodic[k]) continue;
+    // |S_k| <= 2 farthest / height + cutoff / height + 1, each times a vector this long
+    const double length = math::norm(cell + 3 * k);
+    size += (2.0 * farthest + cutoff + heights[k]) * (length / heights[k]);
+  }
+  return kRounding * std::numeric_limits<double>::epsilon() * size;
+}
+
 CellGrids::CellGrids(const Batch& batch, double cutoff, int n_threads)
     : grids(static_cast<std::size_t>(batch.n_structures())) {
   const auto n = static_cast<std::size_t>(batch.n_atoms());
-  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kMostLanes);
+  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kPadding);
   atoms.resize(n);
   // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
   bin_start.resize(n / 2 + 2 * grids.size());
@@ -187,9 +186,8 @@ void CellGrids::sort_structure(const Batch& batch, std::int64_t s, double cutoff
     z[place] = sorting.wrapped[3 * i + 2];
     const double* const r = &sorting.positions[3 * i];
     const std::int32_t* const wrap = &sorting.wrap[3 * i];
-    atoms[place] = {{r[0], r[1], r[2], 0.0},
-                    {-wrap[0], -wrap[1], -wrap[2]},
-                    static_cast<std::int32_t>(first + static_cast<std::int64_t>(i))};
+    const auto atom = static_cast<std::int32_t>(first + static_cast<std::int64_t>(i));
+    atoms[place] = {{r[0], r[1], r[2]}, {wrap[0], wrap[1], wrap[2]}, atom};
   }
 }
 

@@ -6,9 +6,13 @@
 
 #include "atomcore/span.hpp"
 #include "src/lattice.hpp"
-#include "src/pair_kernels.hpp"
 
 namespace atomcore::cpu {
+
+constexpr std::size_t kPadding = 16;  // numbers that arrays are longer, so that whole packs can be read
+
+// How far a distance computed from wrapped positions can be from the one computed from the original positions.
+double rounding_slack(span<const double> positions, const double* cell, const Lattice& lattice, double cutoff);
 
 // The arguments of a search over S structures.
 struct Batch {
@@ -37,6 +41,12 @@ struct CentreBlock {
   std::int64_t low[3], high[3];  // bins, both ends belong to it
 };
 
+struct PlacedAtom {
+  double position[3];  // as the user gave it: wrapped position + wrap . (cell of the user)
+  std::int32_t wrap[3];
+  std::int32_t atom;  // counted over the batch
+};
+
 // A place is an atom's position in the order of structures, then bins (the last axis runs fastest), then atoms.
 class CellGrids {
  public:
@@ -44,7 +54,7 @@ class CellGrids {
 
   std::vector<CellGrid> grids;          // [S]
   std::vector<double> x, y, z;          // [N] wrapped along periodic axes, and a pack
-  std::vector<Candidate> atoms;         // [N] as they are reached without crossing a face: turns = -(their wrapping)
+  std::vector<PlacedAtom> atoms;        // [N]
   std::vector<std::int32_t> bin_start;  // places
   std::vector<CentreBlock> blocks;
 

@@ -45,8 +45,10 @@ ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
                     {record.columns.begin(), record.columns.end()},
                     record.mean,
                     record.scale,
+                    record.scale,
                     record.reference,
                     record.energy_scale};
+    for (double& scale : element.gradient_scale) scale *= record.energy_scale;
     for (const std::vector<LayerRecord>& layers : record.networks) {
       cpu::Mlp<T> network(model.activation);
       for (const LayerRecord& layer : layers) {
@@ -74,7 +76,7 @@ ElementNetworks<T> ElementNetworks<T>::of_columns(span<const std::size_t> column
 template <typename T>
 typename ElementNetworks<T>::Element ElementNetworks<T>::of_columns(const Element& element,
                                                                     span<const std::size_t> columns) const {
-  Element result{{}, {}, {}, {}, element.reference, element.energy_scale};
+  Element result{{}, {}, {}, {}, {}, element.reference, element.energy_scale};
   std::vector<std::size_t> kept;
   std::vector<double> constants(element.columns.size());
   for (std::size_t k = 0; k < element.columns.size(); ++k) {
@@ -84,6 +86,7 @@ typename ElementNetworks<T>::Element ElementNetworks<T>::of_columns(const Elemen
       result.columns.push_back(static_cast<std::size_t>(found - columns.begin()));
       result.mean.push_back(element.mean[k]);
       result.scale.push_back(element.scale[k]);
+      result.gradient_scale.push_back(element.gradient_scale[k]);
     } else {
       constants[k] = -element.mean[k] * element.scale[k];
       result.constant_square += constants[k] * constants[k];
@@ -98,53 +101,72 @@ typename ElementNetworks<T>::Element ElementNetworks<T>::of_columns(const Elemen
 // x = (G - mean) * scale, divided by its length where the model says so.
 template <typename T>
 void ElementNetworks<T>::load_inputs(const Element& element, const T* G, std::size_t rows, Workspace& work) const {
-  const std::size_t width = element.columns.size();
-  const std::size_t stride = cpu::Lines<T>::padded(element.networks.front().n_inputs());
+  const std::size_t width = element.columns.size(), stride = stride_of(element);
   work.x.require(rows * stride);
-  work.inverse_length.assign(rows, 1.0);
+  work.columns.resize(width);
   std::fill_n(work.x.data(), rows * stride, T(0));
   for (std::size_t r = 0; r < rows; ++r) {
-    const T* const from = G + r * n_columns_;
+    const T* from = G + r * n_columns_;
     T* const x = work.x.data() + r * stride;
-    const auto input = [&](std::size_t k) {
-      return (static_cast<double>(from[element.columns[k]]) - element.mean[k]) * element.scale[k];
-    };
-    if (!normalized_) {
-      for (std::size_t k = 0; k < width; ++k) x[k] = static_cast<T>(input(k));
-      continue;
+    if (width < n_columns_) {
+      for (std::size_t k = 0; k < width; ++k) work.columns[k] = from[element.columns[k]];
+      from = work.columns.data();
     }
-    double square = element.constant_square;
-    for (std::size_t k = 0; k < width; ++k) square += input(k) * input(k);
-    if (square > 0.0) work.inverse_length[r] = 1.0 / std::sqrt(square);
-    for (std::size_t k = 0; k < width; ++k) x[k] = static_cast<T>(input(k) * work.inverse_length[r]);
-    if (element.has_constants) x[width] = static_cast<T>(work.inverse_length[r]);
+    if (normalized_)
+      load_normalized(element, from, x, work.inverse_length[r]);
+    else
+      cpu::dense_kernels<T>().standardize(from, element.mean.data(), element.scale.data(), width, x);
   }
 }
 
-// dE/dG from the gradient in the inputs.
+// All in double, since a scaled feature need not be a number in T before it is divided.
 template <typename T>
-void ElementNetworks<T>::store_gradient(const Element& element, std::size_t rows, const T* g_x, T* gradient,
-                                        const Workspace& work) const {
-  const std::size_t width = element.columns.size(), n_inputs = element.networks.front().n_inputs();
-  const std::size_t stride = cpu::Lines<T>::padded(n_inputs);
-  if (width < n_columns_) std::fill_n(gradient, rows * n_columns_, T(0));  // the columns that the network does not read
-  for (std::size_t r = 0; r < rows; ++r) {
-    const T *x = work.x.data() + r * stride, *g = g_x + r * stride;
+void ElementNetworks<T>::load_normalized(const Element& element, const T* from, T* x, double& inverse_length) const {
+  const auto input = [&](std::size_t k) { return (static_cast<double>(from[k]) - element.mean[k]) * element.scale[k]; };
+  const std::size_t width = element.columns.size();
+  double square = element.constant_square;
+  for (std::size_t k = 0; k < width; ++k) square += input(k) * input(k);
+  inverse_length = square > 0.0 ? 1.0 / std::sqrt(square) : 1.0;
+  for (std::size_t k = 0; k < width; ++k) x[k] = static_cast<T>(input(k) * inverse_length);
+  if (element.has_constants) x[width] = static_cast<T>(inverse_length);
+}
+
+// dE/dG of a row from the gradient in its inputs.
+template <typename T>
+void ElementNetworks<T>::store_gradient(const Element& element, const T* x, const T* g_x, double inverse_length,
+                                        T* gradient, Workspace& work) const {
+  const std::size_t width = element.columns.size();
+  T* const out = width < n_columns_ ? work.columns.data() : gradient;
+  if (normalized_) {
     double along = 0.0;  // of the gradient to the input, which a division by the length takes out
-    if (normalized_)
-      for (std::size_t k = 0; k < n_inputs; ++k) along += static_cast<double>(g[k]) * static_cast<double>(x[k]);
-    T* const out = gradient + r * n_columns_;
+    for (std::size_t k = 0; k < stride_of(element); ++k)
+      along += static_cast<double>(g_x[k]) * static_cast<double>(x[k]);
     for (std::size_t k = 0; k < width; ++k)
-      out[element.columns[k]] = static_cast<T>((static_cast<double>(g[k]) - along * static_cast<double>(x[k])) *
-                                               work.inverse_length[r] * (element.scale[k] * element.energy_scale));
+      out[k] = static_cast<T>((static_cast<double>(g_x[k]) - along * static_cast<double>(x[k])) * inverse_length *
+                              element.gradient_scale[k]);
+  } else {
+    cpu::dense_kernels<T>().scale(g_x, element.gradient_scale.data(), width, out);
   }
+  if (out == gradient) return;
+  std::fill_n(gradient, n_columns_, T(0));  // the columns that the network does not read
+  for (std::size_t k = 0; k < width; ++k) gradient[element.columns[k]] = out[k];
+}
+
+template <typename T>
+void ElementNetworks<T>::store_gradients(const Element& element, std::size_t rows, const T* g_x, T* gradient,
+                                         Workspace& work) const {
+  const std::size_t stride = stride_of(element);
+  for (std::size_t r = 0; r < rows; ++r)
+    store_gradient(element, work.x.data() + r * stride, g_x + r * stride, work.inverse_length[r],
+                   gradient + r * n_columns_, work);
 }
 
 template <typename T>
 void ElementNetworks<T>::evaluate(std::size_t element, const T* G, std::size_t rows, double* energies, T* gradient,
                                   bool each, Workspace& work) const {
   const Element& own = elements_[element];
-  const std::size_t size = rows * cpu::Lines<T>::padded(own.networks.front().n_inputs());
+  const std::size_t size = rows * stride_of(own);
+  work.inverse_length.resize(rows);
   load_inputs(own, G, rows, work);
   work.value.resize(rows);
   if (gradient) work.g_x.require(size), work.mean_g_x.require(size);
@@ -154,13 +176,13 @@ void ElementNetworks<T>::evaluate(std::size_t element, const T* G, std::size_t r
     for (std::size_t r = 0; r < rows; ++r)
       energies[m * rows + r] = own.reference + own.energy_scale * static_cast<double>(work.value[r]);
     if (!gradient) continue;
-    if (each) store_gradient(own, rows, g_x, gradient + (1 + m) * rows * n_columns_, work);
+    if (each) store_gradients(own, rows, g_x, gradient + (1 + m) * rows * n_columns_, work);
     if (m > 0) std::transform(g_x, g_x + size, work.mean_g_x.data(), work.mean_g_x.data(), std::plus<T>());
   }
   if (!gradient) return;
   if (members() > 1)
     std::for_each(work.mean_g_x.data(), work.mean_g_x.data() + size, [&](T& x) { x /= static_cast<T>(members()); });
-  store_gradient(own, rows, work.mean_g_x.data(), gradient, work);
+  store_gradients(own, rows, work.mean_g_x.data(), gradient, work);
 }
 
 template class ElementNetworks<float>;

@@ -20,7 +20,7 @@ class ElementNetworks {
     typename cpu::Mlp<T>::Workspace layers;
     cpu::Lines<T> x, g_x, mean_g_x;
     std::vector<double> inverse_length;
-    std::vector<T> value;
+    std::vector<T> value, columns;
   };
 
   explicit ElementNetworks(const ModelRecord& model);
@@ -38,16 +38,22 @@ class ElementNetworks {
 
  private:
   struct Element {
-    std::vector<cpu::Mlp<T>> networks;  // [members]
-    std::vector<std::size_t> columns;   // of G
-    std::vector<double> mean, scale;
+    std::vector<cpu::Mlp<T>> networks;                // [members]
+    std::vector<std::size_t> columns;                 // of G, ascending
+    std::vector<double> mean, scale, gradient_scale;  // the last times the scale of energies
     double reference, energy_scale;
     // Of the inputs that are left out because they are constant: whether there are any, and their squared length.
     bool has_constants = false;
     double constant_square = 0.0;
   };
+  static std::size_t stride_of(const Element& element) {
+    return cpu::Lines<T>::padded(element.networks.front().n_inputs());
+  }
   void load_inputs(const Element& element, const T* G, std::size_t rows, Workspace& work) const;
-  void store_gradient(const Element& element, std::size_t rows, const T* g_x, T* gradient, const Workspace& work) const;
+  void load_normalized(const Element& element, const T* from, T* x, double& inverse_length) const;
+  void store_gradients(const Element& element, std::size_t rows, const T* g_x, T* gradient, Workspace& work) const;
+  void store_gradient(const Element& element, const T* x, const T* g_x, double inverse_length, T* gradient,
+                      Workspace& work) const;
   Element of_columns(const Element& element, span<const std::size_t> columns) const;
 
   ElementNetworks() = default;

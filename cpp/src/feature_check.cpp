@@ -1,5 +1,6 @@
 #include "src/feature_check.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <sstream>
@@ -106,7 +107,7 @@ CheckedRows check_rows(span<const FeatureRow> rows, int n_species, span<const do
       const std::vector<double> vector(first, first + n);
       for (const double w : vector)
         if (!std::isfinite(w)) refuse(i, "weights", w, "finite numbers");
-      const bool ones = vector == std::vector<double>(n, 1.0);
+      const bool ones = std::all_of(vector.begin(), vector.end(), [](double w) { return w == 1.0; });
       row.weights = ones ? -1 : static_cast<std::int32_t>(position(vectors, vector));
     }
     checked.rows.push_back(row);

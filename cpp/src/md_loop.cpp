@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "math/cell.hpp"
@@ -36,14 +37,16 @@ MdSample sample_of(const MdState& state) {
   const Evaluation& values = state.values;
   MdSample sample{state.step, values.mean.energy, state.kinetic, 0.0, 0.0, 0, -1};
   const auto& excess = values.extrapolation.excess;
-  const auto worst = largest(excess.size(), [&](std::size_t i) { return excess[i]; });
-  sample.excess = worst.first;
-  sample.atom = static_cast<std::int32_t>(worst.second);
-  sample.feature = values.extrapolation.feature[worst.second];
+  if (!excess.empty()) {
+    const auto worst = largest(excess.size(), [&](std::size_t i) { return excess[i]; });
+    sample.excess = worst.first;
+    sample.atom = static_cast<std::int32_t>(worst.second);
+    sample.feature = values.extrapolation.feature[worst.second];
+  }
   const auto& spread = values.spread.gradient;
   if (!spread.empty())
     sample.spread =
-        std::sqrt(largest(excess.size(), [&](std::size_t i) { return squared_norm(&spread[3 * i]); }).first);
+        std::sqrt(largest(spread.size() / 3, [&](std::size_t i) { return squared_norm(&spread[3 * i]); }).first);
   return sample;
 }
 
@@ -55,7 +58,7 @@ MdLoop::MdLoop(const Potential& potential, MdSystem system, const MdConditions& 
       system_(std::move(system)),
       conditions_(conditions),
       limits_(std::move(limits)),
-      request_{true, with_spread, true},
+      with_spread_(with_spread),
       n_threads_(n_threads),
       close_(limits_.radii),
       keep_(std::exp(-conditions.friction * conditions.dt)),
@@ -82,7 +85,7 @@ MdBlock MdLoop::run(std::int64_t last, std::int64_t interval, double seconds) {
   double passed = 0.0;
   for (bool first = true; !(started_ && good_.step >= last); first = false) {
     try {
-      block.outcome = attempt(block.message);
+      block.outcome = attempt(interval, block.message);
     } catch (const Error&) {
       if (first) throw;
       block.outcome = MdOutcome::paused;  // what has been sampled is not lost; the next call meets the error again
@@ -101,12 +104,12 @@ MdBlock MdLoop::run(std::int64_t last, std::int64_t interval, double seconds) {
 }
 
 // One step, of which `why` says what is wrong where it is refused.
-MdOutcome MdLoop::attempt(std::string& why) {
+MdOutcome MdLoop::attempt(std::int64_t interval, std::string& why) {
   if (stage_ == Stage::none) move();
   why = not_finite("position", next_.positions);
   if (why.empty()) why = close_.fault(next_.positions, system_, n_threads_);
   if (!why.empty()) return MdOutcome::refused;
-  if (stage_ == Stage::moved) evaluate();
+  if (stage_ == Stage::moved) evaluate(next_.step % interval == 0);
   if (doubtful()) return MdOutcome::doubtful;
   why = fault();
   return why.empty() ? MdOutcome::done : MdOutcome::refused;
@@ -143,10 +146,12 @@ void MdLoop::add_noise() {
   }
 }
 
-void MdLoop::evaluate() {
+void MdLoop::evaluate(bool sampled) {
+  constexpr double none = std::numeric_limits<double>::max();  // a limit that no number is above
+  const Request request{true, with_spread_ && (sampled || limits_.spread < none), sampled || limits_.excess < none};
   const auto begin = Clock::now();
   const Structure structure{next_.positions, {system_.cell.data(), 9}, {system_.pbc.data(), 3}, system_.numbers};
-  next_.values = potential_.compute(structure, request_, n_threads_);
+  next_.values = potential_.compute(structure, request, n_threads_);
   model_seconds_ += seconds_between(begin, Clock::now());
   const auto& gradient = next_.values.mean.gradient;
   if (started_)

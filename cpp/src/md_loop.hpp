@@ -31,7 +31,8 @@ struct MdLimits {
   double jump;                // energy that one step changes beyond the work of the forces
   double drift;               // change of the total energy since the start, beyond the kinetic energy there
   double kelvin;              // temperature in K of a kinetic energy of 1 eV, for messages
-  double excess, spread;      // of `Extrapolation`; deviation of a force over the members of an ensemble
+  double excess, spread;      // of `Extrapolation`; deviation of a force over the members of an ensemble. Without a
+                              // limit they are computed for samples only.
 };
 
 // A step that has passed all checks, or the one that is to follow it.
@@ -90,9 +91,9 @@ class MdLoop {
  private:
   using Clock = std::chrono::steady_clock;
   enum class Stage { none, moved, evaluated };
-  MdOutcome attempt(std::string& why);
+  MdOutcome attempt(std::int64_t interval, std::string& why);
   void move();
-  void evaluate();
+  void evaluate(bool sampled);
   void add_noise();
   void commit();
   std::string fault() const;
@@ -104,7 +105,7 @@ class MdLoop {
   MdSystem system_;
   MdConditions conditions_;
   MdLimits limits_;
-  Request request_;
+  bool with_spread_;
   int n_threads_;
   ClosePairs close_;
   MdState good_{}, next_{};

@@ -8,6 +8,9 @@
 
 namespace atomcore::cpu {
 
+// The least x with sqrt(x) >= cutoff: comparing squares with it decides exactly as comparing the distances would.
+double exact_square(double cutoff);
+
 // Finds what kernels.hpp says of neighbor_list. The arrays of the batch must outlive the search.
 class NeighborSearch {
  public:

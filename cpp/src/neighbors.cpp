@@ -14,25 +14,21 @@
 #include "src/neighbor_search.hpp"
 #include "src/neighbor_size.hpp"
 #include "src/parallel.hpp"
+#include "src/row_buffer.hpp"
 
 namespace atomcore::cpu {
 namespace {
 
 constexpr std::int64_t kBlocksWorthAThread = 12;
 
-// The least x with sqrt(x) >= cutoff: comparing squares with it decides exactly as comparing the distances would.
-double exact_square(double cutoff) {
-  double x = cutoff * cutoff;
-  while (std::sqrt(x) >= cutoff) x = std::nextafter(x, 0.0);
-  while (std::sqrt(x) < cutoff) x = std::nextafter(x, std::numeric_limits<double>::infinity());
-  return x;
-}
+// Lists that caches cannot hold are written past them.
+constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
 
 // One thread's part of the search.
 class BlockSearch {
  public:
   BlockSearch(const Batch& batch, const CellGrids& grids, double cutoff, double squared_cutoff)
-      : batch_(batch), grids_(grids), squared_cutoff_(squared_cutoff), around_(grids, cutoff) {}
+      : batch_(batch), grids_(grids), squared_cutoff_(squared_cutoff), around_(batch, grids, cutoff) {}
 
   // How many neighbours each centre of the block has, to n[atom].
   void count(const CentreBlock& block, std::int64_t* n) {
@@ -42,51 +38,48 @@ class BlockSearch {
       std::int64_t n_unsure = 0;
       const std::int64_t certain =
           kernels_.count_near(around_.around(place), around_.point(place), found_.data(), &n_unsure);
-      const Centre centre = centre_at(block, place);
-      n[centre.atom] = certain + keep_near(centre, cell_of(block), n_unsure);
+      n[grids_.atoms[static_cast<std::size_t>(place)].atom] = certain + keep_near(block, place, n_unsure);
     }
   }
 
-  void write(const CentreBlock& block, const std::int64_t* row_ptr, const RowArrays& list) {
+  void write(const CentreBlock& block, const std::int64_t* row_ptr, const RowArrays& list, bool streamed) {
     around_.gather_sorted(block);
     make_room();
+    row_.reserve(around_.count());
+    const std::int64_t stop = end_of_run(block, row_ptr);
+    const bool lengths_only = list.distance != nullptr && list.vector == nullptr;
     for (std::int64_t place = block.first; place < block.last; ++place) {
-      const Centre centre = centre_at(block, place);
+      const Centre centre = around_.centre(place);
       const std::int64_t start = row_ptr[centre.atom], length = row_ptr[centre.atom + 1] - start;
       const std::int64_t n = kernels_.find_near(around_.around(place), around_.point(place), found_.data());
-      if (n != length) keep_near(centre, cell_of(block), n);
-      RowArrays row{list.centre ? list.centre + start : nullptr, list.neighbor ? list.neighbor + start : nullptr,
-                    list.shift ? list.shift + 3 * start : nullptr, list.vector ? list.vector + 3 * start : nullptr,
-                    list.distance ? list.distance + start : nullptr};
-      if (row.distance != nullptr && row.vector == nullptr) row.vector = vectors_.data();
+      if (n != length) keep_near(block, place, n);
+      const RowArrays target = from(list, start);
+      const bool direct = !streamed && !lengths_only && start + length + kMostLanes <= stop;
+      const RowArrays row = direct ? target : row_.arrays(list);
       kernels_.write_row(centre, around_.candidates(), found_.data(), length, row);
+      if (!direct) row_.copy_to(target, length, streamed, kernels_);
     }
   }
 
  private:
   void make_room() {
     const auto n = static_cast<std::size_t>(around_.count());
-    if (found_.size() >= n + kMostLanes) return;
-    found_.resize(2 * n + kMostLanes);
-    vectors_.resize(6 * n);
+    if (found_.size() < n + kMostLanes) found_.resize(2 * n + kMostLanes);
   }
 
-  const double* cell_of(const CentreBlock& block) const { return batch_.cells.data() + 9 * block.structure; }
-
-  Centre centre_at(const CentreBlock& block, std::int64_t place) const {
-    const Candidate& atom = grids_.atoms[static_cast<std::size_t>(place)];
-    Centre centre{};
-    centre.atom = atom.atom;
-    for (int x = 0; x < 3; ++x) {
-      centre.position[x] = atom.position[x];
-      centre.turns[x] = -atom.turns[x];
-      for (int k = 0; k < 3; ++k) centre.cell[k][x] = cell_of(block)[3 * k + x];
-    }
-    return centre;
+  // Where the rows of a block stand one after the other they end here: what is written beyond a row before that is
+  // written over by the next row. Otherwise 0.
+  std::int64_t end_of_run(const CentreBlock& block, const std::int64_t* row_ptr) const {
+    const auto atom_at = [&](std::int64_t place) { return grids_.atoms[static_cast<std::size_t>(place)].atom; };
+    const std::int32_t first = atom_at(block.first), last = atom_at(block.last - 1);
+    return last - first == block.last - 1 - block.first ? row_ptr[last + 1] : 0;  // atoms ascend in a bin
   }
 
-  // Keeps those of found_[n] that lie within the cutoff. Returns how many.
-  std::int64_t keep_near(const Centre& centre, const double* cell, std::int64_t n) {
+  // Keeps those of found_[n] that lie within the cutoff of the centre. Returns how many.
+  std::int64_t keep_near(const CentreBlock& block, std::int64_t place, std::int64_t n) {
+    if (n == 0) return 0;
+    const Centre centre = around_.centre(place);
+    const double* const cell = batch_.cells.data() + 9 * block.structure;
     std::int64_t kept = 0;
     for (std::int64_t m = 0; m < n; ++m) {
       const std::int32_t k = found_[static_cast<std::size_t>(m)];
@@ -103,12 +96,19 @@ class BlockSearch {
   const CellGrids& grids_;
   const double squared_cutoff_;
   CandidateBlock around_;
-  const PairKernels& kernels_ = AC_PICK(kPairKernels);
+  const PairKernels& kernels_ = pair_kernels();
   std::vector<std::int32_t> found_;
-  std::vector<double> vectors_;  // of a row, when nobody else keeps them
+  RowBuffer row_;
 };
 
 }  // namespace
+
+double exact_square(double cutoff) {
+  double x = cutoff * cutoff;
+  while (std::sqrt(x) >= cutoff) x = std::nextafter(x, 0.0);
+  while (std::sqrt(x) < cutoff) x = std::nextafter(x, std::numeric_limits<double>::infinity());
+  return x;
+}
 
 NeighborSearch::NeighborSearch(const Batch& batch, double cutoff, int n_threads)
     : cutoff_(cutoff),
@@ -135,13 +135,15 @@ void NeighborSearch::count(std::int64_t* row_ptr) const {
 
 void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) const {
   const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
+  const bool streamed = row_ptr[batch_.n_atoms()] * bytes_per_pair(list) > kStreamedBytes;
   Interruptible user;
   parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
     BlockSearch search(batch_, grids_, cutoff_, squared_cutoff_);
     for (std::int64_t b = begin; b < end; ++b) {
       user.check();
-      search.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, list);
+      search.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, list, streamed);
     }
+    if (streamed) pair_kernels().finish_streams();
   });
 }
 

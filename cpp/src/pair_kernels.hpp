@@ -7,9 +7,12 @@
 
 namespace atomcore::cpu {
 
+constexpr int kMostLanes = 16;  // of a pack
+
 // An atom, or an image of one, that may be a neighbour.
 struct Candidate {
   double position[4];     // of the atom as the user gave it, and 0
+  double translation[4];  // turns . (cell of the user), and 0
   std::int32_t turns[3];  // shift of an edge that ends here, less the turns that wrapped the edge's centre
   std::int32_t atom;      // counted over the batch
 };
@@ -41,6 +44,14 @@ struct RowArrays {
   double *vector, *distance;        // [n, 3], [n]
 };
 
+// A graph whose edges are measured: rows of pairs that may be near enough.
+struct PossiblePairs {
+  const double* positions;       // [n_atoms, 4], the fourth does not matter
+  const double* cell;            // [9]
+  const std::int64_t* neighbor;  // [n]
+  const std::int32_t* shift;     // [n, 3]
+};
+
 struct PairKernels {
   // Of the points (x, y, z)[n] moved by `shift` those no further than sqrt(square) from the box: their places in
   // ascending order. Returns how many; `places` has room for n and a pack.
@@ -50,12 +61,18 @@ struct PairKernels {
   std::int64_t (*count_near)(const Surroundings& around, const float* u, std::int32_t* unsure, std::int64_t* n_unsure);
   // All that do not lie above `outer`, in ascending order. Returns how many; `found` has room for count and a pack.
   std::int64_t (*find_near)(const Surroundings& around, const float* u, std::int32_t* found);
-  // The edges from the centre to the candidates `found`[n], with the arithmetic of math::edge_vector.
+  // The edges from the centre to the candidates `found`[n], with the arithmetic of math::edge_vector. The arrays have
+  // room for a pack beyond n, which is written over; distances need vectors.
   void (*write_row)(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
                     const RowArrays& row);
+  // Those of the pairs [first, last) around an atom whose squared distance is less than `square`, with the arithmetic
+  // of math::edge_vector; returns how many. As write_row, with room for every pair; without arrays it only counts.
+  std::int64_t (*measure_row)(const PossiblePairs& pairs, std::int64_t atom, std::int64_t first, std::int64_t last,
+                              double square, const RowArrays& row);
+  // Copies past the caches, to memory that is not read again soon. finish_streams() makes it visible to other threads.
+  void (*stream)(void* to, const void* from, std::int64_t bytes);
+  void (*finish_streams)();
 };
-
-constexpr int kMostLanes = 16;
 
 namespace portable {
 extern const PairKernels kPairKernels;
@@ -68,5 +85,6 @@ namespace avx512 {
 extern const PairKernels kPairKernels;
 }
 #endif
+inline const PairKernels& pair_kernels() { return AC_PICK(kPairKernels); }
 
 }  // namespace atomcore::cpu

@@ -77,7 +77,7 @@ def _shown(value: Any) -> str:
     """Return a default as it is written on the command line; long lists by their length."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return f"{len(value)} functions"
-    text = {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else value
+    text = str(value).lower() if isinstance(value, bool) else "null" if value is None else value
     return f"`{text}`"
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from atomcore import _core
+
 LARGEST_NUMBER = 118  # oganesson
 COINCIDENT = 1e-6  # Angstrom; closer atoms are an error, as in the engine
 _EXACT_INTEGER = 2**53  # up to here a float64 holds every integer
@@ -52,10 +54,17 @@ def as_geometry(atoms: Any) -> Geometry:
     ValueError
         An array has the wrong shape, or values that float64 cannot hold exactly.
     """
+    try:
+        positions, cell, pbc = atoms.positions, atoms.cell, atoms.pbc
+    except AttributeError:
+        positions, cell, pbc = (_attribute(atoms, name) for name in Geometry._fields)
+    cell = getattr(cell, "array", cell)  # an ase.cell.Cell takes a microsecond to become one by itself
+    if _core.is_plain(positions, cell, pbc):
+        return Geometry(positions, cell, pbc)
     return Geometry(
-        as_float64("positions", _attribute(atoms, "positions"), ("N", 3)),
-        as_float64("cell", _attribute(atoms, "cell"), (3, 3)),
-        as_booleans("pbc", _attribute(atoms, "pbc"), (3,)),
+        as_float64("positions", positions, ("N", 3)),
+        as_float64("cell", cell, (3, 3)),
+        as_booleans("pbc", pbc, (3,)),
     )
 
 

@@ -51,6 +51,7 @@ class Evaluator:
     ) -> _Evaluation: ...
 
 def instruction_set() -> str: ...  # portable, avx2 or avx512
+
 class MdConditions:
     def __init__(self, *, dt: float, thermostat: bool, kT: float, friction: float, seed: int, stream: int) -> None: ...
 

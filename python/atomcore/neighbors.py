@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from atomcore import _core
-from atomcore._arrays import Geometry, as_geometry
+from atomcore._arrays import as_geometry
 from atomcore._threads import resolve_threads
 
-_Csr = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]  # row_ptr, neighbor, shift
+_WORTH_A_THREAD = 400  # atoms; finding out how many threads there may be takes as long as searching a few
 
 
 def neighbor_list(
@@ -32,7 +32,9 @@ def neighbor_list(
         ``d`` distance [P] float64 in Angstrom. ``D = positions[j] - positions[i] + S @ cell``, with the positions as
         they are: nothing is wrapped.
     atoms
-        An ``ase.Atoms`` or anything else with ``positions`` [N, 3], ``cell`` [3, 3] (Angstrom) and ``pbc`` [3].
+        An ``ase.Atoms`` or anything else with ``positions`` [N, 3], ``cell`` [3, 3] (Angstrom) and ``pbc`` [3]; or a list
+        or tuple of them, which costs less than one call for each. The pairs of a batch come one structure after the
+        other, and ``i`` and ``j`` count the atoms of the whole batch.
     cutoff : float
         In Angstrom. Pairs at exactly this distance are left out.
     threads : int, optional
@@ -41,7 +43,9 @@ def neighbor_list(
     Returns
     -------
     array or tuple of arrays
-        One array for one letter, otherwise a tuple; pairs sorted by (i, j, S).
+        One array for one letter, otherwise a tuple; pairs sorted by (i, j, S). Arrays of 64 KiB and more lie on memory
+        that returns to a pool when they are deleted: later calls use it again, which is several times faster than fresh
+        memory. The pool keeps 1 GiB at most.
 
     Raises
     ------
@@ -59,29 +63,34 @@ def neighbor_list(
     >>> i, j, d = neighbor_list("ijd", molecule("H2O"), cutoff=1.2)
     >>> list(zip(i.tolist(), j.tolist()))
     [(0, 1), (0, 2), (1, 0), (2, 0)]
+
+    The pairs of a batch, structure by structure:
+
+    >>> import numpy as np
+    >>> batch = [molecule("H2O"), molecule("CO2")]
+    >>> i, d = neighbor_list("id", batch, cutoff=1.2)
+    >>> ends = np.searchsorted(i, np.cumsum([len(atoms) for atoms in batch]))
+    >>> [len(part) for part in np.split(d, ends[:-1])]
+    [4, 4]
     """
-    _check_quantities(quantities)
-    geometry, n_threads = as_geometry(atoms), resolve_threads(threads)
-    csr = _search(geometry, as_cutoff("cutoff", cutoff), n_threads)
-    row_ptr, neighbor, shift = csr
-    found: dict[str, npt.NDArray[Any]] = {"j": neighbor, "S": shift}
-    if "i" in quantities:
-        found["i"] = np.repeat(np.arange(len(row_ptr) - 1), np.diff(row_ptr))
-    if "D" in quantities or "d" in quantities:
-        found["D"] = _edge_vectors(geometry, csr, n_threads)
-    if "d" in quantities:
-        found["d"] = _lengths(found["D"])
-    result = tuple(found[letter] for letter in quantities)
-    return result[0] if len(result) == 1 else result
+    if not isinstance(quantities, str):
+        raise TypeError(f"quantities must be a string of the letters 'ijSDd', got {quantities!r}")
+    length = as_cutoff("cutoff", cutoff)
+    if isinstance(atoms, list | tuple):
+        arrays = _core.gather(atoms, as_geometry)
+    else:
+        arrays = (*as_geometry(atoms), None)
+    few = threads is None and len(arrays[0]) < _WORTH_A_THREAD
+    return _core.pairs(quantities, *arrays, length, 1 if few else resolve_threads(threads))
 
 
 class NeighborList:
     """A neighbour list that follows moving atoms.
 
-    The search reaches ``skin`` beyond the cutoff. As long as no atom has moved further than half the skin since, and
-    cell, periodicity and the number of atoms are the same, ``update`` only measures the pairs again. Either way the
-    list afterwards holds exactly the pairs that a fresh search finds. Atoms that jump by a lattice vector have moved.
-    The list does not depend on the atomic numbers.
+    The search reaches ``skin`` beyond the cutoff. As long as no pair can have come within the cutoff that was not found,
+    ``update`` only measures the pairs again: no atom has moved by half the skin since, against the cell, which may change
+    (what it shrinks by is taken off the skin). Atoms may jump by lattice vectors at any time. Either way the list
+    afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers.
 
     Parameters
     ----------
@@ -100,6 +109,8 @@ class NeighborList:
     shift : array [P, 3], int32
     D : array [P, 3], float64
         Edge vectors of the current positions in Angstrom, ``positions[j] - positions[i] + shift @ cell``.
+    d : array [P], float64
+        Distances in Angstrom.
 
     The arrays are read-only, and an update replaces them: those taken before keep their values.
     """
@@ -108,15 +119,14 @@ class NeighborList:
     neighbor: npt.NDArray[np.int64]
     shift: npt.NDArray[np.int32]
     D: npt.NDArray[np.float64]
+    d: npt.NDArray[np.float64]
 
     def __init__(self, cutoff: float, skin: float = 0.0, *, threads: int | None = None) -> None:
         self.cutoff = as_cutoff("cutoff", cutoff)
         self.skin = as_cutoff("skin", skin, zero=True)
         self._threads = resolve_threads(threads)
-        self._built: Geometry | None = None
-        self._found: _Csr = np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32)
-        self._allowance = 0.0
-        self._publish(*self._found, np.zeros((0, 3)))
+        self._list = _core.VerletList(self.cutoff, self.skin)
+        self._publish()
 
     def update(self, atoms: Any) -> bool:
         """Bring the list up to the present positions.
@@ -136,47 +146,22 @@ class NeighborList:
         ValueError, TypeError, MemoryError
             As ``neighbor_list``; the list is then as before.
         """
-        geometry = as_geometry(atoms)
-        rebuild = not self._holds(geometry)
-        found = _search(geometry, self.cutoff + self.skin, self._threads) if rebuild else self._found
-        D = _edge_vectors(geometry, found, self._threads)
-        if rebuild:
-            self._built = Geometry(geometry.positions.copy(), geometry.cell.copy(), geometry.pbc.copy())
-            self._found = found
-            self._allowance = self.skin - self._rounding()
-        row_ptr, neighbor, shift = found
-        if self.skin > 0:
-            near = _lengths(D) < self.cutoff
-            row_ptr = np.concatenate(([0], np.cumsum(near)))[row_ptr]
-            neighbor, shift, D = neighbor[near], shift[near], D[near]
-        self._publish(row_ptr, neighbor, shift, D)
-        return rebuild
+        rebuilt = self._list.update(*as_geometry(atoms), self._threads)
+        self._publish()
+        return rebuilt
 
-    def _holds(self, geometry: Geometry) -> bool:
-        """Whether every pair within the cutoff is among those found: two atoms approach by twice the longest move."""
-        built = self._built
-        if built is None or built.positions.shape != geometry.positions.shape:
-            return False
-        if not (np.array_equal(built.cell, geometry.cell) and np.array_equal(built.pbc, geometry.pbc)):
-            return False
-        moved = _lengths(geometry.positions - built.positions).max(initial=0.0)
-        return bool(moved == 0.0 or 2.0 * moved <= self._allowance)  # false for NaN, which the search then reports
-
-    def _rounding(self) -> float:
-        """How much the distance of a pair may be off by rounding, so that the skin test errs on the safe side."""
-        assert self._built is not None
-        farthest = np.abs(self._built.positions).max(initial=0.0) + self.skin
-        shifts = np.abs(self._found[2]).max(axis=0, initial=0)
-        return float(64 * np.finfo(float).eps * (farthest + self.cutoff + shifts @ _lengths(self._built.cell)))
-
-    def _publish(self, *arrays: npt.NDArray[Any]) -> None:
-        for array in arrays:
+    def _publish(self) -> None:
+        row_ptr, *pairs = self._list.near(self._threads)
+        found = (row_ptr, *(array[: row_ptr[-1]] for array in pairs))
+        for array in found:
             array.flags.writeable = False
-        self.row_ptr, self.neighbor, self.shift, self.D = arrays
+        self.row_ptr, self.neighbor, self.shift, self.D, self.d = found
 
 
 def as_cutoff(name: str, value: float, *, zero: bool = False) -> float:
     """Return a length in Angstrom as a float: positive (or zero, where allowed) and finite."""
+    if type(value) is float and 0.0 < value < math.inf:
+        return value
     if isinstance(value, bool | np.bool_ | str) or np.ndim(value) != 0:
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -186,32 +171,3 @@ def as_cutoff(name: str, value: float, *, zero: bool = False) -> float:
     if not (0.0 < length < math.inf or (zero and length == 0.0)):
         raise ValueError(f"{name} must be {'zero or ' if zero else ''}positive and finite, got {length!r}")
     return length
-
-
-def _check_quantities(quantities: str) -> None:
-    if not isinstance(quantities, str):
-        raise TypeError(f"quantities must be a string of the letters 'ijSDd', got {quantities!r}")
-    unknown = sorted(set(quantities) - set("ijSDd"))
-    if unknown or not quantities:
-        what = ", ".join(repr(letter) for letter in unknown) or "an empty string"
-        raise ValueError(f"quantities must be letters of 'ijSDd', got {what}")
-
-
-def _search(geometry: Geometry, cutoff: float, threads: int) -> _Csr:
-    pbc = geometry.pbc.view(np.uint8)[None]
-    return _core.neighbor_list(geometry.positions, geometry.cell[None], pbc, _one(geometry), cutoff, threads)
-
-
-def _edge_vectors(geometry: Geometry, csr: _Csr, threads: int) -> npt.NDArray[np.float64]:
-    return _core.edge_vectors(geometry.positions, geometry.cell[None], _one(geometry), *csr, threads)
-
-
-def _one(geometry: Geometry) -> npt.NDArray[np.int64]:
-    """Return the structure_ptr of a batch of one."""
-    return np.array([0, len(geometry.positions)], np.int64)
-
-
-def _lengths(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return lengths with the arithmetic of the search, so that every listed distance is below the cutoff."""
-    x, y, z = vectors.T
-    return np.sqrt(x * x + y * y + z * z)

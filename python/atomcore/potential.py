@@ -1,5 +1,6 @@
 """Trained potentials, run by the compiled engine. Needs neither torch nor ASE."""
 
+import functools
 import json
 import os
 import tempfile
@@ -169,7 +170,7 @@ class Potential:
             As for :meth:`energy_forces`; a property is unknown to this model; the stress is asked of a structure that
             is not periodic in three directions, or a spread of a model with one member.
         """
-        question = _Question(self, properties)
+        question = _question(self.target, properties)
         structure = as_structure(atoms)
         question.check(structure)
         return question.answer(structure, self._core.compute(*structure, question.request, self._threads))
@@ -192,7 +193,7 @@ class Potential:
         TypeError, ValueError, AtomcoreError
             As for :meth:`compute`; the message says which structure, counted from 0.
         """
-        question = _Question(self, properties)
+        question = _question(self.target, properties)
         arrays = []
         for i, atoms in enumerate(structures):
             try:
@@ -222,7 +223,7 @@ class Evaluator:
 
     def compute(self, atoms: Any, properties: Sequence[str] | None = None) -> dict[str, Any]:
         """Compute properties as :meth:`Potential.compute` does."""
-        question = _Question(self._potential, properties)
+        question = _question(self._potential.target, properties)
         structure = as_structure(atoms)
         question.check(structure)
         values = self._core.compute(*structure, question.request, self._potential._threads)
@@ -232,16 +233,8 @@ class Evaluator:
 class _Question:
     """The properties that somebody asks for: what the core has to compute for them, and how they follow from it."""
 
-    def __init__(self, potential: Potential, properties: Sequence[str] | None):
-        accepted = _OF_TARGET[potential.target]
-        if properties is None:
-            properties = PROPERTIES[:3] if potential.target == "energy" else accepted[:1]
-        if isinstance(properties, str):
-            raise TypeError(f"properties must be a sequence of names, got the string {properties!r}")
-        unknown = [name for name in properties if name not in accepted]
-        if unknown:
-            raise ValueError(f"properties must be among {', '.join(accepted)}, got {', '.join(map(repr, unknown))}")
-        self._names = list(properties)
+    def __init__(self, properties: tuple[str, ...]):
+        self._names = properties
         self._stress = any(name.startswith("stress") for name in properties)
         self.request = _core.Request(
             any(name.startswith(("forces", "stress")) for name in properties),
@@ -262,6 +255,23 @@ class _Question:
             if name not in results:
                 results[name] = _value(name, spread if name.endswith("_spread") else mean, structure)
         return {name: results[name] for name in self._names}
+
+
+@functools.lru_cache(maxsize=32)
+def _known_question(target: str, properties: tuple[str, ...]) -> _Question:
+    accepted = _OF_TARGET[target]
+    unknown = [name for name in properties if name not in accepted]
+    if unknown:
+        raise ValueError(f"properties must be among {', '.join(accepted)}, got {', '.join(map(repr, unknown))}")
+    return _Question(properties)
+
+
+def _question(target: str, properties: Sequence[str] | None) -> _Question:
+    if properties is None:
+        properties = PROPERTIES[:3] if target == "energy" else ("charges",)
+    if isinstance(properties, str):
+        raise TypeError(f"properties must be a sequence of names, got the string {properties!r}")
+    return _known_question(target, tuple(properties))
 
 
 def _from_content(content: bytes, precision: _Precision, threads: int) -> Potential:

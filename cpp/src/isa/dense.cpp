@@ -185,7 +185,17 @@ T dot(const T* x, const T* w, std::size_t n) {
 }
 
 template <typename T>
-constexpr DenseKernels<T> kKernels{forward<T>, backward<T>, activate<T>, multiply<T>, dot<T>};
+void standardize(const T* x, const double* shift, const double* factor, std::size_t n, T* __restrict y) {
+  for (std::size_t k = 0; k < n; ++k) y[k] = static_cast<T>((static_cast<double>(x[k]) - shift[k]) * factor[k]);
+}
+
+template <typename T>
+void scale(const T* x, const double* factor, std::size_t n, T* __restrict y) {
+  for (std::size_t k = 0; k < n; ++k) y[k] = static_cast<T>(static_cast<double>(x[k]) * factor[k]);
+}
+
+template <typename T>
+constexpr DenseKernels<T> kKernels{forward<T>, backward<T>, activate<T>, multiply<T>, dot<T>, standardize<T>, scale<T>};
 
 }  // namespace
 

@@ -35,6 +35,9 @@ struct DenseKernels {
   void (*multiply)(const T* x, T* y, std::size_t n);
   // The sum of x[k] w[k] over n numbers that fill whole lines.
   T (*dot)(const T* x, const T* w, std::size_t n);
+  // y[k] = (x[k] - shift[k]) * factor[k] and y[k] = x[k] * factor[k], computed in double.
+  void (*standardize)(const T* x, const double* shift, const double* factor, std::size_t n, T* y);
+  void (*scale)(const T* x, const double* factor, std::size_t n, T* y);
 };
 
 #define ATOMCORE_DECLARE(isa)                      \

@@ -3,6 +3,10 @@
 #include "math/pack.hpp"
 #include "src/pair_kernels.hpp"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace atomcore::cpu::AC_ISA {
 namespace {
 
@@ -85,9 +89,9 @@ std::int64_t find_near(const Surroundings& around, const float* u, std::int32_t*
 }
 
 // Three numbers and one that does not matter.
-typedef double Triple __attribute__((vector_size(32), aligned(8), may_alias));
-typedef std::uint32_t Turns __attribute__((vector_size(16), aligned(4), may_alias));  // unsigned: sums may wrap
-typedef std::int32_t SignedTurns __attribute__((vector_size(16), may_alias));
+typedef double Triple __attribute__((vector_size(32)));
+typedef std::uint32_t Turns __attribute__((vector_size(16)));  // unsigned: sums may wrap around
+typedef std::int32_t SignedTurns __attribute__((vector_size(16)));
 
 template <typename Vector, typename T>
 Vector load_as(const T* from) {
@@ -96,46 +100,119 @@ Vector load_as(const T* from) {
   return v;
 }
 
+// Writes four numbers where three belong: the fourth is written over by the next pair.
+template <typename Vector, typename T>
+void store_over(T* to, const Vector& v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+struct Cell {
+  Triple a, b, c;
+  Triple translation(const Turns& shift) const {
+    const auto s = __builtin_convertvector((SignedTurns)shift, Triple);
+    return (s[0] * a + s[1] * b) + s[2] * c;
+  }
+};
+
+// Where centres of the block share their turns the translations of the candidates hold; kOwnTurns: not here.
+template <bool kOwnTurns>
 void write_shifts_and_vectors(const Centre& centre, const Candidate* candidates, const std::int32_t* found,
                               std::int64_t n, const RowArrays& row) {
   const auto r_i = load_as<Triple>(centre.position);
-  const auto a = load_as<Triple>(centre.cell[0]), b = load_as<Triple>(centre.cell[1]),
-             c = load_as<Triple>(centre.cell[2]);
-  const auto turns = load_as<Turns>(centre.turns);
+  const Cell cell{load_as<Triple>(centre.cell[0]), load_as<Triple>(centre.cell[1]), load_as<Triple>(centre.cell[2])};
+  const auto own = load_as<Turns>(centre.turns);
   for (std::int64_t m = 0; m < n; ++m) {
     const Candidate& candidate = candidates[found[m]];
-    const Turns shift = load_as<Turns>(candidate.turns) + turns;
-    // Four numbers are written where three belong: the fourth is written over by the next pair, but for the last one.
-    const std::size_t numbers = m + 1 < n ? 4 : 3;
-    if (row.shift != nullptr) {
-      if (numbers == 4)
-        std::memcpy(row.shift + 3 * m, &shift, 16);
-      else
-        std::memcpy(row.shift + 3 * m, &shift, 12);
-    }
+    auto shift = load_as<Turns>(candidate.turns);
+    if constexpr (kOwnTurns) shift += own;
+    if (row.shift != nullptr) store_over(row.shift + 3 * m, shift);
     if (row.vector == nullptr) continue;
-    const auto s = __builtin_convertvector((SignedTurns)shift, Triple);
-    const Triple D = (load_as<Triple>(candidate.position) - r_i) + ((s[0] * a + s[1] * b) + s[2] * c);
-    if (numbers == 4)
-      std::memcpy(row.vector + 3 * m, &D, 32);
-    else
-      std::memcpy(row.vector + 3 * m, &D, 24);
+    const Triple T = kOwnTurns ? cell.translation(shift) : load_as<Triple>(candidate.translation);
+    store_over(row.vector + 3 * m, (load_as<Triple>(candidate.position) - r_i) + T);
   }
+}
+
+// In whole packs: no remainders.
+std::int64_t whole(std::int64_t n) { return (n + Doubles::kWidth - 1) / Doubles::kWidth * Doubles::kWidth; }
+
+void write_distances(const RowArrays& row, std::int64_t n) {
+  for (std::int64_t m = 0; m < whole(n); ++m) row.distance[m] = math::norm(row.vector + 3 * m);
+}
+
+void write_centres(const RowArrays& row, std::int64_t centre, std::int64_t n) {
+  for (std::int64_t m = 0; m < whole(n); ++m) row.centre[m] = centre;
 }
 
 void write_row(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
                const RowArrays& row) {
-  if (row.centre != nullptr)
-    for (std::int64_t m = 0; m < n; ++m) row.centre[m] = centre.atom;
+  if (row.centre != nullptr) write_centres(row, centre.atom, n);
   if (row.neighbor != nullptr)
     for (std::int64_t m = 0; m < n; ++m) row.neighbor[m] = candidates[found[m]].atom;
-  if (row.shift != nullptr || row.vector != nullptr) write_shifts_and_vectors(centre, candidates, found, n, row);
-  if (row.distance != nullptr)
-    for (std::int64_t m = 0; m < n; ++m) row.distance[m] = math::norm(row.vector + 3 * m);
+  if (row.shift != nullptr || row.vector != nullptr) {
+    if ((centre.turns[0] | centre.turns[1] | centre.turns[2]) != 0)
+      write_shifts_and_vectors<true>(centre, candidates, found, n, row);
+    else
+      write_shifts_and_vectors<false>(centre, candidates, found, n, row);
+  }
+  if (row.distance != nullptr) write_distances(row, n);
+}
+
+Triple load_three(const double* from) { return Triple{from[0], from[1], from[2], 0.0}; }
+
+std::int64_t measure_row(const PossiblePairs& pairs, std::int64_t atom, std::int64_t first, std::int64_t last,
+                         double square, const RowArrays& row) {
+  const Triple r_i = load_as<Triple>(pairs.positions + 4 * atom);
+  const Cell cell{load_three(pairs.cell), load_three(pairs.cell + 3), load_three(pairs.cell + 6)};
+  std::int64_t n = 0;
+  for (std::int64_t e = first; e < last; ++e) {
+    const std::int64_t j = pairs.neighbor[e];
+    const Turns shift{static_cast<std::uint32_t>(pairs.shift[3 * e]),
+                      static_cast<std::uint32_t>(pairs.shift[3 * e + 1]),
+                      static_cast<std::uint32_t>(pairs.shift[3 * e + 2]), 0};
+    const Triple D = (load_as<Triple>(pairs.positions + 4 * j) - r_i) + cell.translation(shift);
+    if (row.vector != nullptr) {
+      row.neighbor[n] = j;
+      store_over(row.shift + 3 * n, shift);
+      store_over(row.vector + 3 * n, D);
+    }
+    const Triple squares = D * D;
+    n += (squares[0] + squares[1]) + squares[2] < square ? 1 : 0;
+  }
+  if (row.distance != nullptr) write_distances(row, n);
+  return n;
+}
+
+void stream(void* to, const void* from, std::int64_t bytes) {
+  auto* target = static_cast<char*>(to);
+  const auto* source = static_cast<const char*>(from);
+#if defined(__SSE2__)
+  constexpr std::int64_t kLine = 64;
+  const auto misplaced = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) % kLine);
+  const std::int64_t before = misplaced == 0 ? 0 : kLine - misplaced;
+  if (bytes >= before + kLine) {
+    std::memcpy(target, source, static_cast<std::size_t>(before));
+    for (target += before, source += before, bytes -= before; bytes >= kLine;
+         target += kLine, source += kLine, bytes -= kLine) {
+#if defined(__AVX512F__)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(target), load_as<__m512i>(source));
+#else
+      for (int k = 0; k < kLine; k += 16)
+        _mm_stream_si128(reinterpret_cast<__m128i*>(target + k), load_as<__m128i>(source + k));
+#endif
+    }
+  }
+#endif
+  std::memcpy(target, source, static_cast<std::size_t>(bytes));
+}
+
+void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 }  // namespace
 
-const PairKernels kPairKernels{near_box, count_near, find_near, write_row};
+const PairKernels kPairKernels{near_box, count_near, find_near, write_row, measure_row, stream, finish_streams};
 
 }  // namespace atomcore::cpu::AC_ISA

@@ -21,7 +21,8 @@ model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, config.ya
 the keys that matter most ('atomcore train --cfg job' prints all)
   data.path=FILE data.units="kcal/mol, Angstrom"   npz files must declare units
   run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
-  features=behler|ani|gaussian|ani1x|ani2x         what the networks see
+  features=behler|ani|gaussian|ani1x|ani2x         what the networks see; also uniform, imbalzano,
+  functions_per_element=30                         tutorial_bp, tutorial_ani; keep the best by CUR
   model.hidden=[64,64] model.activation=silu       the networks
   ensemble.members=4 ensemble.bagging=true         several, whose spread tells what not to trust
   split=random split.valid=0.1 split.test=0.1      fractions or counts
@@ -168,12 +169,15 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
     from hydra.utils import instantiate
 
     from atomcore._arrays import whole_number
+    from atomcore.features import select
     from atomcore.models import BehlerParrinello, Ensemble
     from atomcore.potential import Potential
 
     members, path = whole_number("ensemble.members", plain["ensemble"]["members"], 1), plain["transfer"]["path"]
     if path is None:
         features = instantiate(config.features, elements=list(split.elements), _convert_="all")
+        if plain["functions_per_element"] is not None:
+            features = select(features, split.train, plain["functions_per_element"], threads=plain["run"]["threads"])
         model = instantiate(config.model, features=features, _convert_="all")
         return model if members == 1 else Ensemble(model, members)
     held = Potential.load(path).members

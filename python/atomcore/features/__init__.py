@@ -19,9 +19,9 @@ type                  value
 ``compact_wide``      C(theta) C(a) C(b)
 ====================  ============================================================================================
 
-A window C on low < r < cutoff is core(|r - m| / w) with the middle m and half width w of the two, and core(x) the
-cutoff function of x; the same holds for theta_low < theta < theta_high. An asymmetric core is taken as its symmetric
-one in the angle.
+A window C on low < r < cutoff is ``f(|r - m| / w)``, with the middle m and half the width w of the interval and f(x) a
+cutoff function; the same holds for theta_low < theta < theta_high, where an asymmetric one is taken as its symmetric
+one.
 
 `Batch` holds structures as torch tensors for calls of a feature set; only its first use imports torch.
 """

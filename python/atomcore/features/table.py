@@ -1,20 +1,20 @@
 """Feature tables: explicit rows, one a column of G, that a model file stores and the core compiles.
 
-A row is a dict with ``type``, ``elements``, ``prefactor``, ``cutoff`` and ``cutoff_function``, the numbers of its type,
+A row is a dict with ``type``, ``elements``, ``prefactor``, ``cutoff``, ``cutoff_function`` and the numbers of its type:
 
-=========================================  =========================================
-``radial``                                 ``eta``, ``shift``
-``radial_cosine``                          ``kappa``
-``compact_radial``                         ``low``
-``narrow``, ``wide``                       ``eta``, ``shift``, ``zeta``, ``lambda``
-``ani``                                    ``eta``, ``shift``, ``zeta``, ``theta``, ``cos_scale``
-``compact_narrow``, ``compact_wide``       ``low``, ``theta_low``, ``theta_high``
-=========================================  =========================================
+====================================  =====================================================
+``radial``                            ``eta``, ``shift``
+``radial_cosine``                     ``kappa``
+``compact_radial``                    ``low``
+``narrow``, ``wide``                  ``eta``, ``shift``, ``zeta``, ``lambda``
+``ani``                               ``eta``, ``shift``, ``zeta``, ``theta``, ``cos_scale``
+``compact_narrow``, ``compact_wide``  ``low``, ``theta_low``, ``theta_high``
+====================================  =====================================================
 
-with the cutoff function ``polynomial`` also ``gamma``, and, where it is not 0, ``inner``. ``elements`` is a list of one
-symbol (radial types) or two, or the text ``"all"`` for neighbours of every element; then ``weights`` gives a number for
-each element. Its value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another code
-(eta / Rc^2, sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
+The cutoff function ``polynomial`` comes with ``gamma``; ``inner`` is there where it is not 0. ``elements`` is a list of
+one symbol (radial types) or two, or the text ``"all"`` for neighbours of every element; then ``weights`` gives a number
+for each element. The value is ``prefactor`` times the plain formula (`atomcore.features`); every convention of another
+code (eta / Rc^2, sums over ordered pairs, TorchANI's 0.25) is folded into these numbers when the row is made.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,6 +22,7 @@ from atomcore.md.watch import Frame, Limits, RefusedError, keep_frames, raise_st
 
 TRAJECTORY, ENERGIES = "trajectory.extxyz", "energies.csv"
 ENSEMBLES = ("nve", "langevin")
+_PRODUCTION = "the run"
 _BLOCK = 0.2  # seconds that pass in the core before Python sees an interrupt
 _CHECKPOINT_INTERVAL = 10.0  # seconds
 
@@ -111,7 +112,8 @@ class CoreRun:
         self._table = EnergyTable(folder / ENERGIES, sizes.get(ENERGIES, 0))
         self._frames = FrameFile(folder / TRAJECTORY, sizes.get(TRAJECTORY, 0))
         self._files = self._table, self._frames
-        self._bar = Progress(schedule.steps, "MD, step", enabled=progress)
+        done = self._safe.step if self._safe and self._safe.phase == _PRODUCTION else 0
+        self._bar = Progress(schedule.steps, "MD, step", start=done, enabled=progress)
 
     def run(self) -> Trajectory:
         """Run to the end.
@@ -122,7 +124,7 @@ class CoreRun:
             As `atomcore.md.simulate` does.
         """
         equilibration = _Phase("equilibration", self._schedule.equilibration, "langevin", 0, False)
-        production = _Phase("the run", self._schedule.steps, self._conditions.ensemble, 1, True)
+        production = _Phase(_PRODUCTION, self._schedule.steps, self._conditions.ensemble, 1, True)
         try:
             if equilibration.steps and (self._safe is None or self._safe.phase == equilibration.name):
                 self._run(equilibration)
@@ -166,7 +168,7 @@ class CoreRun:
                 thermostat=phase.ensemble == "langevin",
                 kT=units.kB * self._conditions.temperature,
                 friction=self._conditions.friction / units.fs,
-                seed=self._seed,
+                seed=self._seed % 2**64,
                 stream=phase.stream,
             ),
             limits=_core.MdLimits(

@@ -1,6 +1,7 @@
 """Files that grow with a run, and that can be cut back to what a checkpoint knows of."""
 
 import os
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class EnergyTable(GrowingFile):
     def __init__(self, path: Path, size: int = 0) -> None:
         super().__init__(path, size)
         self._names: list[str] = []
-        self._rows: list[list[float]] = []
+        self._numbers = array("d")  # row by row, in little memory
         if size:
             self._read()
 
@@ -106,12 +107,13 @@ class EnergyTable(GrowingFile):
             self._names = [name for name in _COLUMNS if name in row]
             self.write(",".join(_COLUMNS[name] for name in self._names) + "\n")
         values = [float(row[name]) for name in self._names]
-        self._rows.append(values)
+        self._numbers.extend(values)
         self.write(",".join(map(repr, values)) + "\n")
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what has been added, as `Trajectory` takes it."""
-        columns = dict(zip(self._names, np.array(self._rows).T, strict=True))
+        rows = np.array(self._numbers).reshape(-1, len(self._names))
+        columns = dict(zip(self._names, rows.T, strict=True))
         columns.pop("total", None)
         return columns
 
@@ -119,4 +121,5 @@ class EnergyTable(GrowingFile):
         header, *lines = self.path.read_text(encoding="utf-8").splitlines()
         names = {text: name for name, text in _COLUMNS.items()}
         self._names = [names[text] for text in header.split(",")]
-        self._rows = [[float(x) for x in line.split(",")] for line in lines]
+        for line in lines:
+            self._numbers.extend(float(x) for x in line.split(","))

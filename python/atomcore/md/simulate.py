@@ -96,9 +96,10 @@ def simulate(
 
     Notes
     -----
-    Frames and energies so far are kept when the run ends before its time, by an error or by an interrupt. Every step is
-    checked. The one that is refused is then in ``stopped.extxyz``, if its positions are finite, together with the
-    calculator's doubts about each atom, and the step before it, with its velocities, in ``last_good.extxyz``.
+    Frames and energies so far are kept when the run ends before its time, by an error or by an interrupt, and the
+    compiled loop leaves a checkpoint, ``restart.npz``, at the end and every ten seconds before. Every step is checked.
+    The one that is refused is then in ``stopped.extxyz``, if its positions are finite, together with the calculator's
+    doubts about each atom, and the step before it, with its velocities, in ``last_good.extxyz``.
     """
     conditions = Conditions(
         ensemble=ensemble,
