@@ -9,7 +9,6 @@ functions and networks of n2p2's water potential and with one network of ANI-2x;
 a structure that moves, whose list is kept. Figures are atom-steps a second, on one thread and two.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -29,7 +28,7 @@ from common import KEEP_MEMORY, ONE_THREAD, REPOSITORY, compare, report, shared
 from systems import uracil_dimer, water_box
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
-import n2p2_folder  # noqa: E402
+import n2p2_folder
 
 PEERS = ("torch", "torchani")
 SETTINGS: dict[str, dict[str, str]] = {"as installed": {}, "tuned": KEEP_MEMORY}
@@ -186,9 +185,8 @@ def water_rows(folder: Path) -> list[Row]:
                     f"water, {what}, {case}, {threads} thread{'s' * (threads > 1)}",
                     lambda: None, call, {}, cpus=threads, seconds=8.0,
                 )  # fmt: skip
-                rows.append(
-                    row | {"atom-steps/s": f"{1e6 * len(atoms) / float(str(row['atomcore, us']).split()[0]):.0f}"}
-                )
+                seconds = 1e-6 * float(str(row["atomcore, us"]).split()[0])
+                rows.append(row | {"atom-steps/s": f"{len(atoms) / seconds:.0f}"})
             atoms.positions = start
     return rows
 

@@ -5,10 +5,8 @@ from itertools import combinations
 import ase
 import numpy as np
 import pytest
-from ase.build import bulk
 
 from atomcore import Calculator
-from atomcore.features import SymmetryFunctions
 from atomcore.potential import EXTRAPOLATION, PROPERTIES, Evaluator, Potential
 from engine_oracle import reference
 from helpers import run_python

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Potential:
     ) -> _Evaluation: ...
     def compute_batch(
         self,
-        structures: list[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
+        structures: Sequence[tuple[Float64, Float64, NDArray[np.bool_], Int32]],
         request: Request,
         n_threads: int,
     ) -> list[_Evaluation]: ...

@@ -50,14 +50,16 @@ template <bool kAdjoint, typename S>
 inline void evaluate_pack(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, const Within<S>& w,
                           std::int32_t i, std::int32_t end, const Moments<S>& m) {
   using U = plain_t<S>;
-  const S r = w.r.load(i), inverse_r = w.inverse_r.load(i);
-  const S unit[3] = {w.x.load(i) * inverse_r, w.y.load(i) * inverse_r, w.z.load(i) * inverse_r};
+  const auto valid = before<S>(i, end);
+  const auto or_zero = [&](const S& x) { return math::select(valid, x, S(U(0))); };  // no lane holds what is no number
+  const S r = or_zero(w.r.load(i)), inverse_r = w.inverse_r.load(i);
+  const S unit[3] = {or_zero(w.x.load(i) * inverse_r), or_zero(w.y.load(i) * inverse_r),
+                     or_zero(w.z.load(i) * inverse_r)};
   m.monomials.store(0, S(U(1)));
   for (std::int32_t n = 1; n < family.n_monomials; ++n)
     m.monomials.store(n * kWidth<S>,
                       unit[plan.monomials.axis[n]] * m.monomials.load(plan.monomials.parent[n] * kWidth<S>));
-  const auto valid = before<S>(i, end);
-  const Jet<S> fc{math::select(valid, w.f.load(i), S(U(0))), math::select(valid, w.d.load(i), S(U(0)))};
+  const Jet<S> fc{or_zero(w.f.load(i)), or_zero(w.d.load(i))};
   for (std::int32_t s = 0; s < family.n_shells; ++s) {
     const Jet<S> term = math::product(math::gaussian(r, family.shells[2 * s], family.shells[2 * s + 1]), fc);
     m.terms.store(s * kWidth<S>, term.f);
