@@ -115,15 +115,18 @@ void CandidateBlock::measure(const CentreBlock& block, const CellGrid& grid) {
   last_ = block.last;
   cell_ = batch_.cells.data() + 9 * block.structure;
   std::copy_n(grids_.atoms[static_cast<std::size_t>(first_)].wrap, 3, wrap_);
-  const std::vector<double>* const coordinate[3] = {&grids_.x, &grids_.y, &grids_.z};
+  const double* const coordinate[3] = {grids_.x.data(), grids_.y.data(), grids_.z.data()};
   double half = 0.0;
   for (int k = 0; k < 3; ++k) {
-    const auto [low, high] =
-        std::minmax_element(coordinate[k]->begin() + block.first, coordinate[k]->begin() + block.last);
-    box_.low[k] = *low;
-    box_.high[k] = *high;
-    origin_[k] = 0.5 * *low + 0.5 * *high;
-    half = std::max(half, *high - origin_[k]);
+    double low = coordinate[k][block.first], high = low;
+    for (std::int64_t place = block.first; place < block.last; ++place) {
+      low = std::min(low, coordinate[k][place]);
+      high = std::max(high, coordinate[k][place]);
+    }
+    box_.low[k] = low;
+    box_.high[k] = high;
+    origin_[k] = 0.5 * low + 0.5 * high;
+    half = std::max(half, high - origin_[k]);
   }
   square_ = grid.candidate_cutoff * grid.candidate_cutoff;
   const double farthest = (half + grid.candidate_cutoff) / cutoff_;

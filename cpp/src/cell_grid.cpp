@@ -153,12 +153,15 @@ double rounding_slack(span<const double> positions, const double* cell, const La
 }
 
 CellGrids::CellGrids(const Batch& batch, double cutoff, int n_threads)
-    : grids(static_cast<std::size_t>(batch.n_structures())) {
-  const auto n = static_cast<std::size_t>(batch.n_atoms());
-  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kPadding);
-  atoms.resize(n);
-  // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
-  bin_start.resize(n / 2 + 2 * grids.size());
+    : grids(static_cast<std::size_t>(batch.n_structures())),
+      x(static_cast<std::size_t>(batch.n_atoms()) + kPadding),
+      y(x.size()),
+      z(x.size()),
+      atoms(static_cast<std::size_t>(batch.n_atoms())),
+      // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
+      bin_start(atoms.size() / 2 + 2 * grids.size()) {
+  for (const auto* u : {&x, &y, &z}) std::fill(u->end() - kPadding, u->end(), 0.0);
+  blocks.reserve(atoms.size() / kBlockAtoms + grids.size());
   parallel_for(batch.n_structures(), n_threads, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t s = begin; s < end; ++s) sort_structure(batch, s, cutoff);
   });

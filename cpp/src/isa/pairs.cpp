@@ -145,16 +145,16 @@ void write_centres(const RowArrays& row, std::int64_t centre, std::int64_t n) {
 
 void write_row(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
                const RowArrays& row) {
-  if (row.centre != nullptr) write_centres(row, centre.atom, n);
-  if (row.neighbor != nullptr)
-    for (std::int64_t m = 0; m < n; ++m) row.neighbor[m] = candidates[found[m]].atom;
   if (row.shift != nullptr || row.vector != nullptr) {
     if ((centre.turns[0] | centre.turns[1] | centre.turns[2]) != 0)
       write_shifts_and_vectors<true>(centre, candidates, found, n, row);
     else
       write_shifts_and_vectors<false>(centre, candidates, found, n, row);
   }
-  if (row.distance != nullptr) write_distances(row, n);
+  if (row.centre != nullptr) write_centres(row, centre.atom, n);
+  if (row.neighbor != nullptr)
+    for (std::int64_t m = 0; m < n; ++m) row.neighbor[m] = candidates[found[m]].atom;
+  if (row.distance != nullptr) write_distances(row, n);  // last: vectors are read again when they have arrived
 }
 
 Triple load_three(const double* from) { return Triple{from[0], from[1], from[2], 0.0}; }
