@@ -38,7 +38,11 @@ math::Vec3<double> edge_vector(const Surroundings& near, std::size_t atom, std::
 
 template <typename T>
 CentreStream<T>::CentreStream(const ModelPart<T>& part) : part_(part) {
-  if (part.plan) rows_ = std::make_unique<cpu::FeatureRows<T>>(*part.plan);
+  const auto rows_of = [](const typename ModelPart<T>::Plan& plan) {
+    return plan ? std::make_unique<cpu::FeatureRows<T>>(*plan) : nullptr;
+  };
+  for (const auto& plan : part.read) read_.push_back(rows_of(plan));
+  for (const auto& plan : part.unread) unread_.push_back(rows_of(plan));
 }
 
 template <typename T>
@@ -82,6 +86,26 @@ void CentreStream<T>::gather(const Surroundings& near, std::size_t atom) {
   first_.push_back(n);
 }
 
+// The features of one row that the networks read and, if `all`, the others beside them.
+template <typename T>
+void CentreStream<T>::compute_features(std::size_t element, std::size_t row, bool all) {
+  const std::size_t n = part_.n_columns;
+  T* const G = G_.data() + row * n;
+  std::fill_n(G, n, T(0));
+  const auto load = [&](cpu::FeatureRows<T>& rows) {
+    rows.load(D_.data() + 3 * first_[row], species_.data() + first_[row], first_[row + 1] - first_[row]);
+  };
+  if (read_[element]) {
+    load(*read_[element]);
+    read_[element]->forward(G);
+  }
+  if (!all || !unread_[element]) return;
+  others_.resize(n);
+  load(*unread_[element]);
+  unread_[element]->forward(others_.data());
+  for (std::size_t k = 0; k < n; ++k) G[k] += others_[k];
+}
+
 template <typename T>
 void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> atoms, bool spread,
                             const StreamOutput& out) {
@@ -94,10 +118,7 @@ void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> at
   energies_.resize(members * atoms.size());
   for (std::size_t r = 0; r < atoms.size(); ++r) {
     gather(near, atoms[r]);
-    if (rows_) {
-      rows_->load(D_.data() + 3 * first_[r], species_.data() + first_[r], first_[r + 1] - first_[r]);
-      rows_->forward(G_.data() + r * n_columns);
-    }
+    compute_features(element, r, out.extrapolation != nullptr);
     if (out.extrapolation) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
   }
   if (out.gradients) g_.resize(count * G_.size());
@@ -106,19 +127,19 @@ void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> at
   for (std::size_t m = 0; m < members; ++m)
     for (std::size_t r = 0; r < atoms.size(); ++r)
       out.energies[m * n_atoms + atoms[r]] = energies_[m * atoms.size() + r];
-  if (!out.gradients || !rows_) return;
-  for (std::size_t r = 0; r < atoms.size(); ++r) add_gradients(near, atoms[r], r, count, out);
+  if (!out.gradients || !read_[element]) return;
+  for (std::size_t r = 0; r < atoms.size(); ++r) add_gradients(near, element, atoms[r], r, count, out);
 }
 
 // Each edge pulls at both of its ends, and stretches: dE/dstrain = sum over edges of D (x) g_D.
 template <typename T>
-void CentreStream<T>::add_gradients(const Surroundings& near, std::size_t atom, std::size_t row, std::size_t count,
-                                    const StreamOutput& out) {
+void CentreStream<T>::add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
+                                    std::size_t count, const StreamOutput& out) {
   const std::size_t begin = first_[row], n = first_[row + 1] - begin;
   const T* const D = D_.data() + 3 * begin;
   g_D_.resize(3 * count * n);
-  rows_->load(D, species_.data() + begin, n);
-  rows_->adjoint(g_.data() + row * part_.n_columns, count, G_.size(), g_D_.data());
+  read_[element]->load(D, species_.data() + begin, n);
+  read_[element]->adjoint(g_.data() + row * part_.n_columns, count, G_.size(), g_D_.data());
   for (std::size_t m = 0; m < count; ++m) {
     double* const gradient = out.gradients + m * near.positions.size();
     double* const strain =

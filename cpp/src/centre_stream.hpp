@@ -45,11 +45,12 @@ class CentreStream {
   static constexpr std::size_t kBlock = ElementNetworks<T>::kBatch;
   void block(const Surroundings& near, span<const std::size_t> atoms, bool spread, const StreamOutput& out);
   void gather(const Surroundings& near, std::size_t atom);
-  void add_gradients(const Surroundings& near, std::size_t atom, std::size_t row, std::size_t count,
-                     const StreamOutput& out);
+  void compute_features(std::size_t element, std::size_t row, bool all);
+  void add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
+                     std::size_t count, const StreamOutput& out);
 
   const ModelPart<T>& part_;
-  std::unique_ptr<cpu::FeatureRows<T>> rows_;
+  std::vector<std::unique_ptr<cpu::FeatureRows<T>>> read_, unread_;  // [elements], null where the part has no plan
   typename ElementNetworks<T>::Workspace networks_;
   std::vector<std::size_t> order_;
   // The neighbours of the atoms of a block: those of row r at first_[r] .. first_[r+1].
@@ -57,7 +58,7 @@ class CentreStream {
   std::vector<T> D_;
   std::vector<std::int32_t> species_;
   std::vector<std::size_t> neighbor_;
-  std::vector<T> G_, g_, g_D_;
+  std::vector<T> G_, g_, g_D_, others_;
   std::vector<double> energies_;
 };
 

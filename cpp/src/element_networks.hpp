@@ -29,6 +29,9 @@ class ElementNetworks {
   ElementNetworks of_columns(span<const std::size_t> columns) const;
 
   std::size_t members() const { return elements_.front().networks.size(); }
+  std::size_t n_elements() const { return elements_.size(); }
+  // The columns of G that an element's networks read, ascending.
+  const std::vector<std::size_t>& columns(std::size_t element) const { return elements_[element].columns; }
 
   // For atoms of one element, G [rows, n_columns]: energies [members, rows] in eV and, unless it is null, dE/dG
   // [rows, n_columns]: the mean over the members and, if `each`, that of every member behind it. Scaling and reference

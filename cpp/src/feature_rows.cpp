@@ -37,13 +37,15 @@ bool same_family(const std::int32_t* a, const std::int32_t* b, const double* par
 }  // namespace
 
 template <typename T>
-PreparedPlan<T>::PreparedPlan(Plan plan)
-    : parameters_(plan.parameters.size()), table_(plan.table.begin(), plan.table.end()) {
+PreparedPlan<T>::PreparedPlan(Plan plan, span<const std::int32_t> columns, std::int32_t n_features)
+    : parameters_(plan.parameters.size()),
+      table_(plan.table.begin(), plan.table.end()),
+      columns_(columns.begin(), columns.end()) {
   std::transform(plan.parameters.begin(), plan.parameters.end(), parameters_.begin(),
                  [](double x) { return static_cast<T>(x); });
   data_.n_species = table_[0];
-  data_.n_features = table_[1];
-  read_radial(plan);
+  data_.n_features = columns_.empty() ? table_[1] : n_features;
+  read_radial();
   read_angular(plan);
   make_monomials();
   data_.n_radial = static_cast<std::int32_t>(radial_.size());
@@ -54,6 +56,16 @@ PreparedPlan<T>::PreparedPlan(Plan plan)
   data_.groups = groups_.data();
 }
 
+// A list of n columns of the plan, as places in rows.
+template <typename T>
+const std::int32_t* PreparedPlan<T>::columns_at(std::int32_t offset, std::int32_t n) {
+  const std::int32_t* const list = table_.data() + offset;
+  if (columns_.empty()) return list;
+  std::vector<std::int32_t>& places = lists_.emplace_back(list, list + n);
+  for (std::int32_t& column : places) column = columns_[static_cast<std::size_t>(column)];
+  return places.data();
+}
+
 template <typename T>
 CutoffData<T> PreparedPlan<T>::cutoff_at(std::int32_t offset) const {
   const T* const p = parameters_.data() + offset;
@@ -61,12 +73,13 @@ CutoffData<T> PreparedPlan<T>::cutoff_at(std::int32_t offset) const {
 }
 
 template <typename T>
-void PreparedPlan<T>::read_radial(Plan) {
+void PreparedPlan<T>::read_radial() {
   const std::int32_t* record = table_.data() + kHeader;
   for (std::int32_t i = 0; i < table_[3]; ++i, record += kRadialSize) {
     radial_.push_back({record[kRadialSpecies], static_cast<RadialKind>(record[kRadialKind]),
                        weights_at(record[kRadialWeights]), cutoff_at(record[kRadialCutoff]), record[kRadialCount],
-                       parameters_.data() + record[kRadialParameters], table_.data() + record[kRadialColumns]});
+                       parameters_.data() + record[kRadialParameters],
+                       columns_at(record[kRadialColumns], record[kRadialCount])});
     data_.most_radial = std::max(data_.most_radial, record[kRadialCount]);
   }
 }
@@ -76,7 +89,7 @@ template <typename T>
 GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_t n_shells, const std::int32_t* table,
                                          std::int32_t number) {
   const std::int32_t n = record[kAngularCount], n_angles = record[kAngularAngles];
-  const std::int32_t *cells = table + record[kAngularCells], *columns = table + record[kAngularColumns];
+  const std::int32_t *cells = table + record[kAngularCells], *columns = columns_at(record[kAngularColumns], n);
   std::vector<std::int32_t> position(static_cast<std::size_t>(n)), angle, column;
   std::iota(position.begin(), position.end(), 0);
   std::stable_sort(position.begin(), position.end(),

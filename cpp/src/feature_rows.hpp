@@ -15,7 +15,8 @@ namespace atomcore::cpu {
 template <typename T>
 class PreparedPlan {
  public:
-  explicit PreparedPlan(Plan plan);
+  // With `columns`, those of the plan stand at columns[0], columns[1], ... of rows of n_features numbers.
+  explicit PreparedPlan(Plan plan, span<const std::int32_t> columns = {}, std::int32_t n_features = 0);
   PreparedPlan(const PreparedPlan&) = delete;
   PreparedPlan& operator=(const PreparedPlan&) = delete;
 
@@ -23,17 +24,18 @@ class PreparedPlan {
   const PlanData<T>& data() const { return data_; }
 
  private:
-  void read_radial(Plan plan);
+  void read_radial();
   void read_angular(Plan plan);
   void add_moments(FamilyData<T>& family);
   void make_monomials();
   GroupData<T> read_group(const std::int32_t* record, std::int32_t n_shells, const std::int32_t* table,
                           std::int32_t number);
+  const std::int32_t* columns_at(std::int32_t offset, std::int32_t n);
   const T* weights_at(std::int32_t offset) const { return offset < 0 ? nullptr : parameters_.data() + offset; }
   CutoffData<T> cutoff_at(std::int32_t offset) const;
 
   std::vector<T> parameters_;
-  std::vector<std::int32_t> table_;
+  std::vector<std::int32_t> table_, columns_;
   std::vector<RadialData<T>> radial_;
   std::vector<FamilyData<T>> families_;
   std::vector<GroupData<T>> groups_;

@@ -33,22 +33,36 @@ std::shared_ptr<const ModelPart<T>> ModelParts<T>::part(const std::vector<bool>&
   return made_.front().second;
 }
 
+// The functions among `columns` that the networks of an element read, or the others, writing to rows of all `columns`.
+template <typename T>
+typename ModelPart<T>::Plan ModelParts<T>::plan_of(const std::vector<std::size_t>& columns, std::size_t element,
+                                                   bool read) const {
+  const std::vector<std::size_t>& inputs = networks_.columns(element);
+  std::vector<FeatureRow> rows;
+  std::vector<std::int32_t> places;
+  for (std::size_t k = 0; k < columns.size(); ++k) {
+    if (std::binary_search(inputs.begin(), inputs.end(), columns[k]) != read) continue;
+    rows.push_back(features_.rows[columns[k]]);
+    places.push_back(static_cast<std::int32_t>(k));
+  }
+  if (rows.empty()) return nullptr;
+  const FeaturePlan compiled = compile_features(rows, static_cast<int>(networks_.n_elements()), features_.weights);
+  return std::make_unique<cpu::PreparedPlan<T>>(compiled.view(), places, static_cast<std::int32_t>(columns.size()));
+}
+
 template <typename T>
 std::shared_ptr<const ModelPart<T>> ModelParts<T>::make(const std::vector<bool>& present) const {
   std::vector<std::size_t> columns;
-  std::vector<FeatureRow> rows;
   for (std::size_t k = 0; k < features_.rows.size(); ++k)
-    if (can_vary(features_.rows[k], present)) {
-      columns.push_back(k);
-      rows.push_back(features_.rows[k]);
-    }
-  std::unique_ptr<cpu::PreparedPlan<T>> plan;
-  if (!rows.empty()) {
-    const FeaturePlan compiled = compile_features(rows, static_cast<int>(present.size()), features_.weights);
-    plan = std::make_unique<cpu::PreparedPlan<T>>(compiled.view());
+    if (can_vary(features_.rows[k], present)) columns.push_back(k);
+  std::vector<typename ModelPart<T>::Plan> read(present.size()), unread(present.size());
+  for (std::size_t element = 0; element < present.size(); ++element) {
+    if (!present[element]) continue;
+    read[element] = plan_of(columns, element, true);
+    unread[element] = plan_of(columns, element, false);
   }
-  return std::make_shared<const ModelPart<T>>(
-      ModelPart<T>{columns.size(), std::move(plan), networks_.of_columns(columns), ranges_.of_columns(columns)});
+  return std::make_shared<const ModelPart<T>>(ModelPart<T>{columns.size(), std::move(read), std::move(unread),
+                                                           networks_.of_columns(columns), ranges_.of_columns(columns)});
 }
 
 template class ModelParts<float>;

@@ -19,8 +19,10 @@ namespace atomcore {
 
 template <typename T>
 struct ModelPart {
-  std::size_t n_columns;                       // features that can be other than zero
-  std::unique_ptr<cpu::PreparedPlan<T>> plan;  // null where there are none
+  using Plan = std::unique_ptr<cpu::PreparedPlan<T>>;  // null where there are no functions
+  std::size_t n_columns;                               // features that can be other than zero
+  // For each element the features that its networks read, and those that only tell of extrapolation.
+  std::vector<Plan> read, unread;
   ElementNetworks<T> networks;
   FeatureRanges ranges;
 };
@@ -37,6 +39,7 @@ class ModelParts {
 
  private:
   std::shared_ptr<const ModelPart<T>> make(const std::vector<bool>& present) const;
+  typename ModelPart<T>::Plan plan_of(const std::vector<std::size_t>& columns, std::size_t element, bool read) const;
 
   static constexpr std::size_t kKept = 8;
   FeatureTable features_;
