@@ -66,7 +66,7 @@ def machine(peers: Sequence[str] = ()) -> str:
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     packages = []
-    for name in ("atomcore", "torch", "lightning", "numpy", *peers):
+    for name in dict.fromkeys(("atomcore", "torch", "lightning", "numpy", *peers)):
         with contextlib.suppress(PackageNotFoundError):
             packages.append(f"{name} {version(name)}")
     return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(packages)}"

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from atomcore import AtomcoreError, Calculator, Potential
 from atomcore.calculators import ExtrapolationError
 from atomcore.md import block_mean, core_run, energy_drift, simulate
 from atomcore.md.files import FrameFile
+from helpers import run_python
 from pair_model import crystal, pair_model
 from structures import slab, water_crystal
 from tolerances import INVARIANT, REVERSED, ROUNDING, assert_close
@@ -197,6 +199,15 @@ def test_overlapping_atoms_stop_the_run_before_it_moves(model, tmp_path):
     assert contents(tmp_path) == [b"", b""]
 
 
+def test_a_temperature_beyond_all_integers_is_told(model, tmp_path):
+    atoms = crystal(model)
+    with (
+        drawing(lambda atoms: atoms.set_momenta(np.full((len(atoms), 3), 1e20))),
+        pytest.raises(AtomcoreError, match=r"blown up: [1-9]\d{30,} K, atom 1 \(C\) is the fastest"),
+    ):
+        run(atoms, tmp_path)
+
+
 def test_a_step_that_is_too_long_stops_the_run_at_once_and_keeps_the_last_good_frame(model, tmp_path):
     """ASE's integrators, whose every step `Watch` checks, stop at the same one."""
     messages, frames = [], []
@@ -322,12 +333,15 @@ def test_no_step_depends_on_those_before(model, tmp_path, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_run(model, tmp_path):
-    import resource
-
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB
-
-    run(crystal(model), tmp_path, ps=0.5)
-    before = peak()
-    run(crystal(model), tmp_path, ps=4.0)
-    assert peak() - before < 5
+    """In a process of its own, where nothing else has set the peak."""
+    code = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from atomcore.md import simulate
+from pair_model import crystal
+def peak_after(ps):
+    simulate(crystal({str(model)!r}), {str(tmp_path)!r}, ps=ps, dt=1.0, progress=False)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB
+print(-peak_after(0.5) + peak_after(4.0))
+"""
+    assert float(run_python(code)) < 5

@@ -13,7 +13,6 @@ class Tolerance(NamedTuple):
 
 
 EXACT = Tolerance(0.0, 0.0)
-DUAL = Tolerance(1e-13, 1e-13)  # analytic derivative against dual numbers, times the size of the terms
 ENGINE = Tolerance(1e-10, 1e-10)  # engine against torch
 REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
 PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours

@@ -25,6 +25,13 @@ namespace {
 
 constexpr std::array kNames{"portable", "avx2", "avx512"};  // in the order of Isa
 
+std::string accepted() {
+  std::string names;
+  for (std::size_t i = 0; i < kNames.size(); ++i)
+    if (supported(static_cast<Isa>(i))) names += (names.empty() ? "" : ", ") + std::string(kNames[i]);
+  return names;
+}
+
 Isa choose() {
   const char* const wanted = std::getenv("ATOMCORE_ISA");
   if (wanted == nullptr || *wanted == '\0')
@@ -32,8 +39,8 @@ Isa choose() {
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     if (std::string(wanted) != kNames[i]) continue;
     if (!supported(static_cast<Isa>(i)))
-      throw Error(ErrorCode::unsupported,
-                  std::string("ATOMCORE_ISA is '") + wanted + "', which this processor does not have");
+      throw Error(ErrorCode::unsupported, std::string("ATOMCORE_ISA is '") + wanted +
+                                              "', which this processor does not have; accepted: " + accepted());
     return static_cast<Isa>(i);
   }
   throw Error(ErrorCode::invalid_value,

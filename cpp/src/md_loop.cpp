@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "math/cell.hpp"
@@ -25,6 +27,13 @@ std::pair<double, std::size_t> largest(std::size_t n_atoms, const Value& value) 
 
 double seconds_between(std::chrono::steady_clock::time_point begin, std::chrono::steady_clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
+}
+
+// In any size: what has blown up need not fit into an integer.
+std::string whole_number(double x) {
+  char text[std::numeric_limits<double>::max_exponent10 + 3];
+  std::snprintf(text, sizeof text, "%.0f", x);
+  return text;
 }
 
 double kinetic_energy(const std::vector<double>& momenta, const std::vector<double>& masses) {
@@ -184,8 +193,7 @@ std::string MdLoop::fault() const {
   const auto fastest = [&] {
     return atom_name(system_, largest(system_.masses.size(), speed).second) + " is the fastest";
   };
-  if (next_.kinetic > limits_.kinetic)
-    return std::to_string(std::llround(limits_.kelvin * next_.kinetic)) + " K, " + fastest();
+  if (next_.kinetic > limits_.kinetic) return whole_number(limits_.kelvin * next_.kinetic) + " K, " + fastest();
   if (!started_) return "";
   if (auto text = fault_of_work(); !text.empty()) return text;
   const double error = std::abs(energy + next_.kinetic - start_[0]);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace atomcore {
@@ -19,6 +20,7 @@ constexpr std::size_t kMostBuffers = 64;              // idle at a time: finding
 // In front of every buffer.
 struct alignas(kCacheLine) Header {
   std::size_t size;  // with the header
+  Header* next;      // of those that give_buffer is about to unmap
 };
 static_assert(sizeof(Header) == kCacheLine);
 
@@ -44,7 +46,7 @@ Header* map(std::size_t size) {
     madvise(start, size, MADV_HUGEPAGE);
 #endif
   }
-  return new (start) Header{size};
+  return new (start) Header{size, nullptr};
 }
 
 void unmap(Header* buffer) { munmap(buffer, buffer->size); }
@@ -96,18 +98,20 @@ void* take_buffer(std::size_t bytes) {
 void give_buffer(void* given) noexcept {
   Header* const buffer = static_cast<Header*>(given) - 1;
   Pool& all = pool();
-  std::vector<Header*> surplus;
+  Header* surplus = nullptr;  // a list that needs no memory: there may be none
   {
     const std::lock_guard<std::mutex> lock(all.mutex);
     all.idle.push_back(buffer);
     all.bytes += buffer->size;
     while (all.bytes > kMostIdle || all.idle.size() > kMostBuffers) {
-      surplus.push_back(all.idle.front());
-      all.bytes -= all.idle.front()->size;
+      Header* const oldest = all.idle.front();
+      oldest->next = surplus;
+      surplus = oldest;
+      all.bytes -= oldest->size;
       all.idle.erase(all.idle.begin());
     }
   }
-  for (Header* one : surplus) unmap(one);
+  while (surplus != nullptr) unmap(std::exchange(surplus, surplus->next));
 }
 
 std::size_t idle_bytes() {

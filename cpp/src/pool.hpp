@@ -27,7 +27,8 @@ class PooledArray {
     const std::size_t bytes = size * sizeof(T);
     data_ = static_cast<T*>(bytes < kPooled ? ::operator new(bytes) : take_buffer(bytes));
   }
-  PooledArray(PooledArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
+  PooledArray(PooledArray&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   PooledArray& operator=(PooledArray&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "math/scalar.hpp"
+
 namespace atomcore {
 namespace {
 
 constexpr int kRounds = 10;
-constexpr double kTwoPi = 6.283185307179586476925;
 constexpr double kUnit = 1.0 / 4294967296.0;  // 2^-32
 
 std::uint32_t low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
@@ -30,7 +31,7 @@ void normal_deviates(std::uint64_t seed, std::uint32_t stream, std::uint64_t ste
     double four[4];
     for (std::size_t p = 0; p < 4; p += 2) {
       const double radius = std::sqrt(-2.0 * std::log((words[p] + 0.5) * kUnit));  // never the logarithm of zero
-      const double angle = kTwoPi * kUnit * words[p + 1];
+      const double angle = 2.0 * math::kPi * kUnit * words[p + 1];
       four[p] = radius * std::cos(angle);
       four[p + 1] = radius * std::sin(angle);
     }

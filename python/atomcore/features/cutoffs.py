@@ -26,6 +26,7 @@ cutoff_function               value for 0 <= x < 1
 ``untruncated_cosine``.
 """
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -82,3 +83,11 @@ def as_number(what: str, value: Any) -> float:
     if not isinstance(value, Real):
         raise ValueError(f"features: {what} is {value!r}; accepted: a real number")
     return float(value)
+
+
+def as_length(what: str, value: Any) -> float:
+    """Return a length in A as a float, finite and above zero."""
+    length = as_number(what, value)
+    if not 0 < length < math.inf:
+        raise ValueError(f"features: {what} is {length}; accepted: a finite length > 0 in A")
+    return length

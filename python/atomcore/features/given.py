@@ -1,12 +1,12 @@
 """What users write down of functions, checked and brought to rows of a feature table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from atomcore.features.cutoffs import as_number, cutoff_keys
+from atomcore.features.cutoffs import as_length, as_number, cutoff_keys
 from atomcore.features.table import ALL, ANGULAR_TYPES, KEYS, RADIAL_TYPES, Row, check_weights, make_row
 
 _DEFAULTED = {  # what a function given by its numbers may leave out, besides its cutoff
@@ -71,6 +71,18 @@ def _weights(elements: Sequence[str], weights: Mapping[str, float] | str | None)
         raise ValueError(f"features: weights is {weights!r}; accepted: 'Z', or a number for each of {list(elements)}")
     check_weights("weights", weights, elements)
     return {symbol: float(weights[symbol]) for symbol in elements}
+
+
+def behler_angles(kind: str, etas: Iterable[float], zetas: Sequence[float]) -> list[Mapping[str, Any]]:
+    """Return angular functions of every eta (1/A^2) and zeta with lambda = 1, -1; ``kind`` is "narrow" or "wide"."""
+    if kind not in ("narrow", "wide"):
+        raise ValueError(f"angular is {kind!r}; accepted: 'narrow' (Behler's G4), 'wide' (Behler's G5)")
+    return [
+        {"type": kind, "eta": eta, "zeta": zeta, "lambda": sign}
+        for eta in etas
+        for zeta in zetas
+        for sign in (1.0, -1.0)
+    ]
 
 
 def radial_rows(
@@ -157,7 +169,4 @@ def _plain(kind: str, function: dict[str, float], cutoff: float, normalized: boo
     own = {**defaults, **function, "cutoff": radius}
     if not normalized or "eta" not in own:
         return own
-    radius = as_number("cutoff", radius)
-    if not 0 < radius < np.inf:
-        raise ValueError(f"features: cutoff is {radius}; accepted: a finite length > 0 in A")
-    return {**own, "eta": own["eta"] / radius**2}
+    return {**own, "eta": own["eta"] / as_length("cutoff", radius) ** 2}

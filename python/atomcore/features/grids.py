@@ -1,12 +1,13 @@
 """Symmetry functions from a few numbers: grids over distances that need no choice by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from atomcore._arrays import whole_number
-from atomcore.features.cutoffs import as_number
+from atomcore.features.cutoffs import as_length, as_number
+from atomcore.features.given import behler_angles
 from atomcore.features.symmetry_functions import SymmetryFunctions
 
 
@@ -52,14 +53,14 @@ def uniform(
         A number out of range; the message names it.
     """
     n_radial, n_angular = whole_number("n_radial", n_radial, 1), whole_number("n_angular", n_angular, 0)
-    first, cutoff = as_number("first", first), _length("cutoff", cutoff)
+    first, cutoff = as_number("first", first), as_length("cutoff", cutoff)
     if not 0 < first < cutoff:
         raise ValueError(f"features: first is {first}; accepted: a length between 0 and the cutoff, {cutoff} A")
     shifts, step = np.linspace(first, cutoff, n_radial, endpoint=False, retstep=True)
     ends = np.linspace(first, cutoff, n_angular, endpoint=False)
     radial = [{"eta": 0.5 / step**2, "shift": shift} for shift in shifts]
     return SymmetryFunctions(
-        elements, radial=radial, angular=_angular(0.5 / ends**2, zetas, angular), cutoff=cutoff, **options
+        elements, radial=radial, angular=behler_angles(angular, 0.5 / ends**2, zetas), cutoff=cutoff, **options
     )
 
 
@@ -103,28 +104,12 @@ def imbalzano(
     ValueError
         A number out of range; the message names it.
     """
-    n, cutoff = whole_number("n", n, 2), _length("cutoff", cutoff)
+    n, cutoff = whole_number("n", n, 2), as_length("cutoff", cutoff)
     growth = n ** (np.arange(n + 1) / n)
     etas, shifts = (growth / cutoff) ** 2, cutoff / growth
     widths = shifts[:-1] - shifts[1:]
     radial = [{"eta": eta} for eta in etas]
     radial += [{"eta": 1 / width**2, "shift": shift} for width, shift in zip(widths[::-1], shifts[:0:-1], strict=True)]
-    return SymmetryFunctions(elements, radial=radial, angular=_angular(etas, zetas, angular), cutoff=cutoff, **options)
-
-
-def _length(what: str, value: Any) -> float:
-    length = as_number(what, value)
-    if not 0 < length < np.inf:
-        raise ValueError(f"features: {what} is {length}; accepted: a finite length > 0 in A")
-    return length
-
-
-def _angular(etas: np.ndarray, zetas: Sequence[float], kind: str) -> list[Mapping[str, Any]]:
-    if kind not in ("narrow", "wide"):
-        raise ValueError(f"angular is {kind!r}; accepted: 'narrow' (Behler's G4), 'wide' (Behler's G5)")
-    return [
-        {"type": kind, "eta": eta, "zeta": zeta, "lambda": sign}
-        for eta in etas
-        for zeta in zetas
-        for sign in (1.0, -1.0)
-    ]
+    return SymmetryFunctions(
+        elements, radial=radial, angular=behler_angles(angular, etas, zetas), cutoff=cutoff, **options
+    )

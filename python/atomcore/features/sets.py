@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from atomcore.features.cutoffs import DEFAULT_GAMMA, cutoff_keys
-from atomcore.features.given import Channels, check_symbols
+from atomcore.features.given import Channels, behler_angles, check_symbols
 from atomcore.features.symmetry_functions import SymmetryFunctions
 from atomcore.features.table import make_row
 
@@ -46,16 +46,10 @@ class Gaussian(SymmetryFunctions):
         resolve_elements: bool = True,
         weights: Mapping[str, float] | str | None = None,
     ) -> None:
-        if angular not in ("narrow", "wide"):
-            raise ValueError(f"angular is {angular!r}; accepted: 'narrow' (Behler's G4), 'wide' (Behler's G5)")
         super().__init__(
             elements,
             radial=[{"eta": eta} for eta in np.logspace(np.log10(0.05), np.log10(5.0), 4)],
-            angular=[
-                {"type": angular, "eta": 0.005, "zeta": zeta, "lambda": sign}
-                for zeta in (1.0, 4.0)
-                for sign in (1.0, -1.0)
-            ],
+            angular=behler_angles(angular, [0.005], (1.0, 4.0)),
             cutoff=cutoff,
             normalized=normalized,
             cutoff_function=cutoff_function,
