@@ -162,6 +162,8 @@ def test_help_fits_a_screen(command, tmp_path):
         (("train", "data.path=set.extxyz", "ensemble.members=0"), "ensemble.members is 0; accepted: whole numbers fr"),
         (("train", "data.path=set.extxyz", "ensemble.bagging=true"), "bagging is true, but there is one network"),
         (("train", "data.path=set.extxyz", "transfer.path=absent.atomcore"), "absent.atomcore"),
+        (("train", "data.path=set.extxyz", "transfer.path=run/model.atomcore", "functions_per_element=3"),
+         "functions_per_element is 3; accepted: null, since run/model.atomcore has its features already"),
         (("train", "data.path=set.extxyz", "run.dir=new", "run.tensorboard=3"), "tensorboard is 3; accepted"),
         (("train", "data.path=null"), "data.path is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir=null"), "run.dir is None; accepted: a path"),

@@ -181,6 +181,9 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
         model = instantiate(config.model, features=features, _convert_="all")
         return model if members == 1 else Ensemble(model, members)
     held = Potential.load(path).members
+    if plain["functions_per_element"] is not None:
+        given = plain["functions_per_element"]
+        raise ValueError(f"functions_per_element is {given}; accepted: null, since {path} has its features already")
     if members not in (1, held):
         raise ValueError(f"ensemble.members is {members}, but {path} holds {held}; accepted: {held}, or leave it out")
     return BehlerParrinello.load(path) if held == 1 else Ensemble.load(path)
