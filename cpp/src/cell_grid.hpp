@@ -59,8 +59,10 @@ class CellGrids {
   PooledArray<std::int32_t> bin_start;  // places
   std::vector<CentreBlock> blocks;
 
+  struct Sorting;
+
  private:
-  void sort_structure(const Batch& batch, std::int64_t s, double cutoff);
+  void sort_structure(const Batch& batch, std::int64_t s, double cutoff, Sorting& sorting);
 };
 
 }  // namespace atomcore::cpu
