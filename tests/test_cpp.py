@@ -32,6 +32,13 @@ def test_packs(programs, isa):
     run_command([str(programs / f"test_packs_{isa}")])
 
 
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+def test_features_of_every_instruction_set(programs, isa):
+    """With large numbers wherever nobody has written any: lanes that are not wanted must not reach a result."""
+    skip_without(isa)
+    run_command([str(programs / "test_features")], ATOMCORE_ISA=isa, MALLOC_PERTURB_="128")
+
+
 def isa_objects(folder: Path) -> list[Path]:
     return sorted(folder.glob("CMakeFiles/atomcore_isa_*.dir/**/*.o"))
 

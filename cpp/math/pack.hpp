@@ -261,10 +261,18 @@ inline void compress_store(T* to, const Pack<T>& x, unsigned bits) {
   store_pack(lane, x);
   int n = 0;
   for (int l = 0; l < Pack<T>::kWidth; ++l) {
-    to[n] = lane[l];
+    std::memcpy(to + n, lane + l, sizeof(T));
     n += static_cast<int>(bits >> l & 1u);
   }
 #endif
+}
+
+// The same for whole numbers as wide as a lane.
+inline void compress_lanes(std::int32_t* to, const std::int32_t* from, unsigned bits) {
+  compress_store(reinterpret_cast<float*>(to), load_pack(reinterpret_cast<const float*>(from)), bits);
+}
+inline void compress_lanes(std::int64_t* to, const std::int64_t* from, unsigned bits) {
+  compress_store(reinterpret_cast<double*>(to), load_pack(reinterpret_cast<const double*>(from)), bits);
 }
 
 }  // namespace math

@@ -6,6 +6,9 @@
 
 #include "math/pack.hpp"
 
+// Calls from a loop would write every register to memory and read it again.
+#define AC_LANES [[gnu::always_inline]] inline
+
 namespace atomcore {
 inline namespace AC_ISA {
 namespace math {
@@ -51,13 +54,13 @@ inline Pack<T> copysign(const Pack<T>& magnitude, const Pack<T>& sign_of) {
 
 // The nearest integer, for |x| < 2^(mantissa - 1).
 template <typename T>
-inline Pack<T> nearest(const Pack<T>& x) {
+AC_LANES Pack<T> nearest(const Pack<T>& x) {
   return (x + Bits<T>::round) - Bits<T>::round;
 }
 
 // Horner's rule, the coefficient of the highest power first.
 template <typename T, int n>
-inline Pack<T> polynomial(const Pack<T>& x, const T (&coefficients)[n]) {
+AC_LANES Pack<T> polynomial(const Pack<T>& x, const T (&coefficients)[n]) {
   Pack<T> sum(coefficients[0]);
   for (int i = 1; i < n; ++i) sum = sum * x + coefficients[i];
   return sum;
@@ -65,7 +68,7 @@ inline Pack<T> polynomial(const Pack<T>& x, const T (&coefficients)[n]) {
 
 // 2^n for whole n within the exponents of normal numbers.
 template <typename T>
-inline Pack<T> power_of_two(const Pack<T>& n) {
+AC_LANES Pack<T> power_of_two(const Pack<T>& n) {
   using Integers = typename Pack<T>::Integers;
   // n + round holds n in its low bits, and its own exponent above those of the mantissa.
   const Integers whole = (Integers)((n + Bits<T>::round).v) - (Integers)(Pack<T>(Bits<T>::round).v);
@@ -74,7 +77,7 @@ inline Pack<T> power_of_two(const Pack<T>& n) {
 
 // Zero below exp_low, infinity above exp_high.
 template <typename T>
-inline Pack<T> exp(const Pack<T>& x) {
+AC_LANES Pack<T> exp(const Pack<T>& x) {
   const Pack<T> bounded = select(x < Bits<T>::exp_low, Pack<T>(Bits<T>::exp_low),
                                  select(x > Bits<T>::exp_high, Pack<T>(Bits<T>::exp_high), x));
   const Pack<T> n = nearest(bounded * T(1.4426950408889634));
@@ -100,7 +103,7 @@ inline Pack<T> exp(const Pack<T>& x) {
 
 // For positive normal numbers; what else it returns is not used.
 template <typename T>
-inline Pack<T> log(const Pack<T>& x) {
+AC_LANES Pack<T> log(const Pack<T>& x) {
   using Integers = typename Pack<T>::Integers;
   using Vector = typename Pack<T>::Vector;
   // x = m 2^e with m from sqrt(1/2) to sqrt(2)
@@ -135,7 +138,7 @@ struct SineCosine {
 
 // For |x| up to about 1e5 (double) or 1e3 (float), where the reduction by pi/2 in three parts is still good.
 template <typename T>
-inline SineCosine<T> sine_cosine(const Pack<T>& x) {
+AC_LANES SineCosine<T> sine_cosine(const Pack<T>& x) {
   using Integers = typename Pack<T>::Integers;
   const Pack<T> n = nearest(x * T(0.63661977236758134308));
   Pack<T> r, s, c;
@@ -163,16 +166,16 @@ inline SineCosine<T> sine_cosine(const Pack<T>& x) {
   return {select(negative_s, -sine, sine), select(negative_c, -cosine, cosine)};
 }
 template <typename T>
-inline Pack<T> sin(const Pack<T>& x) {
+AC_LANES Pack<T> sin(const Pack<T>& x) {
   return sine_cosine(x).sine;
 }
 template <typename T>
-inline Pack<T> cos(const Pack<T>& x) {
+AC_LANES Pack<T> cos(const Pack<T>& x) {
   return sine_cosine(x).cosine;
 }
 
 template <typename T>
-inline Pack<T> tanh(const Pack<T>& x) {
+AC_LANES Pack<T> tanh(const Pack<T>& x) {
   const Pack<T> size = abs(x), x2 = x * x;
   const Pack<T> e = exp(T(-2) * size);
   const Pack<T> large = copysign((T(1) - e) / (T(1) + e), x);
@@ -190,7 +193,7 @@ inline Pack<T> tanh(const Pack<T>& x) {
 
 // asin(x) for |x| <= 1/2
 template <typename T>
-inline Pack<T> arc_sine_of_small(const Pack<T>& x) {
+AC_LANES Pack<T> arc_sine_of_small(const Pack<T>& x) {
   const Pack<T> x2 = x * x;
   if constexpr (sizeof(T) == 8)
     return x + x * x2 *
@@ -206,7 +209,7 @@ inline Pack<T> arc_sine_of_small(const Pack<T>& x) {
 
 // Numbers beyond -1 and 1 count as these.
 template <typename T>
-inline Pack<T> acos(const Pack<T>& x) {
+AC_LANES Pack<T> acos(const Pack<T>& x) {
   const Pack<T> size = select(abs(x) > T(1), Pack<T>(T(1)), abs(x));
   const Mask<T> large = size > T(0.5);
   const Pack<T> half = T(0.5) * (T(1) - size);
@@ -217,7 +220,7 @@ inline Pack<T> acos(const Pack<T>& x) {
 
 // As power of scalar.hpp: 0 for x <= 0 and p > 0.
 template <typename T>
-inline Pack<T> power(const Pack<T>& x, plain_t<Pack<T>> p) {
+AC_LANES Pack<T> power(const Pack<T>& x, plain_t<Pack<T>> p) {
   if (p == T(0)) return Pack<T>(T(1));
   Pack<T> y;
   const int n = p >= T(1) && p <= T(64) ? static_cast<int>(p) : 0;

@@ -1,5 +1,6 @@
 // Features and their first and second derivatives against textbook formulas, written once more here in the plainest way
 // and differentiated by (nested) dual numbers.
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -234,11 +235,37 @@ std::vector<FeatureRow> weighted_functions() {
   return rows;
 }
 
+// Wide functions of whole exponents, for which sums over pairs of neighbours need not be taken where there are many.
+std::vector<FeatureRow> wide_functions() {
+  std::vector<FeatureRow> rows;
+  for (const auto& pair : {std::array{-1, -1}, std::array{0, 0}, std::array{0, 1}, std::array{1, 1}})
+    for (int weights = -1; weights < (pair[0] < 0 ? 1 : 0); ++weights)
+      for (double shift : {0.0, 0.8})
+        for (double zeta : {1.0, 2.0, 4.0})
+          for (double lambda : {1.0, -0.7}) {
+            rows.push_back({2, pair[0], pair[1], 1.0, 0.3, shift, zeta, lambda, 1, 3.0});
+            rows.back().weights = weights;
+          }
+  return rows;
+}
+
 struct Case {
   const char* name;
   std::vector<double> D;
   std::vector<std::int32_t> species;
 };
+
+// Neighbours all around, few of them beyond the cutoff of wide_functions.
+Case crowd() {
+  std::mt19937 random(20262);
+  std::uniform_real_distribution<double> u(-2.0, 2.0);
+  Case many{"crowd", {}, {}};
+  for (int i = 0; i < 43; ++i) {
+    for (int k = 0; k < 3; ++k) many.D.push_back(u(random));
+    many.species.push_back(i % 3 == 0);
+  }
+  return many;
+}
 
 std::vector<Case> cases() {
   std::mt19937 random(20261);
@@ -410,6 +437,7 @@ void exponents_beyond_integers() {
 int main() {
   for (const Case& c : cases())
     for (const auto& rows : {all_functions(), more_functions(), weighted_functions()}) compare(c, rows);
+  compare(crowd(), wide_functions());
   collinear();
   distances_at_the_cutoff();
   changed_plans_are_refused();

@@ -32,6 +32,7 @@ struct Workspace {
     take_neighbors(arena, n, plan.n_species, within);
     take_column(arena, size, within.f);
     take_column(arena, size, within.d);
+    within.place = reinterpret_cast<decltype(within.place)>(arena.take(size + 2 * static_cast<std::size_t>(kWidth<S>)));
     take_triplets(arena, plan, triplets);
     take_moments(arena, plan, moments);
     const auto take_quads = [&] {
@@ -83,7 +84,7 @@ void forward_family(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S
                     plain_t<S>* G) {
   using U = plain_t<S>;
   Triplets<S>& t = work.triplets;
-  list_triplets<kShell, false>(
+  list_groups<kShell, false>(
       plan, family, family.first_group, family.first_group + family.n_groups, work.within, t, [&] {
         evaluate<kShell, false>(family, t);
         sum_segments(plan, family, t, [&](const GroupData<U>& group, const Column<S>& sums) {
@@ -100,7 +101,7 @@ void forward(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   radial_forward(plan, work.row, work.triplets.sums, G);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
-    select_within(plan, family, work.row, work.within);
+    if (f == 0 || !same_neighbors(family, plan.families[f - 1])) select_within(plan, family, work.row, work.within);
     if (use_moments(plan, family, work.within))
       forward_moments(plan, family, work.within, work.moments, G);
     else
@@ -112,7 +113,7 @@ template <FunctionType kShell, typename S>
 void adjoint_family(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, Workspace<S>& work,
                     const CotangentData<plain_t<S>>& g) {
   Triplets<S>& t = work.triplets;
-  list_triplets<kShell, true>(
+  list_groups<kShell, true>(
       plan, family, family.first_group, family.first_group + family.n_groups, work.within, t, [&] {
         evaluate<kShell, true>(family, t);
         for (std::size_t m = 0; m < g.count; ++m) {
@@ -151,7 +152,7 @@ void adjoint(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   radial_adjoint(plan, work.row, g, work.gradients);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
-    select_within(plan, family, work.row, work.within);
+    if (f == 0 || !same_neighbors(family, plan.families[f - 1])) select_within(plan, family, work.row, work.within);
     if (use_moments(plan, family, work.within))
       adjoint_moments(plan, family, work.within, work.moments, work.triplets, g, work.gradients);
     else
@@ -195,7 +196,7 @@ void jacobian_group(const PlanData<T>& plan, const FamilyData<T>& family, std::i
   Triplets<Pack<T>>& t = work.triplets;
   const std::int32_t n = work.row.n(plan.n_species);
   start_gradients(n, static_cast<std::size_t>(group.n_cells), work);
-  list_triplets<kShell, true>(plan, family, g, g + 1, work.within, t, [&] {
+  list_groups<kShell, true>(plan, family, g, g + 1, work.within, t, [&] {
     evaluate<kShell, true>(family, t);
     for (std::int32_t s = 0; s < family.n_shells; ++s)
       for (std::int32_t c = group.shell_first[s]; c < group.shell_first[s + 1]; ++c) {
@@ -218,7 +219,7 @@ void jacobian(const PlanData<T>& plan, const RowInput<T>& row, T* memory, const 
   radial_jacobian(plan, work.row, work.triplets.sums, out);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<T>& family = plan.families[f];
-    select_within(plan, family, work.row, work.within);
+    if (f == 0 || !same_neighbors(family, plan.families[f - 1])) select_within(plan, family, work.row, work.within);
     for (std::int32_t g = family.first_group; g < family.first_group + family.n_groups; ++g)
       with_shell_type(family, [&](auto type) { jacobian_group<type.value>(plan, family, g, work, out); });
   }

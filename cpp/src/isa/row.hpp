@@ -62,6 +62,12 @@ inline Dual<T> component(const RowInput<T>& row, std::int32_t e, int k, const Du
   return {row.D[3 * e + k], row.tangents[3 * e + k]};
 }
 
+// Numbers behind the n of a column, where the last pack may reach.
+template <typename S>
+inline void pad(const Column<S>& column, std::int32_t n) {
+  for (std::int32_t i = n; i < n + kWidth<S>; ++i) column.set(i, lane_t<S>(plain_t<S>(1)));
+}
+
 // Counting sort by species, and the distances.
 template <typename S>
 void load_neighbors(const RowInput<plain_t<S>>& row, std::int32_t n_species, Neighbors<S>& to) {
@@ -79,18 +85,14 @@ void load_neighbors(const RowInput<plain_t<S>>& row, std::int32_t n_species, Nei
   }
   for (std::int32_t s = n_species; s > 0; --s) to.first[s] = to.first[s - 1];
   to.first[0] = 0;
-  const lane_t<S> one(U(1));
-  const auto pad = [&](const Column<S>& column) {  // the last pack may reach beyond the last neighbour
-    for (std::int32_t i = row.n; i < row.n + kWidth<S>; ++i) column.set(i, one);
-  };
-  pad(to.x), pad(to.y), pad(to.z);
+  pad(to.x, row.n), pad(to.y, row.n), pad(to.z, row.n);
   for (std::int32_t i = 0; i < row.n; i += kWidth<S>) {
     const S x = to.x.load(i), y = to.y.load(i), z = to.z.load(i);
     const S r = sqrt(x * x + y * y + z * z);
     to.r.store(i, r);
     to.inverse_r.store(i, S(U(1)) / r);
   }
-  pad(to.r), pad(to.inverse_r);
+  pad(to.r, row.n), pad(to.inverse_r, row.n);
 }
 
 // The range of a species, or of every element, whose weight is then weights[s] of each.

@@ -20,7 +20,8 @@ constexpr std::int32_t kChunk = 128;  // triplets: their numbers stay in the fir
 // The neighbours within a family's cutoff; index is the place in the whole row.
 template <typename S>
 struct Within : Neighbors<S> {
-  Column<S> f, d;  // cutoff function times weight, and its derivative
+  Column<S> f, d;                                         // cutoff function times weight, and its slope
+  typename math::pack_types<plain_t<S>>::integer* place;  // as index, as wide as a lane
 };
 
 struct Run {  // of triplets with the same first neighbour j, a place in the whole row
@@ -32,52 +33,53 @@ struct Segment {  // of triplets of one group
 
 template <typename S>
 struct Triplets {
+  using Index = typename math::pack_types<plain_t<S>>::integer;  // as wide as a lane, so that it is packed like numbers
+
   std::int32_t n, n_runs, n_segments;
   Run* runs;
   Segment* segments;
-  std::int32_t* k;                // [kChunk] second neighbour, a place in the whole row
+  Index* k;                       // [kChunk] second neighbour, a place in the whole row
   Column<S> cosine, a, b;         // cos(theta) and the distances to the neighbours
   Column<S> ff;                   // forward pass: the product of the cutoff functions
   Column<S> sine2;                // 1 - cos^2, where the angles need it
   Column<S> q;                    // narrow: the distance between the neighbours; its square as long as the list grows
   Column<S> inverse_b, f_b, d_b;  // adjoint pass: of the second neighbour
   Column<S> q_f, q_d;             // narrow: cutoff function of q
-  Column<S>* shells;              // [most_shells] without cutoff functions
-  Column<S>* angles;              // [most_angles]
-  Column<S>* slopes;              // [most_angles] derivatives in the cosine
+  Column<S> shells;               // [most_shells, kStride] without cutoff functions
+  Column<S> angles, slopes;       // [most_angles, kStride] and derivatives in the cosine
   Column<S> v0, v1, v2, v_c;      // contracted: sum of values, of eta, eta shift times values, of slopes
   Column<S> along_k, across;      // what drain adds
   Column<S> sums;                 // of the cells of a group
+  plain_t<S>* weights;            // [most_cells] cotangents times prefactors of a group
+
+  static constexpr std::int32_t kStride = kChunk + 2 * kWidth<S>;
 };
 
 template <typename S>
 inline void take_triplets(Arena<plain_t<S>>& arena, const PlanData<plain_t<S>>& plan, Triplets<S>& t) {
-  using U = plain_t<S>;
-  const auto size = static_cast<std::size_t>(kChunk + kWidth<S>);
+  constexpr auto size = static_cast<std::size_t>(kChunk + kWidth<S>);
+  constexpr auto stride = static_cast<std::size_t>(Triplets<S>::kStride);
   t.runs = reinterpret_cast<Run*>(arena.take_ints(4 * size));
   t.segments = reinterpret_cast<Segment*>(arena.take_ints(3 * size));
-  t.k = arena.take_ints(size);
+  t.k = reinterpret_cast<typename Triplets<S>::Index*>(arena.take(stride));
   for (Column<S>* column : {&t.cosine, &t.a, &t.b, &t.ff, &t.sine2, &t.q, &t.inverse_b, &t.f_b, &t.d_b, &t.q_f, &t.q_d,
                             &t.v0, &t.v1, &t.v2, &t.v_c, &t.along_k, &t.across})
     take_column(arena, size, *column);
-  constexpr std::size_t pointer = sizeof(Column<S>) / sizeof(U);
-  const auto take_list = [&](std::int32_t count) {
-    auto* const list = reinterpret_cast<Column<S>*>(arena.take(static_cast<std::size_t>(count) * pointer));
-    for (std::int32_t i = 0; i < count; ++i) {
-      Column<S> column;
-      take_column(arena, size, column);
-      if (list) list[i] = column;
-    }
-    return list;
-  };
-  t.shells = take_list(plan.most_shells);
-  t.angles = take_list(plan.most_angles);
-  t.slopes = take_list(plan.most_angles);
+  take_column(arena, static_cast<std::size_t>(plan.most_shells) * stride, t.shells);
+  take_column(arena, static_cast<std::size_t>(plan.most_angles) * stride, t.angles);
+  take_column(arena, static_cast<std::size_t>(plan.most_angles) * stride, t.slopes);
   const std::int32_t cells = (plan.most_cells > plan.most_radial ? plan.most_cells : plan.most_radial) + kWidth<S>;
   take_column(arena, static_cast<std::size_t>(cells * kWidth<S>), t.sums);
+  t.weights = arena.take(static_cast<std::size_t>(plan.most_cells));
 }
 
 // ---- the neighbours of a family
+
+template <typename T>
+inline bool same_neighbors(const FamilyData<T>& a, const FamilyData<T>& b) {
+  return a.weights == b.weights && a.cutoff.kind == b.cutoff.kind && a.cutoff.low == b.cutoff.low &&
+         a.cutoff.high == b.cutoff.high && a.cutoff.inner == b.cutoff.inner && a.cutoff.gamma == b.cutoff.gamma;
+}
 
 template <typename S>
 void select_within(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, const Neighbors<S>& row,
@@ -100,37 +102,50 @@ void select_within(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
       to.inverse_r.compress(n, row.inverse_r.load(i), bits);
       to.f.compress(n, weight * fc.f, bits);
       to.d.compress(n, weight * fc.d, bits);
-      for (unsigned rest = bits; rest != 0; rest &= rest - 1) to.index[n++] = i + __builtin_ctz(rest);
+      for (unsigned rest = bits; rest != 0; rest &= rest - 1) {
+        to.place[n] = to.index[n] = i + __builtin_ctz(rest);
+        ++n;
+      }
     }
     to.first[s + 1] = n;
   }
+  for (const Column<S>* column : {&to.x, &to.y, &to.z, &to.r, &to.inverse_r, &to.f, &to.d}) pad(*column, n);
 }
 
 // ---- listing
 
-// What all triplets (j, k .. k + width) have that costs little, computed for a pack of k and packed to the kept lanes.
-template <FunctionType kShell, bool kAdjoint, typename S>
-inline void append_pack(const Within<S>& w, std::int32_t j, std::int32_t k, const math::Mask<plain_t<S>>& valid,
-                        const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
-  const S xj = broadcast(w.x.at(j)), yj = broadcast(w.y.at(j)), zj = broadcast(w.z.at(j));
-  const S xk = w.x.load(k), yk = w.y.load(k), zk = w.z.load(k);
-  unsigned bits;
+// What the triplets of a run have in common, in all lanes.
+template <typename S>
+struct First {
+  First(const Within<S>& w, std::int32_t j)
+      : x(broadcast(w.x.at(j))),
+        y(broadcast(w.y.at(j))),
+        z(broadcast(w.z.at(j))),
+        r(broadcast(w.r.at(j))),
+        inverse_r(broadcast(w.inverse_r.at(j))),
+        f(broadcast(w.f.at(j))) {}
+  S x, y, z, r, inverse_r, f;
+};
+
+// Lists the triplets (j, k .. k + width): what they have that costs little, packed to the lanes that are kept.
+template <FunctionType kShell, bool kAdjoint, bool kSine, typename S>
+[[gnu::always_inline]] inline void append_pack(const Within<S>& w, const First<S>& j, std::int32_t k,
+                                               const math::Mask<plain_t<S>>& valid, plain_t<S> squared_cutoff,
+                                               Triplets<S>& t) {
+  const S x = w.x.load(k), y = w.y.load(k), z = w.z.load(k);
+  unsigned bits = math::bits_of(valid);
   if constexpr (kShell == FunctionType::narrow) {
-    const S dx = xk - xj, dy = yk - yj, dz = zk - zj;
+    const S dx = x - j.x, dy = y - j.y, dz = z - j.z;
     const S q2 = dx * dx + dy * dy + dz * dz;
-    bits = math::bits_of(valid & (math::value(q2) < family.cutoff.high * family.cutoff.high));
-    if (bits == 0) return;
+    bits &= math::bits_of(math::value(q2) < squared_cutoff);
     t.q.compress(t.n, q2, bits);
-  } else {
-    bits = math::bits_of(valid);
   }
-  const S a = broadcast(w.r.at(j)), b = w.r.load(k), inverse_b = w.inverse_r.load(k);
-  const S inverse = broadcast(w.inverse_r.at(j)) * inverse_b;
-  t.cosine.compress(t.n, (xj * xk + yj * yk + zj * zk) * inverse, bits);
-  t.a.store(t.n, a);
+  const S b = w.r.load(k), inverse_b = w.inverse_r.load(k), inverse = j.inverse_r * inverse_b;
+  t.cosine.compress(t.n, (j.x * x + j.y * y + j.z * z) * inverse, bits);
+  t.a.store(t.n, j.r);
   t.b.compress(t.n, b, bits);
-  if (family.angle_kind != AngleKind::behler) {
-    const S nx = yj * zk - zj * yk, ny = zj * xk - xj * zk, nz = xj * yk - yj * xk;
+  if constexpr (kSine) {
+    const S nx = j.y * z - j.z * y, ny = j.z * x - j.x * z, nz = j.x * y - j.y * x;
     t.sine2.compress(t.n, (nx * nx + ny * ny + nz * nz) * (inverse * inverse), bits);  // 1 - cos^2, not cancelled
   }
   if constexpr (kAdjoint) {
@@ -138,15 +153,17 @@ inline void append_pack(const Within<S>& w, std::int32_t j, std::int32_t k, cons
     t.f_b.compress(t.n, w.f.load(k), bits);
     t.d_b.compress(t.n, w.d.load(k), bits);
   } else {
-    t.ff.compress(t.n, broadcast(w.f.at(j)) * w.f.load(k), bits);
+    t.ff.compress(t.n, j.f * w.f.load(k), bits);
   }
-  for (; bits != 0; bits &= bits - 1) t.k[t.n++] = w.index[k + __builtin_ctz(bits)];
+  math::compress_lanes(t.k + t.n, w.place + k, bits);
+  t.n += math::count_bits(bits);
 }
 
 // Lists the triplets of the groups [from, to) of a family; flush() works off what is listed whenever the list is full.
-template <FunctionType kShell, bool kAdjoint, typename S, typename Flush>
+template <FunctionType kShell, bool kAdjoint, bool kSine, typename S, typename Flush>
 void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, std::int32_t from,
                    std::int32_t to, const Within<S>& w, Triplets<S>& t, Flush&& flush) {
+  const auto squared_cutoff = family.cutoff.high * family.cutoff.high;
   t.n = t.n_runs = t.n_segments = 0;
   for (std::int32_t g = from; g < to; ++g) {
     const Range first = range_of(w, plan.groups[g].a, plan.n_species);
@@ -158,6 +175,7 @@ void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
     };
     for (std::int32_t j = first.begin; j < first.end; ++j) {
       std::int32_t run = t.n;
+      const First<S> common(w, j);
       const auto close_run = [&] {
         if (t.n > run) t.runs[t.n_runs++] = {w.index[j], j, run, t.n};
       };
@@ -169,13 +187,22 @@ void list_triplets(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>
           t.n = t.n_runs = t.n_segments = 0;
           start = run = 0;
         }
-        append_pack<kShell, kAdjoint>(w, j, k, before<S>(k, second.end), family, t);
+        append_pack<kShell, kAdjoint, kSine>(w, common, k, before<S>(k, second.end), squared_cutoff, t);
       }
       close_run();
     }
     close_segment();
   }
   if (t.n > 0) flush();
+}
+
+template <FunctionType kShell, bool kAdjoint, typename S, typename Flush>
+void list_groups(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, std::int32_t from,
+                 std::int32_t to, const Within<S>& w, Triplets<S>& t, Flush&& flush) {
+  if (family.angle_kind == AngleKind::behler)
+    list_triplets<kShell, kAdjoint, false>(plan, family, from, to, w, t, flush);
+  else
+    list_triplets<kShell, kAdjoint, true>(plan, family, from, to, w, t, flush);
 }
 
 // ---- shells and angles of the whole list
@@ -209,9 +236,10 @@ void evaluate_shells(const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
     for (std::int32_t s = 0; s < family.n_shells; ++s) {
       const U eta = family.shells[2 * s], shift = family.shells[2 * s + 1];
       if constexpr (kShell == FunctionType::ani)
-        t.shells[s].store(i, math::gaussian(U(0.5) * (a + b), eta, shift).f);
+        t.shells.store(s * t.kStride + i, math::gaussian(U(0.5) * (a + b), eta, shift).f);
       else
-        t.shells[s].store(i, exp((-eta) * (shift == U(0) ? square : shifted_square<kShell>(a, b, q, shift))));
+        t.shells.store(s * t.kStride + i,
+                       exp((-eta) * (shift == U(0) ? square : shifted_square<kShell>(a, b, q, shift))));
     }
   }
 }
@@ -230,8 +258,8 @@ void evaluate_angles(const FamilyData<plain_t<S>>& family, Triplets<S>& t) {
       else
         angle = math::compact_angle(c, math::scaled_sine(t.sine2.load(i), plain_t<S>(1)),
                                     static_cast<math::CutoffKind>(static_cast<int>(p[0])), p[1], p[2], p[3]);
-      t.angles[z].store(i, angle.f);
-      if constexpr (kAdjoint) t.slopes[z].store(i, angle.d);
+      t.angles.store(z * t.kStride + i, angle.f);
+      if constexpr (kAdjoint) t.slopes.store(z * t.kStride + i, angle.d);
     }
   }
 }
@@ -249,7 +277,8 @@ void sum_segments(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>
   using U = plain_t<S>;
   for (std::int32_t i = 0; i < t.n; i += kWidth<S>) {
     const S ff = t.ff.load(i);
-    for (std::int32_t s = 0; s < family.n_shells; ++s) t.shells[s].store(i, t.shells[s].load(i) * ff);
+    for (std::int32_t s = 0; s < family.n_shells; ++s)
+      t.shells.store(s * t.kStride + i, t.shells.load(s * t.kStride + i) * ff);
   }
   for (std::int32_t n = 0; n < t.n_segments; ++n) {
     const Segment& segment = t.segments[n];
@@ -257,11 +286,12 @@ void sum_segments(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>
     const std::int32_t last = segment.end - kWidth<S>;
     for (std::int32_t s = 0; s < family.n_shells; ++s)
       for (std::int32_t c = group.shell_first[s]; c < group.shell_first[s + 1]; ++c) {
-        const Column<S>&shell = t.shells[s], &angle = t.angles[group.angle[c]];
+        const std::int32_t shell = s * t.kStride, angle = group.angle[c] * t.kStride;
         S sum(U(0));
         std::int32_t i = segment.begin;
-        for (; i <= last; i += kWidth<S>) sum += shell.load(i) * angle.load(i);
-        if (i < segment.end) sum += math::select(before<S>(i, segment.end), shell.load(i) * angle.load(i), S(U(0)));
+        for (; i <= last; i += kWidth<S>) sum += t.shells.load(shell + i) * t.angles.load(angle + i);
+        if (i < segment.end)
+          sum += math::select(before<S>(i, segment.end), t.shells.load(shell + i) * t.angles.load(angle + i), S(U(0)));
         t.sums.store(c * kWidth<S>, sum);
       }
     add(group, t.sums);
@@ -276,17 +306,18 @@ template <typename S>
 void contract_segment(const FamilyData<plain_t<S>>& family, const GroupData<plain_t<S>>& group, const Segment& segment,
                       const plain_t<S>* g, Triplets<S>& t) {
   using U = plain_t<S>;
+  for (std::int32_t c = 0; c < group.n_cells; ++c) t.weights[c] = g[group.columns[c]] * group.prefactors[c];
   for (std::int32_t i = segment.begin; i < segment.end; i += kWidth<S>) {
     S v0(U(0)), v1(U(0)), v2(U(0)), v_c(U(0));
     for (std::int32_t s = 0; s < family.n_shells; ++s) {
       S w(U(0)), w_c(U(0));
       for (std::int32_t c = group.shell_first[s]; c < group.shell_first[s + 1]; ++c) {
-        const U g_c = g[group.columns[c]] * group.prefactors[c];
-        w += g_c * t.angles[group.angle[c]].load(i);
-        w_c += g_c * t.slopes[group.angle[c]].load(i);
+        const std::int32_t angle = group.angle[c] * t.kStride + i;
+        w += t.weights[c] * t.angles.load(angle);
+        w_c += t.weights[c] * t.slopes.load(angle);
       }
       const U eta = family.shells[2 * s], shift = family.shells[2 * s + 1];
-      const S shell = t.shells[s].load(i), v = w * shell;
+      const S shell = t.shells.load(s * t.kStride + i), v = w * shell;
       v0 += v;
       v1 += eta * v;
       v2 += (eta * shift) * v;
@@ -305,11 +336,12 @@ void take_cell(const FamilyData<plain_t<S>>& family, const GroupData<plain_t<S>>
                std::int32_t cell, Triplets<S>& t) {
   const plain_t<S> eta = family.shells[2 * s], shift = family.shells[2 * s + 1], prefactor = group.prefactors[cell];
   for (std::int32_t i = 0; i < t.n; i += kWidth<S>) {
-    const S shell = prefactor * t.shells[s].load(i), v = shell * t.angles[group.angle[cell]].load(i);
+    const S shell = prefactor * t.shells.load(s * t.kStride + i),
+            v = shell * t.angles.load(group.angle[cell] * t.kStride + i);
     t.v0.store(i, v);
     t.v1.store(i, eta * v);
     t.v2.store(i, (eta * shift) * v);
-    t.v_c.store(i, shell * t.slopes[group.angle[cell]].load(i));
+    t.v_c.store(i, shell * t.slopes.load(group.angle[cell] * t.kStride + i));
   }
 }
 
@@ -354,7 +386,7 @@ void drain_run(const Run& run, const Within<S>& w, const Quad<S>* D, const Gradi
   Quad<S> sum = Quad<S>::zero();
   const Quad<S> D_j = D[run.j];
   for (std::int32_t i = run.begin; i < run.end; ++i) {
-    const std::int32_t k = t.k[i];
+    const auto k = static_cast<std::int32_t>(t.k[i]);
     const lane_t<S> across = t.across.at(i);
     to.along.set(k, to.along.at(k) + t.along_k.at(i));
     to.across[k].add_scaled(across, D_j);
