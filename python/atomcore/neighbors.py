@@ -76,10 +76,13 @@ def neighbor_list(
     if not isinstance(quantities, str):
         raise TypeError(f"quantities must be a string of the letters 'ijSDd', got {quantities!r}")
     length = as_cutoff("cutoff", cutoff)
-    batch = isinstance(atoms, list | tuple)
-    arrays = _core.gather(atoms, as_geometry) if batch else (*as_geometry(atoms), None)
-    few = threads is None and len(arrays[0]) < _WORTH_A_THREAD
-    return _core.pairs(quantities, *arrays, length, 1 if few else resolve_threads(threads))
+    pointer = None
+    if isinstance(atoms, list | tuple):
+        positions, cells, pbc, pointer = _core.gather(atoms, as_geometry)
+    else:
+        positions, cells, pbc = as_geometry(atoms)
+    few = threads is None and len(positions) < _WORTH_A_THREAD
+    return _core.pairs(quantities, positions, cells, pbc, pointer, length, 1 if few else resolve_threads(threads))
 
 
 class NeighborList:
@@ -149,11 +152,11 @@ class NeighborList:
         return rebuilt
 
     def _publish(self) -> None:
-        row_ptr, *pairs = self._list.near(self._threads)
-        found = (row_ptr, *(array[: row_ptr[-1]] for array in pairs))
-        for array in found:
+        row_ptr, neighbor, shift, D, d = self._list.near(self._threads)
+        n = row_ptr[-1]
+        self.row_ptr, self.neighbor, self.shift, self.D, self.d = row_ptr, neighbor[:n], shift[:n], D[:n], d[:n]
+        for array in (self.row_ptr, self.neighbor, self.shift, self.D, self.d):
             array.flags.writeable = False
-        self.row_ptr, self.neighbor, self.shift, self.D, self.d = found
 
 
 def as_cutoff(name: str, value: float, *, zero: bool = False) -> float:
