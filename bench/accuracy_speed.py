@@ -3,7 +3,7 @@
 The set and its split are those of bench/water.py. POD is fitted by LAMMPS' own `fitpod`; UF3 and NEP have their form
 and their evaluator (LAMMPS, calorine), but are fitted by the scripts in bench/peers, since uf3's features take minutes
 a frame and GPUMD's trainer needs a GPU. Force errors are over the held-out frames, of each evaluator itself. Speed is
-that of one thread on 12 288 atoms: a step of NVE in LAMMPS with its skin, a call with a fresh list for NEP and for ours.
+that of one thread on 12 288 atoms: a step of NVE in LAMMPS with its skin, a call with a fresh list for NEP and ours.
 
 Peers are installed and fits kept in ATOMCORE_PEERS, by default ~/.cache/atomcore/peers; a peer that cannot be had is
 left out, with the reason. The codes live in environments of their own, and so run one after another, three times round.

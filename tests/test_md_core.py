@@ -299,6 +299,28 @@ def test_unknown_engines_are_refused(model, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_no_step_depends_on_those_before(model, tmp_path, monkeypatch):
+    """What the loop keeps between steps, neighbours above all, changes no bit, however far the atoms move."""
+    fresh, moved = Potential.load(model), []
+
+    class Checked(core_run.CoreRun):
+        def _advance(self, loop, phase):
+            super()._advance(loop, phase)
+            here = self._atoms.copy()
+            here.positions[:] = loop.state["positions"]
+            energy, forces = fresh.energy_forces(here)
+            assert loop.state["energy"] == energy
+            assert np.array_equal(-loop.state["gradient"], forces)
+            moved.append(np.abs(here.positions - start).max())
+
+    monkeypatch.setattr(core_run, "CoreRun", Checked)
+    atoms = crystal(model)
+    start = atoms.get_positions()
+    run(atoms, tmp_path, ps=0.6, dt=1.5, frame_interval=1.5, temperature=2000.0, ensemble="langevin")
+    assert len(moved) == 401
+    assert max(moved) > 2.0
+
+
 def test_memory_does_not_grow_with_the_run(model, tmp_path):
     import resource
 

@@ -10,11 +10,13 @@ import time
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io import read
 
 from atomcore import AtomcoreError, Calculator
 from atomcore.cli.main import main
 from atomcore.md import CHECKPOINT, core_run, simulate
+from atomcore.md.velocities import degrees_of_freedom
 from helpers import REPOSITORY
 from pair_model import crystal, pair_model
 
@@ -286,3 +288,14 @@ def test_a_calculator_that_was_used_before_changes_nothing(model, tmp_path):
         simulate(atoms, tmp_path / name, ps=0.05, **CHOICES)
         runs.append(contents(tmp_path / name))
     assert runs[0] == runs[1]
+
+
+def test_a_molecule_that_starts_in_a_line_keeps_its_degrees_of_freedom(model, tmp_path):
+    """Bent, as it is where it goes on, it would have one more."""
+    atoms = [Atoms("OCO", [[0, 0, -2.2], [0, 0, 0], [0, 0, 2.2]], calculator=Calculator(model)) for _ in range(3)]
+    choices = {**CHOICES, "equilibrate": 0.0}
+    simulate(atoms[0], tmp_path / "whole", ps=0.06, **choices)
+    simulate(atoms[1], tmp_path / "cut", ps=0.03, **choices)
+    assert degrees_of_freedom(atoms[1], True) == 3
+    simulate(atoms[2], tmp_path / "cut", ps=0.06, restart=True, **choices)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")

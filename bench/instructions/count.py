@@ -58,7 +58,10 @@ def count(program: Path, kernel: str) -> int:
     command += ["--toggle-collect=atomcore_measured", str(program), kernel]
     environment = {**os.environ, "ATOMCORE_ISA": "portable"}
     told = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stderr
-    return int(re.findall(r"Collected : (\d+)", told)[-1])
+    found = int(re.findall(r"Collected : (\d+)", told)[-1])
+    if found == 0:
+        raise RuntimeError(f"callgrind has not seen atomcore_measured in {program.name} {kernel}")
+    return found
 
 
 def stored() -> dict:

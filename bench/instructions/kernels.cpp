@@ -4,14 +4,20 @@
 // measured: what is set up on the first call does not count.
 #include "src/kernels.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "src/feature_plan.hpp"
+#include "src/md_loop.hpp"
+#include "src/mlp.hpp"
 #include "src/potential.hpp"
+#include "src/verlet.hpp"
 
 using namespace atomcore;
 
@@ -140,11 +146,34 @@ void neighbors() {
   measure([&] { water.list(6.0); });
 }
 
-// The engine on a model with two hidden layers; features are left as they are.
-void potential(Precision precision) {
-  const Water water(4);
-  ModelRecord model{"{}", {ani_rows(), {}}, ani(), Activation::tanh, false, 1, {}};
-  const auto k = static_cast<std::size_t>(model.plan.n_features());
+void verlet() {  // atoms have moved, and the list still serves
+  Water water(8);
+  VerletList list(6.0, 1.0);
+  list.update(water.positions, water.cell, water.pbc, 1);
+  for (double& x : water.positions) x += 0.1;
+  measure([&] { list.update(water.positions, water.cell, water.pbc, 1); });
+}
+
+// A network with two hidden layers, 64 rows, forward and gradient.
+template <typename T>
+void network() {
+  constexpr std::size_t rows = 64, inputs = 384;
+  cpu::Mlp<T> mlp(Activation::celu);
+  const std::size_t widths[] = {inputs, 160, 96, 1};
+  for (int i = 0; i < 3; ++i) {
+    const auto weight = uniforms(widths[i] * widths[i + 1]), bias = uniforms(widths[i + 1]);
+    mlp.add_layer(std::vector<T>(weight.begin(), weight.end()), std::vector<T>(bias.begin(), bias.end()));
+  }
+  const auto given = uniforms(rows * inputs);
+  std::vector<T> x(given.begin(), given.end()), value(rows), gradient(rows * inputs);
+  typename cpu::Mlp<T>::Workspace work;
+  measure([&] { mlp.evaluate(x.data(), rows, value.data(), gradient.data(), work); });
+}
+
+// Two hidden layers on these functions; features are left as they are.
+ModelRecord model(std::vector<FeatureRow> rows) {
+  ModelRecord model{"{}", {rows, {}}, compile_features(rows, 2), Activation::tanh, false, 1, {}};
+  const std::size_t k = rows.size();
   for (int element = 0; element < 2; ++element) {
     ElementRecord record{};
     record.symbol = element == 0 ? "H" : "O", record.number = element == 0 ? 1 : 8;
@@ -162,9 +191,32 @@ void potential(Precision precision) {
     record.reference = 0.0, record.energy_scale = 1.0;
     model.elements.push_back(record);
   }
-  const Potential engine(model, precision);
+  return model;
+}
+
+void potential(Precision precision) {
+  const Water water(4);
+  const Potential engine(model(ani_rows()), precision);
   const Structure structure{water.positions, water.cell, water.pbc, water.numbers};
   measure([&] { engine.compute(structure, {true, false, false}, 1); });
+}
+
+// Langevin dynamics with a model of a single function within 1.2 A: next to nothing but the loop and its lists.
+void dynamics() {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const Water water(4);
+  const std::size_t n = water.numbers.size();
+  const Potential engine(model({function(FunctionType::radial, 0, -1, 1.0, 0, 0, 0, 1.2)}), Precision::float64);
+  MdSystem system{water.numbers, {}, {}, {1, 1, 1}};
+  for (const std::int32_t number : water.numbers) system.masses.push_back(number == 1 ? 1.008 : 15.999);
+  std::copy(water.cell.begin(), water.cell.end(), system.cell.begin());
+  const MdConditions conditions{0.01, true, 0.02, 0.1, 5, 1};
+  const MdLimits limits{std::vector<double>(n, 0.1), infinity, infinity, infinity, 1.0, infinity, infinity};
+  MdLoop loop(engine, system, conditions, limits, water.positions, std::vector<double>(3 * n), false, 1);
+  std::int64_t last = 0;
+  measure([&] {
+    if (loop.run(last += 20, 1, infinity).outcome != MdOutcome::done) std::abort();
+  });
 }
 
 struct Kernel {
@@ -174,13 +226,17 @@ struct Kernel {
 
 const Kernel kernels[] = {
     {"neighbors", neighbors},
+    {"verlet", verlet},
     {"ani_float", [] { features<float>(ani(), Mode::forward); }},
     {"ani_vjp_float", [] { features<float>(ani(), Mode::vjp); }},
     {"narrow", [] { features<double>(behler(FunctionType::narrow), Mode::forward); }},
     {"narrow_vjp", [] { features<double>(behler(FunctionType::narrow), Mode::vjp); }},
     {"wide_vjp", [] { features<double>(behler(FunctionType::wide), Mode::vjp); }},
+    {"network_float", network<float>},
+    {"network", network<double>},
     {"potential_float", [] { potential(Precision::float32); }},
     {"potential", [] { potential(Precision::float64); }},
+    {"dynamics", dynamics},
 };
 
 }  // namespace

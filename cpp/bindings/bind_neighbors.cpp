@@ -158,7 +158,7 @@ bool update(atomcore::VerletList& list, const Array<double>& positions, const Ar
 // row_ptr [N + 1] and the pairs within the cutoff: neighbor, shift, vectors and distances, at the front of arrays that
 // are long enough for all pairs of the list.
 py::tuple near_pairs(const atomcore::VerletList& list, int n_threads) {
-  const auto room = static_cast<py::ssize_t>(list.list().neighbor.size()) + atomcore::cpu::kMostLanes;
+  const auto room = static_cast<py::ssize_t>(list.list().neighbor.size());
   auto row_ptr = new_array<std::int64_t>({list.n_atoms() + 1}), neighbor = new_array<std::int64_t>({room});
   auto shift = new_array<std::int32_t>({room, 3});
   auto D = new_array<double>({room, 3}), d = new_array<double>({room});

@@ -45,7 +45,8 @@ py::tuple compute(Computer& computer, const Array<double>& positions, const Arra
   return to_tuple(std::move(result));
 }
 
-py::list compute_batch(const Potential& potential, const py::sequence& structures, const Request& request, int n_threads) {
+py::list compute_batch(const Potential& potential, const py::sequence& structures, const Request& request,
+                       int n_threads) {
   std::vector<Structure> views;
   for (const py::handle item : structures) {
     const auto fields = py::reinterpret_borrow<py::tuple>(item);

@@ -1,7 +1,7 @@
 #include "bindings.hpp"
 #include "src/error.hpp"
-#include "src/isa.hpp"
 #include "src/interrupt.hpp"
+#include "src/isa.hpp"
 
 namespace {
 

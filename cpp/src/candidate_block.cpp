@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kHalfUlp = 5.9604644775390625e-08;  // 2^-24
 constexpr double kFarthest = 1000.0;                 // cutoffs; single precision tells less and less beyond
+constexpr std::uint64_t kSlot = 0xffffffff;          // of a key: the place of a candidate among those collected
 constexpr float kOutOfReach = std::numeric_limits<float>::infinity();
 
 std::int64_t floor_divide(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
@@ -50,17 +51,18 @@ void radix_sort(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& ot
 }  // namespace
 
 CandidateBlock::CandidateBlock(const Batch& batch, const CellGrids& grids, double cutoff)
-    : batch_(batch), grids_(grids), cutoff_(cutoff), kernels_(pair_kernels()) {}
+    : batch_(batch), grids_(grids), cutoff_(cutoff) {}
 
 void CandidateBlock::gather(const CentreBlock& block) {
   collect(block);
-  locate();
+  sorted_ = false;
+  set_points();
 }
 
 void CandidateBlock::gather_sorted(const CentreBlock& block) {
   collect(block);
   sort();
-  locate();
+  set_points();
   make_room(candidates_, count());
   for (std::size_t k = 0; k < static_cast<std::size_t>(count()); ++k) make_candidate(k, candidates_[k]);
 }
@@ -73,16 +75,14 @@ const Surroundings& CandidateBlock::around(std::int64_t place) {
   return surroundings_;
 }
 
-Centre CandidateBlock::centre(std::int64_t place) const {
+const Centre& CandidateBlock::centre(std::int64_t place) {
   const PlacedAtom& atom = grids_.atoms[static_cast<std::size_t>(place)];
-  Centre centre{};
-  centre.atom = atom.atom;
+  centre_.atom = atom.atom;
   for (int x = 0; x < 3; ++x) {
-    centre.position[x] = atom.position[x];
-    centre.turns[x] = atom.wrap[x] - wrap_[x];
-    for (int k = 0; k < 3; ++k) centre.cell[k][x] = cell_[3 * k + x];
+    centre_.position[x] = atom.position[x];
+    centre_.turns[x] = atom.wrap[x] - wrap_[x];
   }
-  return centre;
+  return centre_;
 }
 
 Candidate CandidateBlock::candidate(std::int32_t k) const {
@@ -93,8 +93,9 @@ Candidate CandidateBlock::candidate(std::int32_t k) const {
 
 // Every number is written where it stays: copying them together would wait for each.
 void CandidateBlock::make_candidate(std::size_t k, Candidate& to) const {
-  const PlacedAtom& atom = grids_.atoms[static_cast<std::size_t>(place_[k])];
-  const Image& image = images_[static_cast<std::size_t>(image_[k])];
+  const std::size_t slot = sorted_ ? keys_[k] & kSlot : k;
+  const PlacedAtom& atom = grids_.atoms[static_cast<std::size_t>(place_[slot])];
+  const Image& image = images_[static_cast<std::size_t>(image_[slot])];
   double s[3];
   for (int x = 0; x < 3; ++x) {
     const std::int32_t turns = image.turns[x] - atom.wrap[x] + wrap_[x];
@@ -114,26 +115,30 @@ void CandidateBlock::measure(const CentreBlock& block, const CellGrid& grid) {
   first_ = block.first;
   last_ = block.last;
   cell_ = batch_.cells.data() + 9 * block.structure;
+  for (int k = 0; k < 3; ++k) std::copy_n(cell_ + 3 * k, 3, centre_.cell[k]);
   std::copy_n(grids_.atoms[static_cast<std::size_t>(first_)].wrap, 3, wrap_);
-  const std::vector<double>* const coordinate[3] = {&grids_.x, &grids_.y, &grids_.z};
+  const double* const coordinate[3] = {grids_.x.data(), grids_.y.data(), grids_.z.data()};
   double half = 0.0;
   for (int k = 0; k < 3; ++k) {
-    const auto [low, high] =
-        std::minmax_element(coordinate[k]->begin() + block.first, coordinate[k]->begin() + block.last);
-    box_.low[k] = *low;
-    box_.high[k] = *high;
-    origin_[k] = 0.5 * *low + 0.5 * *high;
-    half = std::max(half, *high - origin_[k]);
+    double low = coordinate[k][block.first], high = low;
+    for (std::int64_t place = block.first; place < block.last; ++place) {
+      low = std::min(low, coordinate[k][place]);
+      high = std::max(high, coordinate[k][place]);
+    }
+    vicinity_.low[k] = low;
+    vicinity_.high[k] = high;
+    vicinity_.origin[k] = 0.5 * low + 0.5 * high;
+    half = std::max(half, high - vicinity_.origin[k]);
   }
-  square_ = grid.candidate_cutoff * grid.candidate_cutoff;
+  vicinity_.square = grid.candidate_cutoff * grid.candidate_cutoff;
   const double farthest = (half + grid.candidate_cutoff) / cutoff_;
   if (!(farthest <= kFarthest)) {  // all points in one: nothing is certain, and everything gets measured exactly
-    scale_ = 0.0;
+    vicinity_.scale = 0.0;
     surroundings_.inner = -1.0f;
     surroundings_.outer = 1.0f;
     return;
   }
-  scale_ = 1.0 / cutoff_;
+  vicinity_.scale = 1.0 / cutoff_;
   const double error = kHalfUlp * (16.0 * farthest + 8.0) + 2.0 * (grid.candidate_cutoff - cutoff_) / cutoff_;
   const double inner = std::max(1.0 - error, 0.0), outer = 1.0 + error;
   surroundings_.inner = static_cast<float>(inner * inner * (1.0 - 4.0 * kHalfUlp));
@@ -176,6 +181,7 @@ void CandidateBlock::collect(const CentreBlock& block) {
     high[k] = std::min(high[k], grid.n_bins[k] - 1);
   }
   list_images(grid, low, high);
+  make_room(own_, last_ - first_);
   surroundings_.count = 0;
   for (std::size_t image = 0; image < images_.size(); ++image) {
     std::int64_t begin[3], end[3];
@@ -194,78 +200,74 @@ void CandidateBlock::collect(const CentreBlock& block) {
   }
 }
 
-// Those of the places [begin, end) in an image that are near the box.
+// Those of the places [begin, end) in an image that are near enough.
 void CandidateBlock::add_run(std::int64_t begin, std::int64_t end, std::int32_t image) {
   std::int64_t& n = surroundings_.count;
-  make_room(place_, n + (end - begin) + kMostLanes);
-  make_room(image_, n + (end - begin));
-  const std::int64_t found =
-      kernels_.near_box(grids_.x.data() + begin, grids_.y.data() + begin, grids_.z.data() + begin, end - begin,
-                        images_[static_cast<std::size_t>(image)].translation, box_, square_, place_.data() + n);
-  for (const std::int64_t stop = n + found; n < stop; ++n) {
-    place_[static_cast<std::size_t>(n)] += begin;
-    image_[static_cast<std::size_t>(n)] = image;
+  const std::int64_t room = n + (end - begin) + kMostLanes;
+  make_room(place_, room);
+  make_room(image_, room);
+  for (auto& u : u_) make_room(u, room);
+  const Image& moved = images_[static_cast<std::size_t>(image)];
+  const std::int64_t found = pair_kernels().collect(
+      grids_.x.data() + begin, grids_.y.data() + begin, grids_.z.data() + begin, end - begin, begin, moved.translation,
+      vicinity_, {place_.data() + n, {u_[0].data() + n, u_[1].data() + n, u_[2].data() + n}});
+  std::fill_n(image_.begin() + n, found, image);
+  if ((moved.cell[0] | moved.cell[1] | moved.cell[2]) == 0) {
+    for (std::int64_t k = n; k < n + found; ++k) {
+      const std::int64_t centre = place_[static_cast<std::size_t>(k)] - first_;
+      if (centre >= 0 && centre < last_ - first_) own_[static_cast<std::size_t>(centre)] = static_cast<std::int32_t>(k);
+    }
   }
+  n += found;
 }
 
 // By atom; of one atom's images, which were collected in that order, by shift.
 void CandidateBlock::sort() {
-  const std::int64_t n = count();
-  const auto atom = [&](std::size_t k) {
-    return static_cast<std::uint64_t>(grids_.atoms[static_cast<std::size_t>(place_[k])].atom);
-  };
+  const auto n = static_cast<std::size_t>(count());
+  make_room(keys_, count());
   std::uint64_t least = ~std::uint64_t{0}, most = 0;
-  bool sorted = true;
-  for (std::size_t k = 0; k < static_cast<std::size_t>(n); ++k) {
-    const std::uint64_t a = atom(k);
-    sorted = sorted && a >= most;
-    least = std::min(least, a);
-    most = std::max(most, a);
+  sorted_ = false;
+  for (std::size_t k = 0; k < n; ++k) {
+    const auto atom = static_cast<std::uint64_t>(grids_.atoms[static_cast<std::size_t>(place_[k])].atom);
+    sorted_ = sorted_ || atom < most;
+    least = std::min(least, atom);
+    most = std::max(most, atom);
+    keys_[k] = atom << 32 | k;
   }
-  if (sorted) return;
-  for (auto* room : {&keys_, &sorted_keys_}) make_room(*room, n);
-  for (std::size_t k = 0; k < static_cast<std::size_t>(n); ++k) keys_[k] = (atom(k) - least) << 32 | k;
+  if (!sorted_) return;
+  for (std::size_t k = 0; k < n; ++k) keys_[k] -= least << 32;
   int bits = 0;
   while ((most - least) >> bits != 0) ++bits;
-  radix_sort(keys_, sorted_keys_, n, bits);
-  make_room(sorted_place_, n);
-  make_room(sorted_image_, n);
-  for (std::size_t k = 0; k < static_cast<std::size_t>(n); ++k) {
-    const std::uint64_t from = keys_[k] & 0xffffffffu;
-    sorted_place_[k] = place_[from];
-    sorted_image_[k] = image_[from];
-  }
-  place_.swap(sorted_place_);
-  image_.swap(sorted_image_);
+  make_room(other_keys_, count());
+  radix_sort(keys_, other_keys_, count(), bits);
+  make_room(rank_, count());
+  for (std::size_t k = 0; k < n; ++k) rank_[keys_[k] & kSlot] = static_cast<std::int32_t>(k);
 }
 
 // Points of candidates and centres.
-void CandidateBlock::locate() {
-  const std::int64_t n = count();
-  for (auto* u : {&x_, &y_, &z_}) make_room(*u, n + kMostLanes);
-  make_room(points_, 3 * (last_ - first_));
-  make_room(own_, last_ - first_);
-  hidden_ = -1;
-  for (std::size_t k = 0; k < static_cast<std::size_t>(n); ++k) {
-    const auto place = static_cast<std::size_t>(place_[k]);
-    const Image& image = images_[static_cast<std::size_t>(image_[k])];
-    x_[k] = static_cast<float>((grids_.x[place] + image.translation[0] - origin_[0]) * scale_);
-    y_[k] = static_cast<float>((grids_.y[place] + image.translation[1] - origin_[1]) * scale_);
-    z_[k] = static_cast<float>((grids_.z[place] + image.translation[2] - origin_[2]) * scale_);
-    const bool centre = place_[k] >= first_ && place_[k] < last_;
-    if (!centre || (image.cell[0] | image.cell[1] | image.cell[2]) != 0) continue;
-    const auto own = static_cast<std::size_t>(place_[k] - first_);
-    own_[own] = static_cast<std::int32_t>(k);
-    points_[3 * own] = x_[k];
-    points_[3 * own + 1] = y_[k];
-    points_[3 * own + 2] = z_[k];
+void CandidateBlock::set_points() {
+  const auto n = static_cast<std::size_t>(count());
+  std::vector<float>* const to[3] = {&x_, &y_, &z_};
+  for (std::size_t x = 0; x < 3; ++x) {
+    make_room(*to[x], count() + kMostLanes);
+    float* const point = to[x]->data();
+    const double* const u = u_[x].data();
+    if (sorted_)
+      for (std::size_t k = 0; k < n; ++k) point[k] = static_cast<float>(u[keys_[k] & kSlot]);
+    else
+      for (std::size_t k = 0; k < n; ++k) point[k] = static_cast<float>(u[k]);
+    std::fill_n(point + n, kMostLanes, x == 0 ? kOutOfReach : 0.0f);
   }
-  std::fill_n(x_.begin() + n, kMostLanes, kOutOfReach);
-  std::fill_n(y_.begin() + n, kMostLanes, 0.0f);
-  std::fill_n(z_.begin() + n, kMostLanes, 0.0f);
   surroundings_.x = x_.data();
   surroundings_.y = y_.data();
   surroundings_.z = z_.data();
+  hidden_ = -1;
+  const auto n_centres = static_cast<std::size_t>(last_ - first_);
+  make_room(points_, 3 * (last_ - first_));
+  for (std::size_t c = 0; c < n_centres; ++c) {
+    if (sorted_) own_[c] = rank_[static_cast<std::size_t>(own_[c])];
+    for (std::size_t x = 0; x < 3; ++x) points_[3 * c + x] = (*to[x])[static_cast<std::size_t>(own_[c])];
+  }
 }
 
 }  // namespace atomcore::cpu

@@ -23,7 +23,7 @@ class CandidateBlock {
   // What surrounds the centre at a place of the block, itself left out. Holds until the next call.
   const Surroundings& around(std::int64_t place);
   const float* point(std::int64_t place) const { return &points_[static_cast<std::size_t>(3 * (place - first_))]; }
-  Centre centre(std::int64_t place) const;
+  const Centre& centre(std::int64_t place);  // holds until the next call
   Candidate candidate(std::int32_t k) const;
   const Candidate* candidates() const { return candidates_.data(); }
   std::int64_t count() const { return surroundings_.count; }
@@ -39,31 +39,30 @@ class CandidateBlock {
   void collect(const CentreBlock& block);
   void add_run(std::int64_t begin, std::int64_t end, std::int32_t image);
   void sort();
-  void locate();
+  void set_points();
   void make_candidate(std::size_t k, Candidate& to) const;
 
   const Batch& batch_;
   const CellGrids& grids_;
   const double cutoff_;
-  const PairKernels& kernels_;
+  Centre centre_{};
   const double* cell_ = nullptr;       // of the block's structure
   std::int32_t wrap_[3] = {};          // of the first centre, which candidates are counted from
   std::int64_t first_ = 0, last_ = 0;  // places of the centres
-  Box box_{};                          // around the wrapped centres
-  double square_ = 0.0;                // of how far from the box candidates may be
-  double origin_[3] = {}, scale_ = 0;  // point = (wrapped position - origin) * scale
+  Vicinity vicinity_{};                // of the wrapped centres; gives points
   Surroundings surroundings_{};
   std::vector<Image> images_;        // ascending by turns
   std::vector<std::int64_t> place_;  // [count] of each candidate, and a pack
   std::vector<std::int32_t> image_;  // [count]
-  std::vector<float> x_, y_, z_;     // [count] and a pack
+  std::vector<double> u_[3];         // [count] points in the order they were collected, and a pack
+  std::vector<float> x_, y_, z_;     // [count] points, and a pack
   std::vector<float> points_;        // [centres, 3]
   std::vector<std::int32_t> own_;    // [centres] which candidate each centre is
   std::int32_t hidden_ = -1;         // the candidate left out, and where it is
   float hidden_x_ = 0.0f;
-  std::vector<std::uint64_t> keys_, sorted_keys_;
-  std::vector<std::int64_t> sorted_place_;
-  std::vector<std::int32_t> sorted_image_;
+  bool sorted_ = false;                           // otherwise candidates are in the order they were collected
+  std::vector<std::uint64_t> keys_, other_keys_;  // [count] atom and place in that order
+  std::vector<std::int32_t> rank_;                // [count] where each has gone
   std::vector<Candidate> candidates_;
 };
 

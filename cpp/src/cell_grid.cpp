@@ -8,18 +8,9 @@
 #include "src/parallel.hpp"
 
 namespace atomcore::cpu {
-namespace {
 
-constexpr std::int64_t kOneBin = 48;      // up to so many atoms bins cost more than they save: all pairs are tested
-constexpr double kMostInBin = 64.0;       // dense systems get bins smaller than the cutoff
-constexpr double kAtomsPerBin = 2.0;      // no more bins than this: keeps memory linear in a sparse gas
-constexpr std::int64_t kBlockAtoms = 16;  // bins are joined until a block of centres has this many, or the next bin
-constexpr std::int64_t kMostJoined = 48;  // would lift it beyond this
-constexpr double kFlat = 1e-12;           // an open axis no longer than this many cutoffs is not divided
-constexpr double kRounding = 64.0;        // roundings of one unit in the last place that a distance may suffer
-
-// One structure while it is sorted.
-struct Sorting {
+// One structure while it is sorted; the workspace of one thread.
+struct CellGrids::Sorting {
   span<const double> positions;    // [n, 3]
   std::vector<double> wrapped;     // [n, 3]
   std::vector<double> coordinate;  // [n, 3] along the reduced lattice: fractions of periodic, lengths on open axes
@@ -29,6 +20,18 @@ struct Sorting {
   double origin[3], per_unit[3];   // bin coordinate = (coordinate - origin) * per_unit
   std::int64_t n() const { return static_cast<std::int64_t>(positions.size() / 3); }
 };
+
+namespace {
+
+using Sorting = CellGrids::Sorting;
+
+constexpr std::int64_t kOneBin = 48;      // up to so many atoms bins cost more than they save: all pairs are tested
+constexpr double kMostInBin = 64.0;       // dense systems get bins smaller than the cutoff
+constexpr double kAtomsPerBin = 2.0;      // no more bins than this: keeps memory linear in a sparse gas
+constexpr std::int64_t kBlockAtoms = 16;  // bins are joined until a block of centres has this many, or the next bin
+constexpr std::int64_t kMostJoined = 48;  // would lift it beyond this
+constexpr double kFlat = 1e-12;           // an open axis no longer than this many cutoffs is not divided
+constexpr double kRounding = 64.0;        // roundings of one unit in the last place that a distance may suffer
 
 void wrap_positions(const Lattice& lattice, Sorting& sorting) {
   const auto n = static_cast<std::size_t>(sorting.n());
@@ -70,9 +73,11 @@ void measure(const Lattice& lattice, Sorting& sorting, double (&extent)[3]) {
 }
 
 void choose_bins(CellGrid& grid, Sorting& sorting) {
-  double extent[3], bins[3] = {1.0, 1.0, 1.0};
-  measure(grid.lattice, sorting, extent);
-  if (sorting.n() > kOneBin) {
+  double extent[3] = {grid.lattice.heights[0], grid.lattice.heights[1], grid.lattice.heights[2]};
+  double bins[3] = {1.0, 1.0, 1.0};
+  const bool one_bin = sorting.n() <= kOneBin;
+  if (!one_bin) {
+    measure(grid.lattice, sorting, extent);
     const double cutoff = grid.candidate_cutoff;
     double expected = static_cast<double>(sorting.n());  // atoms in a cube as wide as the cutoff
     for (double length : extent) expected *= std::min(1.0, cutoff / length);
@@ -88,7 +93,8 @@ void choose_bins(CellGrid& grid, Sorting& sorting) {
     grid.n_bins[k] = static_cast<std::int64_t>(bins[k]);
     sorting.per_unit[k] = grid.reach[k] = 0.0;
     const bool periodic = grid.lattice.periodic[k];
-    if (!periodic && !(extent[k] > kFlat * grid.candidate_cutoff)) continue;  // bins per length could overflow
+    // Bins per length could overflow on a flat open axis; one bin needs none.
+    if (!periodic && (one_bin || !(extent[k] > kFlat * grid.candidate_cutoff))) continue;
     sorting.per_unit[k] = bins[k] / (periodic ? 1.0 : extent[k]);
     grid.reach[k] = grid.candidate_cutoff * (bins[k] / extent[k]);
   }
@@ -139,6 +145,8 @@ double rounding_slack(span<const double> positions, const double* cell, const La
   double farthest = 0.0;
   for (double x : positions) farthest = std::max(farthest, std::abs(x));
   double size = farthest + cutoff;
+  if (!lattice.periodic[0] && !lattice.periodic[1] && !lattice.periodic[2])
+    return kRounding * std::numeric_limits<double>::epsilon() * size;
   double completed[9], dual[9], heights[3];
   math::complete_cell(cell, lattice.periodic, completed);
   math::dual_vectors(completed, dual);
@@ -153,25 +161,28 @@ double rounding_slack(span<const double> positions, const double* cell, const La
 }
 
 CellGrids::CellGrids(const Batch& batch, double cutoff, int n_threads)
-    : grids(static_cast<std::size_t>(batch.n_structures())) {
-  const auto n = static_cast<std::size_t>(batch.n_atoms());
-  for (std::vector<double>* u : {&x, &y, &z}) u->resize(n + kPadding);
-  atoms.resize(n);
-  // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
-  bin_start.resize(n / 2 + 2 * grids.size());
+    : grids(static_cast<std::size_t>(batch.n_structures())),
+      x(static_cast<std::size_t>(batch.n_atoms()) + kPadding),
+      y(x.size()),
+      z(x.size()),
+      atoms(static_cast<std::size_t>(batch.n_atoms())),
+      // A structure of n atoms has at most max(1, n / 2) bins, and one number more than that.
+      bin_start(atoms.size() / 2 + 2 * grids.size()) {
+  for (const auto* u : {&x, &y, &z}) std::fill(u->end() - kPadding, u->end(), 0.0);
+  blocks.reserve(atoms.size() / kBlockAtoms + grids.size());
   parallel_for(batch.n_structures(), n_threads, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t s = begin; s < end; ++s) sort_structure(batch, s, cutoff);
+    Sorting sorting;
+    for (std::int64_t s = begin; s < end; ++s) sort_structure(batch, s, cutoff, sorting);
   });
   for (std::size_t s = 0; s < grids.size(); ++s)
     append_blocks(grids[s], static_cast<std::int64_t>(s), &bin_start[static_cast<std::size_t>(grids[s].first_bin)],
                   blocks);
 }
 
-void CellGrids::sort_structure(const Batch& batch, std::int64_t s, double cutoff) {
+void CellGrids::sort_structure(const Batch& batch, std::int64_t s, double cutoff, Sorting& sorting) {
   const auto u = static_cast<std::size_t>(s);
   const std::int64_t first = batch.structure_ptr[u], n = batch.structure_ptr[u + 1] - first;
   CellGrid& grid = grids[u];
-  Sorting sorting;
   sorting.positions = {batch.positions.data() + 3 * first, static_cast<std::size_t>(3 * n)};
   grid.lattice = reduce_lattice(batch.cells.data() + 9 * s, batch.pbc.data() + 3 * s);
   grid.candidate_cutoff = cutoff + rounding_slack(sorting.positions, batch.cells.data() + 9 * s, grid.lattice, cutoff);

@@ -6,6 +6,7 @@
 
 #include "atomcore/span.hpp"
 #include "src/lattice.hpp"
+#include "src/pool.hpp"
 
 namespace atomcore::cpu {
 
@@ -53,13 +54,15 @@ class CellGrids {
   CellGrids(const Batch& batch, double cutoff, int n_threads);
 
   std::vector<CellGrid> grids;          // [S]
-  std::vector<double> x, y, z;          // [N] wrapped along periodic axes, and a pack
-  std::vector<PlacedAtom> atoms;        // [N]
-  std::vector<std::int32_t> bin_start;  // places
+  PooledArray<double> x, y, z;          // [N] wrapped along periodic axes, and a pack
+  PooledArray<PlacedAtom> atoms;        // [N]
+  PooledArray<std::int32_t> bin_start;  // places
   std::vector<CentreBlock> blocks;
 
+  struct Sorting;
+
  private:
-  void sort_structure(const Batch& batch, std::int64_t s, double cutoff);
+  void sort_structure(const Batch& batch, std::int64_t s, double cutoff, Sorting& sorting);
 };
 
 }  // namespace atomcore::cpu

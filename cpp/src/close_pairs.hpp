@@ -21,7 +21,7 @@ std::string atom_name(const MdSystem& system, std::size_t atom);
 std::string short_number(double x);
 
 // Keeps the pairs that may come too close before any atom has moved by half of a skin. They are bonds, mostly: looking
-// at them takes no time beside the model.
+// at them takes no time beside the model. The cell stands still, so that this needs none of what VerletList does.
 class ClosePairs {
  public:
   explicit ClosePairs(std::vector<double> radii);  // [N]; two atoms are closer than the sum of theirs: too close

@@ -71,6 +71,10 @@ Lattice reduce_lattice(const double* cell, const std::uint8_t* pbc) {
     basis.combination[n][n] = 1;
     axes[n++] = k;
   }
+  if (n == 0) {
+    for (int k = 0; k < 3; ++k) lattice.vectors[4 * k] = lattice.dual[4 * k] = lattice.heights[k] = 1.0;
+    return lattice;
+  }
   lll(basis, n, original);
   double reduced[9] = {};
   for (int p = 0; p < n; ++p) {

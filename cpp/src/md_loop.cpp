@@ -54,7 +54,7 @@ MdSample sample_of(const MdState& state) {
 
 MdLoop::MdLoop(const Potential& potential, MdSystem system, const MdConditions& conditions, MdLimits limits,
                span<const double> positions, span<const double> momenta, bool with_spread, int n_threads)
-    : potential_(potential),
+    : evaluator_(potential),
       system_(std::move(system)),
       conditions_(conditions),
       limits_(std::move(limits)),
@@ -151,7 +151,7 @@ void MdLoop::evaluate(bool sampled) {
   const Request request{true, with_spread_ && (sampled || limits_.spread < none), sampled || limits_.excess < none};
   const auto begin = Clock::now();
   const Structure structure{next_.positions, {system_.cell.data(), 9}, {system_.pbc.data(), 3}, system_.numbers};
-  next_.values = potential_.compute(structure, request, n_threads_);
+  next_.values = evaluator_.compute(structure, request, n_threads_);
   model_seconds_ += seconds_between(begin, Clock::now());
   const auto& gradient = next_.values.mean.gradient;
   if (started_)

@@ -11,7 +11,7 @@
 
 #include "atomcore/span.hpp"
 #include "src/close_pairs.hpp"
-#include "src/potential.hpp"
+#include "src/evaluator.hpp"
 
 namespace atomcore {
 
@@ -101,7 +101,7 @@ class MdLoop {
   std::string fault_of_work() const;
   bool doubtful() const;
 
-  const Potential& potential_;
+  Evaluator evaluator_;
   MdSystem system_;
   MdConditions conditions_;
   MdLimits limits_;

@@ -16,6 +16,7 @@ namespace {
 constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay far from overflow
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
 constexpr double kLargestShift = 2147483000.0;
+constexpr std::size_t kFew = 100;     // atoms, whose pairs need no estimate
 constexpr double kAlwaysThere = 1e8;  // bytes; asking what there is takes longer than making a smaller list
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(ErrorCode::invalid_value, text); }
@@ -68,6 +69,7 @@ void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& 
 // plus cutoff / height. The same bound keeps the integers of the lattice reduction far from overflow.
 void check_shifts(span<const double> positions, const double* completed, const std::uint8_t* pbc, double cutoff,
                   const std::string& where) {
+  if (!pbc[0] && !pbc[1] && !pbc[2]) return;
   double dual[9], heights[3], farthest = 0.0;
   math::dual_vectors(completed, dual);
   math::face_heights(dual, heights);
@@ -118,7 +120,12 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
     double completed[9];
     check_cell(&cells[9 * s], &pbc[3 * s], where, completed);
     check_shifts(mine, completed, &pbc[3 * s], cutoff, where);
-    pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
+    const std::size_t n = last - first;
+    const bool open = !pbc[3 * s] && !pbc[3 * s + 1] && !pbc[3 * s + 2];
+    if (open && n <= kFew)
+      pairs += static_cast<double>(n * n);
+    else
+      pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
   if (!(pairs * bytes_per_pair <= kAlwaysThere)) check_pair_count(pairs, usable_memory(), bytes_per_pair);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "src/cell_grid.hpp"
 #include "src/pair_kernels.hpp"
@@ -15,6 +16,7 @@ double exact_square(double cutoff);
 class NeighborSearch {
  public:
   NeighborSearch(const Batch& batch, double cutoff, int n_threads);
+  ~NeighborSearch();
 
   // row_ptr [N + 1]. Throws Error(out_of_memory) for more pairs than can be counted.
   void count(std::int64_t* row_ptr) const;
@@ -22,11 +24,16 @@ class NeighborSearch {
   void write(const std::int64_t* row_ptr, const RowArrays& list) const;
 
  private:
+  class Blocks;
+  template <typename Body>
+  void for_blocks(const Body& body) const;
+
   double cutoff_;
   double squared_cutoff_;  // distance < cutoff exactly where the square is less than this
   int n_threads_;
   Batch batch_;
   CellGrids grids_;
+  std::unique_ptr<Blocks> first_;  // the workspace of the thread that has the first block
 };
 
 }  // namespace atomcore::cpu

@@ -22,17 +22,23 @@ namespace {
 constexpr std::int64_t kBlocksWorthAThread = 12;
 
 // Lists that caches cannot hold are written past them.
-constexpr std::int64_t kStreamedBytes = std::int64_t{24} << 20;
+constexpr std::int64_t kStreamedBytes = std::int64_t{4} << 20;
+
+}  // namespace
 
 // One thread's part of the search.
-class BlockSearch {
+class NeighborSearch::Blocks {
  public:
-  BlockSearch(const Batch& batch, const CellGrids& grids, double cutoff, double squared_cutoff)
+  Blocks(const Batch& batch, const CellGrids& grids, double cutoff, double squared_cutoff)
       : batch_(batch), grids_(grids), squared_cutoff_(squared_cutoff), around_(batch, grids, cutoff) {}
 
   // How many neighbours each centre of the block has, to n[atom].
   void count(const CentreBlock& block, std::int64_t* n) {
-    around_.gather(block);
+    // A single block is kept until it is written.
+    if (grids_.blocks.size() == 1)
+      around_.gather_sorted(block);
+    else
+      around_.gather(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
       std::int64_t n_unsure = 0;
@@ -42,22 +48,16 @@ class BlockSearch {
     }
   }
 
-  void write(const CentreBlock& block, const std::int64_t* row_ptr, const RowArrays& list, bool streamed) {
-    around_.gather_sorted(block);
+  void write(const CentreBlock& block, const std::int64_t* row_ptr, RowBuffer& rows) {
+    if (grids_.blocks.size() > 1) around_.gather_sorted(block);
     make_room();
-    row_.reserve(around_.count());
-    const std::int64_t stop = end_of_run(block, row_ptr);
-    const bool lengths_only = list.distance != nullptr && list.vector == nullptr;
     for (std::int64_t place = block.first; place < block.last; ++place) {
-      const Centre centre = around_.centre(place);
+      const Centre& centre = around_.centre(place);
       const std::int64_t start = row_ptr[centre.atom], length = row_ptr[centre.atom + 1] - start;
       const std::int64_t n = kernels_.find_near(around_.around(place), around_.point(place), found_.data());
       if (n != length) keep_near(block, place, n);
-      const RowArrays target = from(list, start);
-      const bool direct = !streamed && !lengths_only && start + length + kMostLanes <= stop;
-      const RowArrays row = direct ? target : row_.arrays(list);
-      kernels_.write_row(centre, around_.candidates(), found_.data(), length, row);
-      if (!direct) row_.copy_to(target, length, streamed, kernels_);
+      kernels_.write_row(centre, around_.candidates(), found_.data(), length, rows.row(start, length));
+      rows.keep(length);
     }
   }
 
@@ -67,18 +67,10 @@ class BlockSearch {
     if (found_.size() < n + kMostLanes) found_.resize(2 * n + kMostLanes);
   }
 
-  // Where the rows of a block stand one after the other they end here: what is written beyond a row before that is
-  // written over by the next row. Otherwise 0.
-  std::int64_t end_of_run(const CentreBlock& block, const std::int64_t* row_ptr) const {
-    const auto atom_at = [&](std::int64_t place) { return grids_.atoms[static_cast<std::size_t>(place)].atom; };
-    const std::int32_t first = atom_at(block.first), last = atom_at(block.last - 1);
-    return last - first == block.last - 1 - block.first ? row_ptr[last + 1] : 0;  // atoms ascend in a bin
-  }
-
   // Keeps those of found_[n] that lie within the cutoff of the centre. Returns how many.
   std::int64_t keep_near(const CentreBlock& block, std::int64_t place, std::int64_t n) {
     if (n == 0) return 0;
-    const Centre centre = around_.centre(place);
+    const Centre& centre = around_.centre(place);
     const double* const cell = batch_.cells.data() + 9 * block.structure;
     std::int64_t kept = 0;
     for (std::int64_t m = 0; m < n; ++m) {
@@ -98,10 +90,7 @@ class BlockSearch {
   CandidateBlock around_;
   const PairKernels& kernels_ = pair_kernels();
   std::vector<std::int32_t> found_;
-  RowBuffer row_;
 };
-
-}  // namespace
 
 double exact_square(double cutoff) {
   double x = cutoff * cutoff;
@@ -115,17 +104,29 @@ NeighborSearch::NeighborSearch(const Batch& batch, double cutoff, int n_threads)
       squared_cutoff_(exact_square(cutoff)),
       n_threads_(n_threads),
       batch_(batch),
-      grids_(batch, cutoff, n_threads) {}
+      grids_(batch_, cutoff, n_threads),
+      first_(std::make_unique<Blocks>(batch_, grids_, cutoff_, squared_cutoff_)) {}
+
+NeighborSearch::~NeighborSearch() = default;
+
+// Calls body(workspace, first block, last block) in the threads.
+template <typename Body>
+void NeighborSearch::for_blocks(const Body& body) const {
+  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
+  parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
+    if (begin == 0) return body(*first_, begin, end);
+    Blocks own(batch_, grids_, cutoff_, squared_cutoff_);
+    body(own, begin, end);
+  });
+}
 
 void NeighborSearch::count(std::int64_t* row_ptr) const {
-  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
   Interruptible user;
   row_ptr[0] = 0;
-  parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
-    BlockSearch search(batch_, grids_, cutoff_, squared_cutoff_);
+  for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; ++b) {
       user.check();
-      search.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1);
+      blocks.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1);
     }
   });
   const std::int64_t n_atoms = batch_.n_atoms();
@@ -134,15 +135,15 @@ void NeighborSearch::count(std::int64_t* row_ptr) const {
 }
 
 void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) const {
-  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
   const bool streamed = row_ptr[batch_.n_atoms()] * bytes_per_pair(list) > kStreamedBytes;
   Interruptible user;
-  parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
-    BlockSearch search(batch_, grids_, cutoff_, squared_cutoff_);
+  for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
+    RowBuffer rows(list, streamed);
     for (std::int64_t b = begin; b < end; ++b) {
       user.check();
-      search.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, list, streamed);
+      blocks.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows);
     }
+    rows.flush();
     if (streamed) pair_kernels().finish_streams();
   });
 }

@@ -17,9 +17,17 @@ struct Candidate {
   std::int32_t atom;      // counted over the batch
 };
 
-// A box along the Cartesian axes.
-struct Box {
-  double low[3], high[3];
+// What to collect: points no further than sqrt(square) from a box along the Cartesian axes.
+struct Vicinity {
+  double low[3], high[3];  // of the box
+  double square;
+  double origin[3], scale;  // points are wanted as (point - origin) * scale
+};
+
+// Room for what is collected, and a pack.
+struct Collected {
+  std::int64_t* place;
+  double* u[3];
 };
 
 // Where the neighbours of a block of centres may be: coordinates in units of the cutoff, in single precision.
@@ -53,22 +61,24 @@ struct PossiblePairs {
 };
 
 struct PairKernels {
-  // Of the points (x, y, z)[n] moved by `shift` those no further than sqrt(square) from the box: their places in
-  // ascending order. Returns how many; `places` has room for n and a pack.
-  std::int64_t (*near_box)(const double* x, const double* y, const double* z, std::int64_t n, const double* shift,
-                           const Box& box, double square, std::int64_t* places);
+  // Of the points (x, y, z)[n] moved by `shift` those in the vicinity: their places from `first` on, in ascending
+  // order. Returns how many.
+  std::int64_t (*collect)(const double* x, const double* y, const double* z, std::int64_t n, std::int64_t first,
+                          const double* shift, const Vicinity& vicinity, const Collected& to);
   // How many lie below `inner` around the point u; those between, in ascending order, go to `unsure`.
   std::int64_t (*count_near)(const Surroundings& around, const float* u, std::int32_t* unsure, std::int64_t* n_unsure);
   // All that do not lie above `outer`, in ascending order. Returns how many; `found` has room for count and a pack.
   std::int64_t (*find_near)(const Surroundings& around, const float* u, std::int32_t* found);
-  // The edges from the centre to the candidates `found`[n], with the arithmetic of math::edge_vector. The arrays have
-  // room for a pack beyond n, which is written over; distances need vectors.
+  // The edges from the centre to the candidates `found`[n], with the arithmetic of math::edge_vector, all but their
+  // lengths. The arrays have room for a pack beyond n, which is written over.
   void (*write_row)(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
                     const RowArrays& row);
   // Those of the pairs [first, last) around an atom whose squared distance is less than `square`, with the arithmetic
   // of math::edge_vector; returns how many. As write_row, with room for every pair; without arrays it only counts.
   std::int64_t (*measure_row)(const PossiblePairs& pairs, std::int64_t atom, std::int64_t first, std::int64_t last,
                               double square, const RowArrays& row);
+  // distance[n] = |vector[n, 3]|, both with room for a pack beyond.
+  void (*measure_lengths)(const double* vector, double* distance, std::int64_t n);
   // Copies past the caches, to memory that is not read again soon. finish_streams() makes it visible to other threads.
   void (*stream)(void* to, const void* from, std::int64_t bytes);
   void (*finish_streams)();

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <new>
+#include <type_traits>
+#include <utility>
 
 namespace atomcore {
 
@@ -14,5 +17,39 @@ void* take_buffer(std::size_t bytes);
 void give_buffer(void* buffer) noexcept;
 
 std::size_t idle_bytes();  // how much is kept at present
+
+// An uninitialised array of plain numbers or structs, on the pool where it is large.
+template <typename T>
+class PooledArray {
+ public:
+  PooledArray() = default;
+  explicit PooledArray(std::size_t size) : size_(size) {
+    const std::size_t bytes = size * sizeof(T);
+    data_ = static_cast<T*>(bytes < kPooled ? ::operator new(bytes) : take_buffer(bytes));
+  }
+  PooledArray(PooledArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
+  PooledArray& operator=(PooledArray&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~PooledArray() {
+    if (size_ * sizeof(T) < kPooled)
+      ::operator delete(data_);
+    else if (data_ != nullptr)
+      give_buffer(data_);
+  }
+
+  T* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  T& operator[](std::size_t i) const { return data_[i]; }
+  T* begin() const { return data_; }
+  T* end() const { return data_ + size_; }
+
+ private:
+  static_assert(std::is_trivially_destructible_v<T>);
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
 
 }  // namespace atomcore

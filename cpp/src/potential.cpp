@@ -1,12 +1,12 @@
 #include "src/potential.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 
 #include "src/elements.hpp"
 #include "src/error.hpp"
 #include "src/neighbor_input.hpp"
+#include "src/neighbor_search.hpp"
 #include "src/streams.hpp"
 
 namespace atomcore {
@@ -49,8 +49,6 @@ struct Batch {
   }
 };
 
-constexpr double kEverything = std::numeric_limits<double>::infinity();
-
 }  // namespace
 
 Potential::Potential(const ModelRecord& model, Precision precision)
@@ -90,9 +88,11 @@ void Potential::check(const Request& request) const {
 Evaluation Potential::compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
                               int n_threads) const {
   check(request);
+  check_size("positions", structure.positions.size(), 3 * structure.numbers.size());
+  check_size("row_ptr", list.row_ptr.size(), structure.numbers.size() + 1);
   const std::vector<std::int32_t> species = species_of(structure.numbers);
   const std::vector<std::int32_t> all_of_one(species.size(), 0);
-  const Surroundings near{structure.positions, structure.cell, all_of_one, species, &list, kEverything};
+  const Surroundings near{structure.positions, structure.cell, all_of_one, species, &list, cpu::exact_square(cutoff_)};
   Extrapolation extrapolation;
   MemberValues values = std::visit(
       [&](const auto& parts) {
@@ -119,7 +119,8 @@ std::vector<Evaluation> Potential::compute_together(span<const Structure> struct
   check_neighbor_input(batch.positions, batch.cells, batch.pbc, batch.structure_ptr, cutoff_);
   const cpu::NeighborList list =
       cpu::neighbor_list(batch.positions, batch.cells, batch.pbc, batch.structure_ptr, cutoff_, n_threads);
-  const Surroundings near{batch.positions, batch.cells, batch.structure, batch.species, &list, kEverything};
+  const Surroundings near{batch.positions, batch.cells, batch.structure,
+                          batch.species,   &list,       cpu::exact_square(cutoff_)};
   std::vector<MemberValues> values(structures.size());
   std::vector<Extrapolation> extrapolations(structures.size());
   std::visit(

@@ -1,11 +1,12 @@
 // Layer 1: the arrays of a list of pairs, and a buffer in which one row of them is made.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #include "src/pair_kernels.hpp"
+#include "src/pool.hpp"
 
 namespace atomcore::cpu {
 
@@ -21,46 +22,66 @@ inline RowArrays from(const RowArrays& list, std::int64_t start) {
           list.distance ? list.distance + start : nullptr};
 }
 
-// Rows are made here, in whole packs, and then go to their place in the list. The workspace of one thread.
+// Rows are made here, in whole packs, and go to their place in the list together with those that stand next to them.
+// The workspace of one thread.
 class RowBuffer {
  public:
-  // Room for n pairs and a pack.
-  void reserve(std::int64_t n) {
-    const auto room = static_cast<std::size_t>(n) + kMostLanes;
-    if (centre_.size() >= room) return;
-    for (auto* indices : {&centre_, &neighbor_}) indices->resize(2 * room);
-    shift_.resize(6 * room);
-    vector_.resize(6 * room);
-    distance_.resize(2 * room);
-  }
+  // For rows of `list`; past the caches: `streamed`.
+  RowBuffer(const RowArrays& list, bool streamed) : list_(list), streamed_(streamed) {}
 
-  // Those arrays that the list has, and vectors for distances.
-  RowArrays arrays(const RowArrays& list) {
-    return {list.centre ? centre_.data() : nullptr, list.neighbor ? neighbor_.data() : nullptr,
-            list.shift ? shift_.data() : nullptr, list.vector || list.distance ? vector_.data() : nullptr,
-            list.distance ? distance_.data() : nullptr};
+  // Where to make, without its distances, the row that stands at pair `start` of the list and has `most` pairs or less.
+  RowArrays row(std::int64_t start, std::int64_t most) {
+    if (start != start_ + count_ || count_ + most > room_) flush();
+    if (count_ == 0) start_ = start;
+    if (most > room_) reserve(most);
+    const RowArrays arrays{list_.centre ? centre_.data() : nullptr, list_.neighbor ? neighbor_.data() : nullptr,
+                           list_.shift ? shift_.data() : nullptr,
+                           list_.vector || list_.distance ? vector_.data() : nullptr, nullptr};
+    return from(arrays, count_);
   }
+  // Keeps the first n pairs of that row.
+  void keep(std::int64_t n) { count_ += n; }
 
-  void copy_to(const RowArrays& row, std::int64_t n, bool streamed, const PairKernels& kernels) const {
-    const auto copy = [&](auto* to, const auto& from, std::int64_t numbers) {
-      if (to == nullptr) return;
-      const std::int64_t bytes = numbers * static_cast<std::int64_t>(sizeof *to);
-      if (streamed)
-        kernels.stream(to, from.data(), bytes);
-      else
-        std::memcpy(to, from.data(), static_cast<std::size_t>(bytes));
-    };
-    copy(row.centre, centre_, n);
-    copy(row.neighbor, neighbor_, n);
-    copy(row.shift, shift_, 3 * n);
-    copy(row.vector, vector_, 3 * n);
-    copy(row.distance, distance_, n);
+  // Writes what is kept to its place.
+  void flush() {
+    const RowArrays to = from(list_, start_);
+    if (to.distance != nullptr) pair_kernels().measure_lengths(vector_.data(), distance_.data(), count_);
+    copy(to.centre, centre_, count_);
+    copy(to.neighbor, neighbor_, count_);
+    copy(to.shift, shift_, 3 * count_);
+    copy(to.vector, vector_, 3 * count_);
+    copy(to.distance, distance_, count_);
+    count_ = 0;
   }
 
  private:
-  std::vector<std::int64_t> centre_, neighbor_;
-  std::vector<std::int32_t> shift_;
-  std::vector<double> vector_, distance_;
+  static constexpr std::int64_t kRoom = 512;  // pairs; fits into the first cache with what rows are made of
+
+  void reserve(std::int64_t n) {
+    room_ = std::max(n + n / 2, kRoom);
+    const auto room = static_cast<std::size_t>(room_ + kMostLanes);
+    for (auto* indices : {&centre_, &neighbor_}) *indices = PooledArray<std::int64_t>(room);
+    shift_ = PooledArray<std::int32_t>(3 * room);
+    vector_ = PooledArray<double>(3 * room);
+    distance_ = PooledArray<double>(room);
+  }
+
+  template <typename T>
+  void copy(T* to, const PooledArray<T>& made, std::int64_t numbers) const {
+    if (to == nullptr || numbers == 0) return;
+    const std::int64_t bytes = numbers * static_cast<std::int64_t>(sizeof(T));
+    if (streamed_)
+      pair_kernels().stream(to, made.data(), bytes);
+    else
+      std::memcpy(to, made.data(), static_cast<std::size_t>(bytes));
+  }
+
+  const RowArrays list_;
+  const bool streamed_;
+  std::int64_t room_ = 0, start_ = 0, count_ = 0;  // in pairs: of the buffer; where it goes; how many are in it
+  PooledArray<std::int64_t> centre_, neighbor_;
+  PooledArray<std::int32_t> shift_;
+  PooledArray<double> vector_, distance_;
 };
 
 }  // namespace atomcore::cpu

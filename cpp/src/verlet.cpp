@@ -149,37 +149,33 @@ void VerletList::remember(span<const double> positions, span<const double> cell)
 }
 
 void VerletList::near(std::int64_t* row_ptr, const cpu::RowArrays& pairs, int n_threads) const {
-  const cpu::PairKernels& kernels = cpu::pair_kernels();
   const double square = cpu::exact_square(cutoff_);
   const cpu::PossiblePairs possible{positions_.data(), cell_, list_.neighbor.data(), list_.shift.data()};
   const auto measure = [&](std::int64_t i, const cpu::RowArrays& row) {
-    return kernels.measure_row(possible, i, list_.row_ptr[static_cast<std::size_t>(i)],
-                               list_.row_ptr[static_cast<std::size_t>(i) + 1], square, row);
+    return cpu::pair_kernels().measure_row(possible, i, list_.row_ptr[static_cast<std::size_t>(i)],
+                                           list_.row_ptr[static_cast<std::size_t>(i) + 1], square, row);
   };
   const std::int64_t n_rows = n_atoms();
   const bool alone = n_threads == 1 || n_rows < 2 * kRowsWorthAThread;  // then rows end where they happen to end
-  // Rows [begin, end), from pair row_ptr[begin] on; nothing from pair `stop` on is touched.
-  const auto write = [&](std::int64_t begin, std::int64_t end, std::int64_t stop) {
-    cpu::RowBuffer buffer;
+  // Rows [begin, end), from pair row_ptr[begin] on.
+  const auto write = [&](std::int64_t begin, std::int64_t end) {
+    cpu::RowBuffer rows(pairs, false);
     for (std::int64_t i = begin; i < end; ++i) {
       const auto u = static_cast<std::size_t>(i);
-      const std::int64_t start = row_ptr[i], most = list_.row_ptr[u + 1] - list_.row_ptr[u];
-      const bool direct = start + most + cpu::kMostLanes <= stop;
-      if (!direct) buffer.reserve(most);
-      const cpu::RowArrays target = cpu::from(pairs, start);
-      const std::int64_t n = measure(i, direct ? target : buffer.arrays(pairs));
-      if (!direct) buffer.copy_to(target, n, false, kernels);
+      const std::int64_t start = row_ptr[i];
+      const std::int64_t n = measure(i, rows.row(start, list_.row_ptr[u + 1] - list_.row_ptr[u]));
+      rows.keep(n);
       if (alone) row_ptr[i + 1] = start + n;
     }
+    rows.flush();
   };
   row_ptr[0] = 0;
-  if (alone) return write(0, n_rows, static_cast<std::int64_t>(list_.neighbor.size()) + cpu::kMostLanes);
+  if (alone) return write(0, n_rows);
   parallel_for(n_rows, n_threads, kRowsWorthAThread, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) row_ptr[i + 1] = measure(i, {});
   });
   for (std::int64_t i = 0; i < n_rows; ++i) row_ptr[i + 1] += row_ptr[i];
-  parallel_for(n_rows, n_threads, kRowsWorthAThread,
-               [&](std::int64_t begin, std::int64_t end) { write(begin, end, row_ptr[end]); });
+  parallel_for(n_rows, n_threads, kRowsWorthAThread, write);
 }
 
 }  // namespace atomcore

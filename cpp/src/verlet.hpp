@@ -27,8 +27,8 @@ class VerletList {
   const cpu::NeighborList& list() const { return list_; }
   std::int64_t n_atoms() const { return static_cast<std::int64_t>(list_.row_ptr.size()) - 1; }
 
-  // The pairs within the cutoff, with the present vectors: row_ptr [N + 1], and what `pairs` has room for: as many as
-  // list() and 16 more, all of neighbor, shift, vector and distance. Exactly what a search for the cutoff finds.
+  // The pairs within the cutoff, with the present vectors: row_ptr [N + 1], and all of neighbor, shift, vector and
+  // distance, with room for as many pairs as list() has. Exactly what a search for the cutoff finds.
   void near(std::int64_t* row_ptr, const cpu::RowArrays& pairs, int n_threads) const;
 
  private:

@@ -101,7 +101,7 @@ void forward(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   radial_forward(plan, work.row, work.triplets.sums, G);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
-    select_within(plan, family, work.row, work.within);
+    if (f == 0 || !same_neighbors(family, plan.families[f - 1])) select_within(plan, family, work.row, work.within);
     if (use_moments(plan, family, work.within))
       forward_moments(plan, family, work.within, work.moments, G);
     else
@@ -152,7 +152,7 @@ void adjoint(const PlanData<plain_t<S>>& plan, const RowInput<plain_t<S>>& row, 
   radial_adjoint(plan, work.row, g, work.gradients);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<U>& family = plan.families[f];
-    select_within(plan, family, work.row, work.within);
+    if (f == 0 || !same_neighbors(family, plan.families[f - 1])) select_within(plan, family, work.row, work.within);
     if (use_moments(plan, family, work.within))
       adjoint_moments(plan, family, work.within, work.moments, work.triplets, g, work.gradients);
     else
@@ -219,7 +219,7 @@ void jacobian(const PlanData<T>& plan, const RowInput<T>& row, T* memory, const 
   radial_jacobian(plan, work.row, work.triplets.sums, out);
   for (std::int32_t f = 0; f < plan.n_families; ++f) {
     const FamilyData<T>& family = plan.families[f];
-    select_within(plan, family, work.row, work.within);
+    if (f == 0 || !same_neighbors(family, plan.families[f - 1])) select_within(plan, family, work.row, work.within);
     for (std::int32_t g = family.first_group; g < family.first_group + family.n_groups; ++g)
       with_shell_type(family, [&](auto type) { jacobian_group<type.value>(plan, family, g, work, out); });
   }

@@ -36,22 +36,23 @@ typename Pack<T>::Integers lane_places() {
 
 unsigned first_lanes(std::int64_t n) { return n >= 32 ? ~0u : (1u << n) - 1u; }
 
-std::int64_t near_box(const double* x, const double* y, const double* z, std::int64_t n, const double* shift,
-                      const Box& box, double square, std::int64_t* places) {
+std::int64_t collect(const double* x, const double* y, const double* z, std::int64_t n, std::int64_t first,
+                     const double* shift, const Vicinity& vicinity, const Collected& to) {
   const double* const coordinate[3] = {x, y, z};
-  auto place = lane_places<double>();
+  auto place = lane_places<double>() + first;
   std::int64_t found = 0;
-  for (std::int64_t first = 0; first < n; first += Doubles::kWidth, place += Doubles::kWidth) {
-    Doubles distance(0.0);
+  for (std::int64_t begin = 0; begin < n; begin += Doubles::kWidth, place += Doubles::kWidth) {
+    Doubles u[3], distance(0.0);
     for (int k = 0; k < 3; ++k) {
-      const Doubles u = load_pack(coordinate[k] + first) + shift[k];
-      const Doubles below = box.low[k] - u, above = u - box.high[k];
+      u[k] = load_pack(coordinate[k] + begin) + shift[k];
+      const Doubles below = vicinity.low[k] - u[k], above = u[k] - vicinity.high[k];
       const Doubles outside = select(below > above, below, above);
       const Doubles beyond = select(outside > 0.0, outside, Doubles(0.0));
       distance = distance + beyond * beyond;
     }
-    const unsigned bits = bits_of(distance <= square) & first_lanes(n - first);
-    compress_store(reinterpret_cast<double*>(places + found), as_lanes<double>(place), bits);
+    const unsigned bits = bits_of(distance <= vicinity.square) & first_lanes(n - begin);
+    compress_store(reinterpret_cast<double*>(to.place + found), as_lanes<double>(place), bits);
+    for (int k = 0; k < 3; ++k) compress_store(to.u[k] + found, (u[k] - vicinity.origin[k]) * vicinity.scale, bits);
     found += count_bits(bits);
   }
   return found;
@@ -114,10 +115,10 @@ struct Cell {
   }
 };
 
-// Where centres of the block share their turns the translations of the candidates hold; kOwnTurns: not here.
+// Where the centres of a block share their turns the translations of the candidates hold; kOwnTurns: not here.
 template <bool kOwnTurns>
-void write_shifts_and_vectors(const Centre& centre, const Candidate* candidates, const std::int32_t* found,
-                              std::int64_t n, const RowArrays& row) {
+void write_edges(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
+                 const RowArrays& row) {
   const auto r_i = load_as<Triple>(centre.position);
   const Cell cell{load_as<Triple>(centre.cell[0]), load_as<Triple>(centre.cell[1]), load_as<Triple>(centre.cell[2])};
   const auto own = load_as<Turns>(centre.turns);
@@ -125,6 +126,7 @@ void write_shifts_and_vectors(const Centre& centre, const Candidate* candidates,
     const Candidate& candidate = candidates[found[m]];
     auto shift = load_as<Turns>(candidate.turns);
     if constexpr (kOwnTurns) shift += own;
+    if (row.neighbor != nullptr) row.neighbor[m] = candidate.atom;
     if (row.shift != nullptr) store_over(row.shift + 3 * m, shift);
     if (row.vector == nullptr) continue;
     const Triple T = kOwnTurns ? cell.translation(shift) : load_as<Triple>(candidate.translation);
@@ -135,26 +137,18 @@ void write_shifts_and_vectors(const Centre& centre, const Candidate* candidates,
 // In whole packs: no remainders.
 std::int64_t whole(std::int64_t n) { return (n + Doubles::kWidth - 1) / Doubles::kWidth * Doubles::kWidth; }
 
-void write_distances(const RowArrays& row, std::int64_t n) {
-  for (std::int64_t m = 0; m < whole(n); ++m) row.distance[m] = math::norm(row.vector + 3 * m);
-}
-
-void write_centres(const RowArrays& row, std::int64_t centre, std::int64_t n) {
-  for (std::int64_t m = 0; m < whole(n); ++m) row.centre[m] = centre;
-}
-
 void write_row(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
                const RowArrays& row) {
-  if (row.centre != nullptr) write_centres(row, centre.atom, n);
-  if (row.neighbor != nullptr)
-    for (std::int64_t m = 0; m < n; ++m) row.neighbor[m] = candidates[found[m]].atom;
-  if (row.shift != nullptr || row.vector != nullptr) {
-    if ((centre.turns[0] | centre.turns[1] | centre.turns[2]) != 0)
-      write_shifts_and_vectors<true>(centre, candidates, found, n, row);
-    else
-      write_shifts_and_vectors<false>(centre, candidates, found, n, row);
-  }
-  if (row.distance != nullptr) write_distances(row, n);
+  if ((centre.turns[0] | centre.turns[1] | centre.turns[2]) != 0)
+    write_edges<true>(centre, candidates, found, n, row);
+  else
+    write_edges<false>(centre, candidates, found, n, row);
+  if (row.centre != nullptr)
+    for (std::int64_t m = 0; m < whole(n); ++m) row.centre[m] = centre.atom;
+}
+
+void measure_lengths(const double* vector, double* distance, std::int64_t n) {
+  for (std::int64_t m = 0; m < whole(n); ++m) distance[m] = math::norm(vector + 3 * m);
 }
 
 Triple load_three(const double* from) { return Triple{from[0], from[1], from[2], 0.0}; }
@@ -178,7 +172,6 @@ std::int64_t measure_row(const PossiblePairs& pairs, std::int64_t atom, std::int
     const Triple squares = D * D;
     n += (squares[0] + squares[1]) + squares[2] < square ? 1 : 0;
   }
-  if (row.distance != nullptr) write_distances(row, n);
   return n;
 }
 
@@ -213,6 +206,7 @@ void finish_streams() {
 
 }  // namespace
 
-const PairKernels kPairKernels{near_box, count_near, find_near, write_row, measure_row, stream, finish_streams};
+const PairKernels kPairKernels{collect,     count_near,      find_near, write_row,
+                               measure_row, measure_lengths, stream,    finish_streams};
 
 }  // namespace atomcore::cpu::AC_ISA

@@ -75,6 +75,12 @@ inline void take_triplets(Arena<plain_t<S>>& arena, const PlanData<plain_t<S>>& 
 
 // ---- the neighbours of a family
 
+template <typename T>
+inline bool same_neighbors(const FamilyData<T>& a, const FamilyData<T>& b) {
+  return a.weights == b.weights && a.cutoff.kind == b.cutoff.kind && a.cutoff.low == b.cutoff.low &&
+         a.cutoff.high == b.cutoff.high && a.cutoff.inner == b.cutoff.inner && a.cutoff.gamma == b.cutoff.gamma;
+}
+
 template <typename S>
 void select_within(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, const Neighbors<S>& row,
                    Within<S>& to) {

@@ -90,6 +90,7 @@ class CoreRun:
         self._schedule, self._seed = schedule, seed
         self._calculator: Calculator = atoms.calc
         self._potential = atoms.calc.potential
+        self._kelvin = np.nan  # of a kinetic energy of 1 eV, known once a phase begins
         self._labels: list[str] = []
         self._frame = atoms.copy()  # what is written
         structure = as_structure(atoms)
@@ -157,7 +158,7 @@ class CoreRun:
         if earlier is not None:
             _place(self._atoms, earlier.state)
         limits = Limits.of(self._atoms, self._conditions.temperature, phase.ensemble)
-        self._kelvin = limits.kelvin
+        self._kelvin = limits.kelvin if earlier is None else earlier.kelvin
         loop = _core.MdLoop(
             self._potential._core,
             **self._system,
@@ -176,7 +177,7 @@ class CoreRun:
                 kinetic=limits.kinetic,
                 jump=limits.jump,
                 drift=limits.drift,
-                kelvin=limits.kelvin,
+                kelvin=self._kelvin,
                 **self._doubts(),
             ),
             with_spread=self._calculator.spread_limit is not None,
@@ -248,6 +249,7 @@ class CoreRun:
             step=state["step"],
             energy=state["energy"],
             start=loop.start,
+            kelvin=self._kelvin,
             state={name: state[name] for name in ("positions", "momenta", "gradient")},
             sizes={file.path.name: file.size for file in self._files},
             worst=self._worst,

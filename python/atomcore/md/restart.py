@@ -40,6 +40,8 @@ class Checkpoint:
         In eV.
     start : list of float
         Total and kinetic energy of step 0, in eV.
+    kelvin : float
+        Temperature in K of a kinetic energy of 1 eV, which depends on the shape of the molecule at step 0.
     state : dict
         ``positions``, ``momenta`` and ``gradient`` [N, 3], in ASE's units.
     sizes : dict
@@ -54,6 +56,7 @@ class Checkpoint:
     step: int
     energy: float
     start: list[float]
+    kelvin: float
     state: dict[str, np.ndarray]
     sizes: dict[str, int]
     worst: Extrapolation | None
