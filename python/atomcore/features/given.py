@@ -73,6 +73,15 @@ def _weights(elements: Sequence[str], weights: Mapping[str, float] | str | None)
     return {symbol: float(weights[symbol]) for symbol in elements}
 
 
+def even_shells(first: float, cutoff: float, n: int) -> list[Mapping[str, Any]]:
+    """Return ``n`` radial functions at even distances from ``first`` to the cutoff less one step, as wide as a step."""
+    first, cutoff = as_number("first", first), as_length("cutoff", cutoff)
+    if not 0 < first < cutoff:
+        raise ValueError(f"features: first is {first}; accepted: a length between 0 and the cutoff, {cutoff} A")
+    shifts, step = np.linspace(first, cutoff, n, endpoint=False, retstep=True)
+    return [{"eta": 0.5 / step**2, "shift": shift} for shift in shifts]
+
+
 def behler_angles(kind: str, etas: Iterable[float], zetas: Sequence[float]) -> list[Mapping[str, Any]]:
     """Return angular functions of every eta (1/A^2) and zeta with lambda = 1, -1; ``kind`` is "narrow" or "wide"."""
     if kind not in ("narrow", "wide"):

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from atomcore._arrays import whole_number
-from atomcore.features.cutoffs import as_length, as_number
-from atomcore.features.given import behler_angles
+from atomcore.features.cutoffs import as_length
+from atomcore.features.given import behler_angles, even_shells
 from atomcore.features.symmetry_functions import SymmetryFunctions
 
 
@@ -53,12 +53,8 @@ def uniform(
         A number out of range; the message names it.
     """
     n_radial, n_angular = whole_number("n_radial", n_radial, 1), whole_number("n_angular", n_angular, 0)
-    first, cutoff = as_number("first", first), as_length("cutoff", cutoff)
-    if not 0 < first < cutoff:
-        raise ValueError(f"features: first is {first}; accepted: a length between 0 and the cutoff, {cutoff} A")
-    shifts, step = np.linspace(first, cutoff, n_radial, endpoint=False, retstep=True)
+    radial = even_shells(first, cutoff, n_radial)
     ends = np.linspace(first, cutoff, n_angular, endpoint=False)
-    radial = [{"eta": 0.5 / step**2, "shift": shift} for shift in shifts]
     return SymmetryFunctions(
         elements, radial=radial, angular=behler_angles(angular, 0.5 / ends**2, zetas), cutoff=cutoff, **options
     )
