@@ -158,6 +158,30 @@ def test_python_threads_get_what_one_gets():
     assert not failures
 
 
+def test_a_list_that_threads_share_stays_whole():
+    """In a process of its own, which two updates at a time would end."""
+    program = """
+import threading
+import numpy as np
+from ase import Atoms
+import atomcore
+rng = np.random.default_rng(0)
+boxes = [Atoms(f"H{n}", rng.random((n, 3)) * 12, cell=[12] * 3, pbc=True) for n in (300, 900, 1500)]
+shared = atomcore.NeighborList(3.0, 0.5, threads=1)
+def work(k):
+    for turn in range(60):
+        shared.update(boxes[(k + turn) % 3])
+threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+for atoms in boxes:
+    shared.update(atoms)
+    assert np.array_equal(shared.neighbor, atomcore.neighbor_list("j", atoms, 3.0))
+print("done")
+"""
+    assert run_python(program) == "done\n"
+
+
 def test_a_fork_while_others_search():
     program = """
 import os, signal, threading

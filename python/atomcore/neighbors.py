@@ -7,6 +7,7 @@ whatever their lattice vectors are.
 """
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,8 @@ class NeighborList:
     d : array [P], float64
         Distances in Angstrom.
 
-    The arrays are read-only, and an update replaces them: those taken before keep their values.
+    The arrays are read-only, and an update replaces them: those taken before keep their values. Updates from several
+    threads wait for one another.
     """
 
     row_ptr: npt.NDArray[np.int64]
@@ -127,6 +129,7 @@ class NeighborList:
         self.skin = as_cutoff("skin", skin, zero=True)
         self._threads = resolve_threads(threads)
         self._list = _core.VerletList(self.cutoff, self.skin)
+        self._lock = threading.Lock()  # the core lets go of the interpreter's, and has no other
         self._publish()
 
     def update(self, atoms: Any) -> bool:
@@ -135,7 +138,7 @@ class NeighborList:
         Parameters
         ----------
         atoms
-            As for ``neighbor_list``.
+            One structure, as for ``neighbor_list``.
 
         Returns
         -------
@@ -147,8 +150,10 @@ class NeighborList:
         ValueError, TypeError, MemoryError
             As ``neighbor_list``; the list is then as before.
         """
-        rebuilt = self._list.update(*as_geometry(atoms), self._threads)
-        self._publish()
+        geometry = as_geometry(atoms)
+        with self._lock:
+            rebuilt = self._list.update(*geometry, self._threads)
+            self._publish()
         return rebuilt
 
     def _publish(self) -> None:
