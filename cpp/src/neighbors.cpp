@@ -51,6 +51,9 @@ class NeighborSearch::Blocks {
   }
 
   void write(const CentreBlock& block, const std::int64_t* row_ptr, RowBuffer& rows, Interruptible& user) {
+    // Of atoms in random order the rows are anywhere: they are found while candidates are collected.
+    for (std::int64_t place = block.first; place < block.last; ++place)
+      __builtin_prefetch(row_ptr + grids_.atoms[static_cast<std::size_t>(place)].atom);
     if (grids_.blocks.size() > 1) around_.gather_sorted(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
