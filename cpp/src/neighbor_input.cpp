@@ -15,9 +15,9 @@ namespace {
 
 constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay far from overflow
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
-constexpr double kLargestShift = 2147483000.0;
-constexpr std::size_t kFew = 100;     // atoms, whose pairs need no estimate
-constexpr double kAlwaysThere = 1e8;  // bytes; asking what there is takes longer than making a smaller list
+constexpr double kLargestShift = 2e9;     // leaves room for the jumps that VerletList follows
+constexpr std::size_t kFew = 100;         // atoms, whose pairs need no estimate
+constexpr double kAlwaysThere = 1e8;      // bytes; asking what there is takes longer than making a smaller list
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(ErrorCode::invalid_value, text); }
 
@@ -30,9 +30,6 @@ std::string number(double x) {
 std::string of_structure(std::size_t s, std::size_t n_structures) {
   return n_structures > 1 ? " of structure " + std::to_string(s) : "";
 }
-
-// Finite and not beyond kLargest; written so that NaN fails.
-bool sensible(double x) { return std::abs(x) <= kLargest; }
 
 void check_positions(span<const double> positions) {
   for (std::size_t i = 0; i < positions.size(); ++i)
@@ -84,6 +81,8 @@ void check_shifts(span<const double> positions, const double* completed, const s
 }
 
 }  // namespace
+
+bool sensible(double x) { return std::abs(x) <= kLargest; }  // written so that NaN fails
 
 void check_size(const char* name, std::size_t size, std::size_t expected) {
   if (size != expected)

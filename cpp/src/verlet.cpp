@@ -15,7 +15,7 @@ namespace atomcore {
 namespace {
 
 constexpr std::int64_t kRowsWorthAThread = 512;
-constexpr double kMostTurns = 1e9;
+constexpr double kMostTurns = 3e7;  // of an atom: shifts of any list that was searched stay within 32 bits
 constexpr double kRoundings = 4.0;  // rounding slacks that the test of a list may suffer
 
 void complete(span<const double> cell, const std::uint8_t* pbc, double* completed, double* dual) {
@@ -70,6 +70,7 @@ bool VerletList::update(span<const double> positions, span<const double> cell, s
 bool VerletList::still_holds(span<const double> positions, span<const double> cell, span<const std::uint8_t> pbc) {
   if (positions.size() != built_positions_.size() || cell.size() != 9 || pbc.size() != 3) return false;
   if (!std::equal(pbc.begin(), pbc.end(), built_pbc_)) return false;
+  if (!std::all_of(cell.begin(), cell.end(), sensible)) return false;  // also of axes that do not count in what follows
   const bool same_cell = std::equal(cell.begin(), cell.end(), built_cell_);
   next_turns_.assign(positions.size(), 0);
   if (same_cell && std::equal(positions.begin(), positions.end(), built_positions_.begin())) return true;

@@ -7,6 +7,7 @@ whatever their lattice vectors are.
 """
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ class NeighborList:
     The search reaches ``skin`` beyond the cutoff. As long as no pair can have come within the cutoff that was not found,
     ``update`` only measures the pairs again: no atom has moved by half the skin since, against the cell, which may change
     (what it shrinks by is taken off the skin). Atoms may jump by lattice vectors at any time. Either way the list
-    afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers.
+    afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers. Updates in
+    several Python threads wait for one another.
 
     Parameters
     ----------
@@ -126,6 +128,7 @@ class NeighborList:
         self.skin = as_cutoff("skin", skin, zero=True)
         self._threads = resolve_threads(threads)
         self._list = _core.VerletList(self.cutoff, self.skin)
+        self._lock = threading.Lock()
         self._publish()
 
     def update(self, atoms: Any) -> bool:
@@ -146,8 +149,10 @@ class NeighborList:
         ValueError, TypeError, MemoryError
             As ``neighbor_list``; the list is then as before.
         """
-        rebuilt = self._list.update(*as_geometry(atoms), self._threads)
-        self._publish()
+        geometry = as_geometry(atoms)
+        with self._lock:
+            rebuilt = self._list.update(*geometry, self._threads)
+            self._publish()
         return rebuilt
 
     def _publish(self) -> None:
