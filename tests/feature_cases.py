@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from atomcore.features import ANI, Gaussian, SymmetryFunctions, imbalzano, preset, uniform
+from atomcore.features import ANI, Compact, Gaussian, SymmetryFunctions, imbalzano, preset, uniform
 from atomcore.features.cutoffs import CUTOFF_FUNCTIONS
 
 WITH_STEPS = ("hard", "tanh3", "tanh3_normalized", "untruncated_cosine")  # cutoff functions that no inner radius fits
@@ -81,6 +81,7 @@ def presets() -> dict[str, SymmetryFunctions]:
         "wide": Gaussian(elements, cutoff=5.0, normalized=False, angular="wide"),
         "tanh3": Gaussian(elements, cutoff=5.0, cutoff_function="tanh3"),
         "polynomial": ANI(elements, cutoff_function="polynomial", gamma=2.5),
+        "compact": Compact(elements),
         "weighted": Gaussian(elements, cutoff=5.0, weights="Z", cutoff_function="poly2", inner=0.2),
         "unresolved": ANI(elements, resolve_elements=False),
         "tutorial_bp": preset("tutorial_bp", elements),

@@ -8,7 +8,7 @@ import numpy as np
 
 from atomcore import Potential, _core
 from atomcore.features import ANI, SymmetryFunctions
-from feature_cases import every_function, explicit_edges, mixed_cutoffs
+from feature_cases import every_function, explicit_edges, families, mixed_cutoffs
 from model_builder import random_model
 from structures import STRUCTURES, water_crystal
 
@@ -46,7 +46,13 @@ def potentials() -> dict[str, np.ndarray]:
 
 
 def main(path: str) -> None:
-    sets = {"every function": every_function(), "mixed cutoffs": mixed_cutoffs(), "ani2x": ANI.ani2x(["H", "O"])}
+    sets = {
+        "every function": every_function(),
+        "mixed cutoffs": mixed_cutoffs(),
+        "ani2x": ANI.ani2x(["H", "O"]),
+        "families": families(),
+        "weighted families": families(weights="Z"),
+    }
     found = potentials()
     for name, f in sets.items():
         for dtype in (np.float64, np.float32):

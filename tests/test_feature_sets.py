@@ -9,7 +9,7 @@ from ase import Atoms
 
 import atomcore
 from atomcore import AtomcoreError, model_file
-from atomcore.features import ANI, SymmetryFunctions, imbalzano, preset, select, uniform
+from atomcore.features import ANI, Compact, SymmetryFunctions, imbalzano, preset, select, uniform
 from engine_oracle import reference
 from feature_cases import families
 from helpers import shared_data, slope
@@ -69,6 +69,39 @@ def test_the_tutorial_sets_with_elements_resolved():
     row = resolved.table[6 * 2 + 3 * 3]
     assert (row["eta"], row["zeta"], row["lambda"]) == (0.32, 8.0, 1.0)
     assert {row["cutoff"] for row in resolved.table} == {6.0}
+
+
+# The compact set
+
+
+def test_the_compact_set_follows_its_cutoff():
+    f = Compact(["Cu"], cutoff=6.4)
+    radial = [row for row in f.table if row["type"] == "radial"]
+    assert_close([row["shift"] for row in radial], 0.8 + 0.4 * np.arange(14), INVARIANT)
+    assert_close([row["eta"] for row in radial], [0.5 / 0.4**2] * 14, INVARIANT)
+    wide = [row for row in f.table if row["type"] == "wide"]
+    assert_close([row["eta"] * 6.4**2 for row in wide], np.repeat([0.75, 2.5, 7.5, 22.5], 5), INVARIANT)
+    assert {row["cutoff"] for row in f.table} == {6.4}
+
+
+def test_the_angles_of_the_compact_set_say_five_different_things():
+    """Powers of the cosine from 0 to 4: none of the five functions of a shell is a sum of the others."""
+    cosine = np.linspace(-1, 1, 50)
+    angles = [(row["zeta"], row["lambda"]) for row in Compact(["Cu"]).table if row["type"] == "wide"][:5]
+    values = [(0.5 * (1 + sign * cosine)) ** zeta for zeta, sign in angles]
+    assert np.linalg.matrix_rank(np.array(values)) == 5
+
+
+def test_the_compact_set_takes_the_options_of_sets():
+    f = Compact(["H", "O"], weights="Z", cutoff_function="poly2", inner=0.1)
+    assert f.n_features == 14 + 20
+    assert {(row["elements"], row["cutoff_function"], row["inner"]) for row in f.table} == {("all", "poly2", 0.1)}
+
+
+@pytest.mark.parametrize("cutoff", [0.8, 0.0, -1.0, np.nan, np.inf, "6"])
+def test_the_compact_set_needs_a_cutoff_beyond_its_first_shell(cutoff):
+    with pytest.raises(ValueError, match=r"(first|cutoff) is .*accepted"):
+        Compact(["H"], cutoff=cutoff)
 
 
 # Grids

@@ -92,6 +92,7 @@ def test_sizes_of_the_presets():
     assert ANI.ani2x().n_features == 1008
     assert preset("ml4chem_default", ["O", "C", "H"]).n_features == 36
     assert preset("amp_default", ["Cu"]).n_features == 8
+    assert [preset("compact", ["O", "C", "H"][:n]).n_features for n in (1, 2, 3)] == [34, 88, 162]
 
 
 def test_a_radial_function_by_hand():

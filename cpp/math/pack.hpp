@@ -7,7 +7,7 @@
 
 #include "math/dual.hpp"
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -214,9 +214,16 @@ inline unsigned bits_of(const Mask<T>& mask) {
     return static_cast<unsigned>(_mm256_movemask_pd(reinterpret_cast<__m256d>(mask.v)));
   else
     return static_cast<unsigned>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask.v)));
+#elif defined(__SSE2__)
+  if constexpr (sizeof(T) == 8)
+    return static_cast<unsigned>(_mm_movemask_pd(reinterpret_cast<__m128d>(mask.v)));
+  else
+    return static_cast<unsigned>(_mm_movemask_ps(reinterpret_cast<__m128>(mask.v)));
 #else
+  typename pack_types<T>::integer lane[Pack<T>::kWidth];
+  std::memcpy(lane, &mask.v, sizeof lane);
   unsigned bits = 0;
-  for (int l = 0; l < Pack<T>::kWidth; ++l) bits |= (mask.v[l] != 0 ? 1u : 0u) << l;
+  for (int l = 0; l < Pack<T>::kWidth; ++l) bits |= lane[l] != 0 ? 1u << l : 0u;
   return bits;
 #endif
 }

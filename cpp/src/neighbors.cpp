@@ -20,6 +20,7 @@ namespace atomcore::cpu {
 namespace {
 
 constexpr std::int64_t kBlocksWorthAThread = 12;
+constexpr std::int64_t kAsking = 64;  // centres, after which the user may have had enough
 
 // Lists that caches cannot hold are written past them.
 constexpr std::int64_t kStreamedBytes = std::int64_t{4} << 20;
@@ -33,7 +34,7 @@ class NeighborSearch::Blocks {
       : batch_(batch), grids_(grids), squared_cutoff_(squared_cutoff), around_(batch, grids, cutoff) {}
 
   // How many neighbours each centre of the block has, to n[atom].
-  void count(const CentreBlock& block, std::int64_t* n) {
+  void count(const CentreBlock& block, std::int64_t* n, Interruptible& user) {
     // A single block is kept until it is written.
     if (grids_.blocks.size() == 1)
       around_.gather_sorted(block);
@@ -41,6 +42,7 @@ class NeighborSearch::Blocks {
       around_.gather(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
+      if ((place - block.first) % kAsking == 0) user.check();
       std::int64_t n_unsure = 0;
       const std::int64_t certain =
           kernels_.count_near(around_.around(place), around_.point(place), found_.data(), &n_unsure);
@@ -48,10 +50,14 @@ class NeighborSearch::Blocks {
     }
   }
 
-  void write(const CentreBlock& block, const std::int64_t* row_ptr, RowBuffer& rows) {
+  void write(const CentreBlock& block, const std::int64_t* row_ptr, RowBuffer& rows, Interruptible& user) {
+    // Of atoms in random order the rows are anywhere: they are found while candidates are collected.
+    for (std::int64_t place = block.first; place < block.last; ++place)
+      __builtin_prefetch(row_ptr + grids_.atoms[static_cast<std::size_t>(place)].atom);
     if (grids_.blocks.size() > 1) around_.gather_sorted(block);
     make_room();
     for (std::int64_t place = block.first; place < block.last; ++place) {
+      if ((place - block.first) % kAsking == 0) user.check();
       const Centre& centre = around_.centre(place);
       const std::int64_t start = row_ptr[centre.atom], length = row_ptr[centre.atom + 1] - start;
       const std::int64_t n = kernels_.find_near(around_.around(place), around_.point(place), found_.data());
@@ -124,10 +130,8 @@ void NeighborSearch::count(std::int64_t* row_ptr) const {
   Interruptible user;
   row_ptr[0] = 0;
   for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t b = begin; b < end; ++b) {
-      user.check();
-      blocks.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1);
-    }
+    for (std::int64_t b = begin; b < end; ++b)
+      blocks.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1, user);
   });
   const std::int64_t n_atoms = batch_.n_atoms();
   for (std::int64_t i = 0; i < n_atoms; ++i) row_ptr[i + 1] += row_ptr[i];
@@ -139,10 +143,8 @@ void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) c
   Interruptible user;
   for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
     RowBuffer rows(list, streamed);
-    for (std::int64_t b = begin; b < end; ++b) {
-      user.check();
-      blocks.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows);
-    }
+    for (std::int64_t b = begin; b < end; ++b)
+      blocks.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows, user);
     rows.flush();
     if (streamed) pair_kernels().finish_streams();
   });

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,25 @@ def read_metadata(path: bytes) -> str: ...
 def neighbor_list(
     positions: Float64, cells: Float64, pbc: NDArray[np.uint8], structure_ptr: Int64, cutoff: float, n_threads: int
 ) -> tuple[Int64, Int64, Int32]: ...
+def is_plain(positions: Any, cell: Any, pbc: Any) -> bool: ...
+def gather(
+    structures: Sequence[Any], geometry_of: Callable[[Any], tuple[Float64, Float64, NDArray[np.bool_]]]
+) -> tuple[Float64, Float64, NDArray[np.bool_], Int64]: ...
+def pairs(
+    quantities: str,
+    positions: Float64,
+    cells: Float64,
+    pbc: NDArray[np.bool_],
+    structure_ptr: Int64 | None,
+    cutoff: float,
+    n_threads: int,
+) -> Any: ...
+
+class VerletList:
+    def __init__(self, cutoff: float, skin: float) -> None: ...
+    def update(self, positions: Float64, cell: Float64, pbc: NDArray[np.bool_], n_threads: int) -> bool: ...
+    def near(self, n_threads: int) -> tuple[Int64, Int64, Int32, Float64, Float64]: ...
+
 def edge_vectors(
     positions: Float,
     cells: Float,

@@ -33,9 +33,9 @@ def neighbor_list(
         ``d`` distance [P] float64 in Angstrom. ``D = positions[j] - positions[i] + S @ cell``, with the positions as
         they are: nothing is wrapped.
     atoms
-        An ``ase.Atoms`` or anything else with ``positions`` [N, 3], ``cell`` [3, 3] (Angstrom) and ``pbc`` [3]; or a list
-        or tuple of them, which costs less than one call for each. The pairs of a batch come one structure after the
-        other, and ``i`` and ``j`` count the atoms of the whole batch.
+        An ``ase.Atoms`` or anything else with ``positions`` [N, 3], ``cell`` [3, 3] (Angstrom) and ``pbc`` [3]; or a
+        list or tuple of them, which costs less than one call for each. The pairs of a batch come one structure after
+        the other, and ``i`` and ``j`` count the atoms of the whole batch.
     cutoff : float
         In Angstrom. Pairs at exactly this distance are left out.
     threads : int, optional
@@ -77,22 +77,23 @@ def neighbor_list(
     if not isinstance(quantities, str):
         raise TypeError(f"quantities must be a string of the letters 'ijSDd', got {quantities!r}")
     length = as_cutoff("cutoff", cutoff)
+    pointer = None
     if isinstance(atoms, list | tuple):
-        arrays = _core.gather(atoms, as_geometry)
+        positions, cells, pbc, pointer = _core.gather(atoms, as_geometry)
     else:
-        arrays = (*as_geometry(atoms), None)
-    few = threads is None and len(arrays[0]) < _WORTH_A_THREAD
-    return _core.pairs(quantities, *arrays, length, 1 if few else resolve_threads(threads))
+        positions, cells, pbc = as_geometry(atoms)
+    few = threads is None and len(positions) < _WORTH_A_THREAD
+    return _core.pairs(quantities, positions, cells, pbc, pointer, length, 1 if few else resolve_threads(threads))
 
 
 class NeighborList:
     """A neighbour list that follows moving atoms.
 
-    The search reaches ``skin`` beyond the cutoff. As long as no pair can have come within the cutoff that was not found,
-    ``update`` only measures the pairs again: no atom has moved by half the skin since, against the cell, which may change
-    (what it shrinks by is taken off the skin). Atoms may jump by lattice vectors at any time. Either way the list
-    afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers. Updates in
-    several Python threads wait for one another.
+    The search reaches ``skin`` beyond the cutoff. As long as no pair can have come within the cutoff that was not
+    found, ``update`` only measures the pairs again: no atom has moved by half the skin since, against the cell, which
+    may change (what it shrinks by is taken off the skin). Atoms may jump by lattice vectors at any time. Either way the
+    list afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers. Calls of ``update``
+    from several threads wait for one another.
 
     Parameters
     ----------
@@ -156,11 +157,11 @@ class NeighborList:
         return rebuilt
 
     def _publish(self) -> None:
-        row_ptr, *pairs = self._list.near(self._threads)
-        found = (row_ptr, *(array[: row_ptr[-1]] for array in pairs))
-        for array in found:
+        row_ptr, neighbor, shift, D, d = self._list.near(self._threads)
+        n = row_ptr[-1]
+        self.row_ptr, self.neighbor, self.shift, self.D, self.d = row_ptr, neighbor[:n], shift[:n], D[:n], d[:n]
+        for array in (self.row_ptr, self.neighbor, self.shift, self.D, self.d):
             array.flags.writeable = False
-        self.row_ptr, self.neighbor, self.shift, self.D, self.d = found
 
 
 def as_cutoff(name: str, value: float, *, zero: bool = False) -> float:

@@ -3,10 +3,6 @@
 #include "math/pack.hpp"
 #include "src/pair_kernels.hpp"
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 namespace atomcore::cpu::AC_ISA {
 namespace {
 

@@ -21,7 +21,7 @@ model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, config.ya
 the keys that matter most ('atomcore train --cfg job' prints all)
   data.path=FILE data.units="kcal/mol, Angstrom"   npz files must declare units
   run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
-  features=behler|ani|gaussian|ani1x|ani2x         what the networks see; also uniform, imbalzano,
+  features=behler|ani|gaussian|compact|ani1x|ani2x what the networks see; also uniform, imbalzano,
   functions_per_element=30                         tutorial_bp, tutorial_ani; keep the best by CUR
   model.hidden=[64,64] model.activation=silu       the networks
   ensemble.members=4 ensemble.bagging=true         several, whose spread tells what not to trust

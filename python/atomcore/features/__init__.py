@@ -32,13 +32,24 @@ from atomcore.features.grids import imbalzano, uniform
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.presets import preset
 from atomcore.features.selection import select
-from atomcore.features.sets import ANI, Gaussian
+from atomcore.features.sets import ANI, Compact, Gaussian
 from atomcore.features.symmetry_functions import SymmetryFunctions
 
 if TYPE_CHECKING:
     from atomcore.features.batch import Batch
 
-__all__ = ["ANI", "Batch", "Gaussian", "Jacobian", "SymmetryFunctions", "imbalzano", "preset", "select", "uniform"]
+__all__ = [
+    "ANI",
+    "Batch",
+    "Compact",
+    "Gaussian",
+    "Jacobian",
+    "SymmetryFunctions",
+    "imbalzano",
+    "preset",
+    "select",
+    "uniform",
+]
 
 
 def __getattr__(name: str) -> Any:

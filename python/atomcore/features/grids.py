@@ -52,12 +52,8 @@ def uniform(
         A number out of range; the message names it.
     """
     n_radial, n_angular = whole_number("n_radial", n_radial, 1), whole_number("n_angular", n_angular, 0)
-    first, cutoff = as_number("first", first), _length("cutoff", cutoff)
-    if not 0 < first < cutoff:
-        raise ValueError(f"features: first is {first}; accepted: a length between 0 and the cutoff, {cutoff} A")
-    shifts, step = np.linspace(first, cutoff, n_radial, endpoint=False, retstep=True)
+    radial = even_shells(first, cutoff, n_radial)
     ends = np.linspace(first, cutoff, n_angular, endpoint=False)
-    radial = [{"eta": 0.5 / step**2, "shift": shift} for shift in shifts]
     return SymmetryFunctions(
         elements, radial=radial, angular=_angular(0.5 / ends**2, zetas, angular), cutoff=cutoff, **options
     )
@@ -110,6 +106,15 @@ def imbalzano(
     radial = [{"eta": eta} for eta in etas]
     radial += [{"eta": 1 / width**2, "shift": shift} for width, shift in zip(widths[::-1], shifts[:0:-1], strict=True)]
     return SymmetryFunctions(elements, radial=radial, angular=_angular(etas, zetas, angular), cutoff=cutoff, **options)
+
+
+def even_shells(first: float, cutoff: float, n: int) -> list[Mapping[str, float]]:
+    """Return ``n`` radial functions at even distances from ``first`` to the cutoff less one step, as wide as a step."""
+    first, cutoff = as_number("first", first), _length("cutoff", cutoff)
+    if not 0 < first < cutoff:
+        raise ValueError(f"features: first is {first}; accepted: a length between 0 and the cutoff, {cutoff} A")
+    shifts, step = np.linspace(first, cutoff, n, endpoint=False, retstep=True)
+    return [{"eta": 0.5 / step**2, "shift": shift} for shift in shifts]
 
 
 def _length(what: str, value: Any) -> float:

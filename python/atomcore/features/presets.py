@@ -1,9 +1,9 @@
-"""Published sets of functions by name."""
+"""Sets of functions by name."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from atomcore.features.sets import ANI, Gaussian
+from atomcore.features.sets import ANI, Compact, Gaussian
 from atomcore.features.symmetry_functions import SymmetryFunctions
 
 
@@ -67,6 +67,7 @@ _PRESETS: dict[str, Callable[..., SymmetryFunctions]] = {
     "ani2x": ANI.ani2x,
     "amp_default": _amp_default,
     "ml4chem_default": _amp_default,  # the same set, in formulas, parameters and order
+    "compact": Compact,
     "tutorial_bp": _tutorial_bp,
     "tutorial_ani": _tutorial_ani,
 }
@@ -77,13 +78,13 @@ _SWITCHES = {
 
 
 def preset(name: str, elements: Sequence[str], **switches: Any) -> SymmetryFunctions:
-    """Return a published set of functions for the given elements.
+    """Return a set of functions for the given elements: a published one, or `Compact`.
 
     Parameters
     ----------
     name
-        "ani1x", "ani2x", "amp_default", "ml4chem_default", "tutorial_bp" or "tutorial_ani"; the last two are those of
-        a well-known tutorial of machine-learned potentials, as it computes them.
+        "ani1x", "ani2x", "amp_default", "ml4chem_default", "compact", "tutorial_bp" or "tutorial_ani"; the last two are
+        those of a well-known tutorial of machine-learned potentials, as it computes them.
     elements
         Chemical symbols.
     **switches
