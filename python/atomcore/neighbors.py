@@ -92,8 +92,8 @@ class NeighborList:
     The search reaches ``skin`` beyond the cutoff. As long as no pair can have come within the cutoff that was not
     found, ``update`` only measures the pairs again: no atom has moved by half the skin since, against the cell, which
     may change (what it shrinks by is taken off the skin). Atoms may jump by lattice vectors at any time. Either way the
-    list afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers. Calls of ``update``
-    from several threads wait for one another.
+    list afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers.
+    Updates in several threads wait for one another.
 
     Parameters
     ----------
