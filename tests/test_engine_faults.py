@@ -3,6 +3,7 @@
 What may crash, hang or grow runs in a process of its own.
 """
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -427,3 +428,22 @@ def test_molecules_in_a_batch_do_not_see_each_other_or_their_faults(potential):
         atomcore.neighbor_list("ijD", batch, 2.0)
     with pytest.raises(ValueError, match="structure 2: positions must be finite"):
         potential.compute_batch(batch)
+
+
+def test_lists_of_clusters_that_memory_cannot_hold_are_refused_with_their_size():
+    """An estimate from the box around the atoms is far too low: the pairs themselves are counted."""
+    program = """
+n = 46000
+positions = random.random((n, 3))
+positions[-1] = 1e6
+atoms = Atoms(np.ones(n, int), positions)
+resource.setrlimit(resource.RLIMIT_AS, (64 << 30, 64 << 30))
+try:
+    atomcore.neighbor_list("ijSDd", atoms, 4.0, threads=2)
+    print("made")
+except MemoryError as error:
+    print(error)
+"""
+    if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 1.2e11:
+        pytest.skip("this machine's memory holds the list")
+    assert "about 2.12e+09 pairs (127 GB)" in run(program)

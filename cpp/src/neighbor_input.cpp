@@ -8,7 +8,6 @@
 #include "math/cell.hpp"
 #include "src/error.hpp"
 #include "src/lattice.hpp"
-#include "src/memory.hpp"
 
 namespace atomcore {
 namespace {
@@ -17,7 +16,6 @@ constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay 
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
 constexpr double kLargestShift = 2e9;     // leaves room for the jumps that VerletList follows
 constexpr std::size_t kFew = 100;         // atoms, whose pairs need no estimate
-constexpr double kAlwaysThere = 1e8;      // bytes; asking what there is takes longer than making a smaller list
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(ErrorCode::invalid_value, text); }
 
@@ -126,7 +124,7 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
     else
       pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
-  if (!(pairs * bytes_per_pair <= kAlwaysThere)) check_pair_count(pairs, usable_memory(), bytes_per_pair);
+  check_pair_count_here(pairs, bytes_per_pair);
 }
 
 void check_edges(span<const std::int64_t> structure_ptr, span<const std::int64_t> row_ptr,
