@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -244,7 +245,9 @@ def test_results_that_are_kept_stay_what_they_are():
 def test_eight_threads_on_one_evaluator_and_on_its_potential(potential):
     structures = [water_box(3 + seed % 4, seed) for seed in range(8)] + [molecule_rattled()]
     expected = [potential.compute(atoms, EVERYTHING) for atoms in structures]
-    evaluator, calculator, wrong, passed = Evaluator(potential), Calculator(potential), [], []
+    evaluator, calculator = Evaluator(potential), Calculator(potential)
+    wrong: list[str] = []
+    passed: list[int] = []
 
     def work(k):
         own = Calculator(calculator.potential)
@@ -290,7 +293,7 @@ print(len(updates), same((neighbors.neighbor, neighbors.D), atomcore.neighbor_li
 
 
 def test_a_child_computes_what_its_parent_does(path):
-    """After use with threads, and while other threads of the parent search: locks and the pool are the child's own."""
+    """After use with threads, and while other threads of the parent search."""
     program = f"""
 from structures import water_box
 atoms = water_box(9)
@@ -447,3 +450,41 @@ except MemoryError as error:
     if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 1.2e11:
         pytest.skip("this machine's memory holds the list")
     assert "about 2.12e+09 pairs (127 GB)" in run(program)
+
+
+def unaligned(array: np.ndarray) -> np.ndarray:
+    """Return a copy that starts at an odd address."""
+    memory = np.empty(array.nbytes + 1, np.uint8)
+    copy = memory[1:].view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    return copy
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        np.asfortranarray,
+        unaligned,
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: np.repeat(a, 3, axis=0)[::3],
+        np.ndarray.tolist,
+    ],
+    ids=["fortran", "unaligned", "reversed", "strided", "list"],
+)
+def test_any_layout_gives_the_same_lists_and_is_not_changed(layout):
+    """One structure, a batch, and a list that follows."""
+    plain = water_box(5)
+    given = SimpleNamespace(positions=layout(plain.positions), cell=layout(plain.cell.array), pbc=layout(plain.pbc))
+    before = [np.array(value).tobytes() for value in vars(given).values()]
+    expected = atomcore.neighbor_list("ijSDd", plain, 3.0)
+    followed = atomcore.NeighborList(3.0, 0.5)
+    followed.update(given)
+    both = atomcore.neighbor_list("jSDd", [molecule("H2O"), given], 3.0)
+    for found in (
+        atomcore.neighbor_list("jSDd", given, 3.0),
+        [followed.neighbor, followed.shift, followed.D, followed.d],
+    ):
+        for a, b in zip(found, expected[1:], strict=True):
+            assert np.array_equal(a, b)
+    assert np.array_equal(both[2][6:], expected[3])
+    assert [np.array(value).tobytes() for value in vars(given).values()] == before
