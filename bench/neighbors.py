@@ -3,7 +3,8 @@
 Liquid water in a periodic box, and the uracil dimer of S22 without one. "Reused": our arrays go back to the pool before
 the next call, vesin gives views of its own memory (copy=False). "Fresh": the results of all calls are kept, vesin
 copies. The batch is 256 molecules in one call of ours, and a call each for the peers. Skin: 1 A, atoms that move by
-less, so that nothing is searched again. One thread, and the ratio of our own times with two.
+less, so that nothing is searched again. One thread, and the ratios of our own times with two, and of a million atoms to
+a hundred thousand at 4 A (10 would be linear; the limit is 12).
 """
 
 import statistics
@@ -147,6 +148,17 @@ def two_threads(case: str, atoms: SimpleNamespace, cutoff: float) -> list[Row]:
     return [row | {"ratio": f"{ratio:.2f}", "of minima": f"{min(one) / min(two):.2f}"}]
 
 
+def growth(case: str) -> list[Row]:
+    """Compare a million atoms with a hundred thousand."""
+    few, many = (plain(water_box(side)) for side in (32, 69))
+    codes: dict[str, Call] = {"few": partial(ours, few, 4.0), "many": partial(ours, many, 4.0)}
+    times = {name: [1e6 * t for t in values] for name, values in interleave(codes, 8.0).items()}
+    scale = 10 * len(few.positions) / len(many.positions)
+    ratios = [scale * of(times["many"]) / of(times["few"]) for of in (statistics.median, min)]
+    row = {"case": case, "atomcore, us": spread(times["many"]), "peer": "atomcore, 98304 atoms"}
+    return [row | {"peer, us": spread(times["few"]), "ratio": f"1/{ratios[0]:.1f}", "of minima": f"1/{ratios[1]:.1f}"}]
+
+
 def main() -> None:
     molecule = plain(uracil_dimer())
     small, large = plain(water_box(4)), plain(water_box(16))
@@ -160,6 +172,7 @@ def main() -> None:
         *reused("water 12288 in random order, 6 A, reused", shuffled, 6.0),
         *fresh("water 12288, 6 A, fresh", large, 6.0),
         *followed("water 12288, 6 A, skin 1 A", large, 6.0),
+        *growth("water 985 527, 4 A: time against a tenth of the atoms"),
         *two_threads("water 12288, 6 A, two threads", plain(water_box(16)), 6.0),
     ]
     report("neighbors", rows, PEERS)

@@ -26,12 +26,24 @@ const FeatureKernels<double>& kernels_for(bool with_tangents) {
   return with_tangents ? AC_PICK(features_dual_double) : AC_PICK(features_double);
 }
 
-// Whether two angular records have the same shells, angles and weights.
-bool same_family(const std::int32_t* a, const std::int32_t* b, const double* parameters) {
-  const auto angles = [&](const std::int32_t* record) { return parameters + record[kAngularParameters]; };
+// Whether two angular records have the same shells and weights, and angles of one kind.
+bool same_family(const std::int32_t* a, const std::int32_t* b) {
   return a[kAngularKind] == b[kAngularKind] && a[kAngularShells] == b[kAngularShells] &&
-         a[kAngularWeights] == b[kAngularWeights] && a[kAngularAngles] == b[kAngularAngles] &&
-         std::equal(angles(a), angles(a) + a[kAngularAngles] * kAngleStride, angles(b));
+         a[kAngularWeights] == b[kAngularWeights];
+}
+
+// The place of each angle of a record in a family's list, to which those that are new are added.
+template <typename T>
+std::vector<std::int32_t> places_of_angles(const T* angles, std::int32_t n, std::vector<T>& family) {
+  std::vector<std::int32_t> places;
+  for (const T* angle = angles; angle != angles + n * kAngleStride; angle += kAngleStride) {
+    std::size_t place = 0;
+    while (place < family.size() && !std::equal(angle, angle + kAngleStride, family.data() + place))
+      place += kAngleStride;
+    if (place == family.size()) family.insert(family.end(), angle, angle + kAngleStride);
+    places.push_back(static_cast<std::int32_t>(place / kAngleStride));
+  }
+  return places;
 }
 
 }  // namespace
@@ -46,7 +58,7 @@ PreparedPlan<T>::PreparedPlan(Plan plan, span<const std::int32_t> columns, std::
   data_.n_species = table_[0];
   data_.n_features = columns_.empty() ? table_[1] : n_features;
   read_radial();
-  read_angular(plan);
+  read_angular();
   make_monomials();
   data_.n_radial = static_cast<std::int32_t>(radial_.size());
   data_.n_families = static_cast<std::int32_t>(families_.size());
@@ -87,7 +99,7 @@ void PreparedPlan<T>::read_radial() {
 // Cells sorted by shell; within a shell they keep their order.
 template <typename T>
 GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_t n_shells, const std::int32_t* table,
-                                         std::int32_t number) {
+                                         std::int32_t number, const std::vector<std::int32_t>& angles) {
   const std::int32_t n = record[kAngularCount], n_angles = record[kAngularAngles];
   const std::int32_t *cells = table + record[kAngularCells], *columns = columns_at(record[kAngularColumns], n);
   std::vector<std::int32_t> position(static_cast<std::size_t>(n)), angle, column;
@@ -98,7 +110,7 @@ GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_
   std::vector<T> prefactors;
   for (const std::int32_t c : position) {
     ++shell_first[static_cast<std::size_t>(cells[c] / n_angles) + 1];
-    angle.push_back(cells[c] % n_angles);
+    angle.push_back(angles[static_cast<std::size_t>(cells[c] % n_angles)]);
     column.push_back(columns[c]);
     prefactors.push_back(parameters_[static_cast<std::size_t>(record[kAngularPrefactors] + c)]);
   }
@@ -118,7 +130,7 @@ GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_
 }
 
 template <typename T>
-void PreparedPlan<T>::read_angular(Plan plan) {
+void PreparedPlan<T>::read_angular() {
   const std::int32_t* const table = table_.data();
   const std::int32_t* const shell_sets = table + kHeader + table[3] * kRadialSize;
   const std::int32_t* const angular = shell_sets + table[4] * kShellSize;
@@ -132,22 +144,27 @@ void PreparedPlan<T>::read_angular(Plan plan) {
                          cutoff_at(set[kShellCutoff]),
                          weights_at(record[kAngularWeights]),
                          set[kShellCount],
-                         record[kAngularAngles],
+                         0,
                          parameters_.data() + set[kShellParameters],
-                         parameters_.data() + record[kAngularParameters],
+                         nullptr,
                          static_cast<std::int32_t>(groups_.size()),
                          0,
                          0,
                          0,
                          nullptr};
+    std::vector<T> angles;
     for (std::int32_t i = first; i < table[5]; ++i) {
       const std::int32_t* const other = angular + i * kAngularSize;
-      if (done[static_cast<std::size_t>(i)] || !same_family(record, other, plan.parameters.data())) continue;
+      if (done[static_cast<std::size_t>(i)] || !same_family(record, other)) continue;
       done[static_cast<std::size_t>(i)] = true;
-      groups_.push_back(read_group(other, family.n_shells, table, i));
+      groups_.push_back(
+          read_group(other, family.n_shells, table, i,
+                     places_of_angles(parameters_.data() + other[kAngularParameters], other[kAngularAngles], angles)));
       data_.most_cells = std::max(data_.most_cells, other[kAngularCount]);
       ++family.n_groups;
     }
+    family.n_angles = static_cast<std::int32_t>(angles.size() / kAngleStride);
+    family.angles = numbers_.emplace_back(std::move(angles)).data();
     add_moments(family);
     data_.most_shells = std::max(data_.most_shells, family.n_shells);
     data_.most_angles = std::max(data_.most_angles, family.n_angles);

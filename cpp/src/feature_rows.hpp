@@ -25,11 +25,11 @@ class PreparedPlan {
 
  private:
   void read_radial();
-  void read_angular(Plan plan);
+  void read_angular();
   void add_moments(FamilyData<T>& family);
   void make_monomials();
   GroupData<T> read_group(const std::int32_t* record, std::int32_t n_shells, const std::int32_t* table,
-                          std::int32_t number);
+                          std::int32_t number, const std::vector<std::int32_t>& angles);
   const std::int32_t* columns_at(std::int32_t offset, std::int32_t n);
   const T* weights_at(std::int32_t offset) const { return offset < 0 ? nullptr : parameters_.data() + offset; }
   CutoffData<T> cutoff_at(std::int32_t offset) const;

@@ -34,8 +34,8 @@ class NeighborSearch {
   double squared_cutoff_;  // distance < cutoff exactly where the square is less than this
   int n_threads_;
   Batch batch_;
-  CellGrids grids_;
-  std::unique_ptr<Blocks> first_;  // the workspace of the thread that has the first block
+  std::unique_ptr<const CellGrids> grids_;  // null for small structures
+  std::unique_ptr<Blocks> first_;           // the workspace of the thread that has the first block
 };
 
 }  // namespace atomcore::cpu

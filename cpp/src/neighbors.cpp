@@ -14,6 +14,7 @@
 #include "src/neighbor_search.hpp"
 #include "src/parallel.hpp"
 #include "src/row_buffer.hpp"
+#include "src/small_search.hpp"
 
 namespace atomcore::cpu {
 namespace {
@@ -105,22 +106,21 @@ double exact_square(double cutoff) {
 }
 
 NeighborSearch::NeighborSearch(const Batch& batch, double cutoff, int n_threads)
-    : cutoff_(cutoff),
-      squared_cutoff_(exact_square(cutoff)),
-      n_threads_(n_threads),
-      batch_(batch),
-      grids_(batch_, cutoff, n_threads),
-      first_(std::make_unique<Blocks>(batch_, grids_, cutoff_, squared_cutoff_)) {}
+    : cutoff_(cutoff), squared_cutoff_(exact_square(cutoff)), n_threads_(n_threads), batch_(batch) {
+  if (is_small(batch_)) return;
+  grids_ = std::make_unique<const CellGrids>(batch_, cutoff, n_threads);
+  first_ = std::make_unique<Blocks>(batch_, *grids_, cutoff_, squared_cutoff_);
+}
 
 NeighborSearch::~NeighborSearch() = default;
 
 // Calls body(workspace, first block, last block) in the threads.
 template <typename Body>
 void NeighborSearch::for_blocks(const Body& body) const {
-  const auto n_blocks = static_cast<std::int64_t>(grids_.blocks.size());
+  const auto n_blocks = static_cast<std::int64_t>(grids_->blocks.size());
   parallel_for(n_blocks, n_threads_, kBlocksWorthAThread, [&](std::int64_t begin, std::int64_t end) {
     if (begin == 0) return body(*first_, begin, end);
-    Blocks own(batch_, grids_, cutoff_, squared_cutoff_);
+    Blocks own(batch_, *grids_, cutoff_, squared_cutoff_);
     body(own, begin, end);
   });
 }
@@ -128,22 +128,27 @@ void NeighborSearch::for_blocks(const Body& body) const {
 void NeighborSearch::count(std::int64_t* row_ptr, double bytes_per_pair) const {
   Interruptible user;
   row_ptr[0] = 0;
-  for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t b = begin; b < end; ++b)
-      blocks.count(grids_.blocks[static_cast<std::size_t>(b)], row_ptr + 1, user);
-  });
+  if (!grids_) {
+    count_small(batch_, squared_cutoff_, n_threads_, row_ptr + 1);
+  } else {
+    for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
+      for (std::int64_t b = begin; b < end; ++b)
+        blocks.count(grids_->blocks[static_cast<std::size_t>(b)], row_ptr + 1, user);
+    });
+  }
   const std::int64_t n_atoms = batch_.n_atoms();
   for (std::int64_t i = 0; i < n_atoms; ++i) row_ptr[i + 1] += row_ptr[i];
   check_pair_count_here(static_cast<double>(row_ptr[n_atoms]), bytes_per_pair);
 }
 
 void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) const {
+  if (!grids_) return write_small(batch_, squared_cutoff_, n_threads_, row_ptr, list);
   const bool streamed = row_ptr[batch_.n_atoms()] * bytes_per_pair(list) > kStreamedBytes;
   Interruptible user;
   for_blocks([&](Blocks& blocks, std::int64_t begin, std::int64_t end) {
     RowBuffer rows(list, streamed);
     for (std::int64_t b = begin; b < end; ++b)
-      blocks.write(grids_.blocks[static_cast<std::size_t>(b)], row_ptr, rows, user);
+      blocks.write(grids_->blocks[static_cast<std::size_t>(b)], row_ptr, rows, user);
     rows.flush();
     if (streamed) pair_kernels().finish_streams();
   });

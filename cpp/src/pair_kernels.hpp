@@ -52,6 +52,12 @@ struct RowArrays {
   double *vector, *distance;        // [n, 3], [n]
 };
 
+// A structure without periodicity: coordinates [n] and, behind them, a pack of infinities.
+struct OpenStructure {
+  const double *x, *y, *z;
+  std::int64_t n, first;  // first: number of the first atom in the batch
+};
+
 // A graph whose edges are measured: rows of pairs that may be near enough.
 struct PossiblePairs {
   const double* positions;       // [n_atoms, 4], the fourth does not matter
@@ -73,6 +79,10 @@ struct PairKernels {
   // lengths. The arrays have room for a pack beyond n, which is written over.
   void (*write_row)(const Centre& centre, const Candidate* candidates, const std::int32_t* found, std::int64_t n,
                     const RowArrays& row);
+  // All pairs of an open structure: how many neighbours each atom has, to count[n]; and the rows, which start at
+  // row_ptr[n]. With the arithmetic of math::edge_vector.
+  void (*count_open)(const OpenStructure& atoms, double square, std::int64_t* count);
+  void (*write_open)(const OpenStructure& atoms, double square, const std::int64_t* row_ptr, const RowArrays& list);
   // Those of the pairs [first, last) around an atom whose squared distance is less than `square`, with the arithmetic
   // of math::edge_vector; returns how many. As write_row, with room for every pair; without arrays it only counts.
   std::int64_t (*measure_row)(const PossiblePairs& pairs, std::int64_t atom, std::int64_t first, std::int64_t last,

@@ -147,6 +147,55 @@ void measure_lengths(const double* vector, double* distance, std::int64_t n) {
   for (std::int64_t m = 0; m < whole(n); ++m) distance[m] = math::norm(vector + 3 * m);
 }
 
+// The edges from atom i to a pack of atoms that starts at j, and which of them are neighbours. Adding the zero of a
+// shift leaves no negative zeros.
+struct OpenEdges {
+  OpenEdges(const OpenStructure& atoms, std::int64_t i, std::int64_t j, double square)
+      : x(load_pack(atoms.x + j) - atoms.x[i] + 0.0),
+        y(load_pack(atoms.y + j) - atoms.y[i] + 0.0),
+        z(load_pack(atoms.z + j) - atoms.z[i] + 0.0),
+        squares(x * x + y * y + z * z),
+        bits(bits_of(squares < square)) {
+    if (i >= j && i < j + Doubles::kWidth) bits &= ~(1u << (i - j));
+  }
+  Doubles x, y, z, squares;
+  unsigned bits;
+};
+
+void count_open(const OpenStructure& atoms, double square, std::int64_t* count) {
+  for (std::int64_t i = 0; i < atoms.n; ++i) {
+    count[i] = 0;
+    for (std::int64_t j = 0; j < atoms.n; j += Doubles::kWidth)
+      count[i] += count_bits(OpenEdges(atoms, i, j, square).bits);
+  }
+}
+
+void write_open(const OpenStructure& atoms, double square, const std::int64_t* row_ptr, const RowArrays& list) {
+  std::int64_t e = row_ptr[0];
+  for (std::int64_t i = 0; i < atoms.n; ++i) {
+    auto places = lane_places<double>() + atoms.first;
+    for (std::int64_t j = 0; j < atoms.n; j += Doubles::kWidth, places += Doubles::kWidth) {
+      const OpenEdges edges(atoms, i, j, square);
+      const int n = count_bits(edges.bits);
+      double x[Doubles::kWidth], y[Doubles::kWidth], z[Doubles::kWidth], r[Doubles::kWidth];
+      std::int64_t neighbor[Doubles::kWidth];
+      compress_store(reinterpret_cast<double*>(neighbor), as_lanes<double>(places), edges.bits);
+      compress_store(x, edges.x, edges.bits);
+      compress_store(y, edges.y, edges.bits);
+      compress_store(z, edges.z, edges.bits);
+      compress_store(r, sqrt(edges.squares), edges.bits);
+      for (int k = 0; k < n; ++k, ++e) {
+        if (list.centre != nullptr) list.centre[e] = atoms.first + i;
+        if (list.neighbor != nullptr) list.neighbor[e] = neighbor[k];
+        if (list.shift != nullptr) list.shift[3 * e] = list.shift[3 * e + 1] = list.shift[3 * e + 2] = 0;
+        if (list.vector != nullptr)
+          list.vector[3 * e] = x[k], list.vector[3 * e + 1] = y[k], list.vector[3 * e + 2] = z[k];
+        if (list.distance != nullptr) list.distance[e] = r[k];
+      }
+    }
+  }
+}
+
 Triple load_three(const double* from) { return Triple{from[0], from[1], from[2], 0.0}; }
 
 std::int64_t measure_row(const PossiblePairs& pairs, std::int64_t atom, std::int64_t first, std::int64_t last,
@@ -202,7 +251,7 @@ void finish_streams() {
 
 }  // namespace
 
-const PairKernels kPairKernels{collect,     count_near,      find_near, write_row,
-                               measure_row, measure_lengths, stream,    finish_streams};
+const PairKernels kPairKernels{collect,    count_near,  find_near,       write_row, count_open,
+                               write_open, measure_row, measure_lengths, stream,    finish_streams};
 
 }  // namespace atomcore::cpu::AC_ISA

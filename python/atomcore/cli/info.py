@@ -1,4 +1,4 @@
-"""``atomcore info``: versions, threads and what a model file holds. Imports none of the packages it names."""
+"""``atomcore info``: versions, threads, kernels and what a model file holds. Imports none of the packages it names."""
 
 import argparse
 import importlib.metadata
@@ -13,7 +13,7 @@ _PACKAGES = ("numpy", "scipy", "ase", "torch", "lightning", "hydra-core", "matpl
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="atomcore info", description="Show versions and threads or, given a model file, what it holds."
+        prog="atomcore info", description="Show versions, threads and kernels or, given a model file, what it holds."
     )
     parser.add_argument("model", nargs="?", help="model file (.atomcore)")
     options = parser.parse_args(arguments)
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _print_versions() -> None:
-    from atomcore import __version__, cuda
+    from atomcore import __version__, _core, cuda
     from atomcore._threads import default_threads
 
     print(f"atomcore    {__version__}\nPython      {platform.python_version()}")
@@ -38,6 +38,7 @@ def _print_versions() -> None:
             version = "not installed"
         print(f"{name:11} {version}")
     print(f"threads     {default_threads()} (OMP_NUM_THREADS, or all cores)")
+    print(f"processor   {_core.instruction_set()} kernels (ATOMCORE_ISA)")
     if cuda.is_available():
         print(f"CUDA        {cuda.device_count()} device(s), {cuda.versions()}")
     else:
