@@ -76,6 +76,9 @@ for cell in (SKEW, NEEDLE, THIN, NEEDLE[::-1], -THIN):
         found += atomcore.neighbor_list("ijSDd", random_system(random, cell, pbc, 4), 3.3)
 batch = [random_case(seed)[0] for seed in range(12)]
 found += atomcore.neighbor_list("ijSDd", batch, 3.0)
+molecules = [random_system(random, np.zeros((3, 3)), False, n) for n in (0, 1, 2, 7, 8, 9, 24, 33)]
+for threads in (1, 3):
+    found += atomcore.neighbor_list("ijSDd", molecules, 3.0, threads=threads)
 for n in (300, 1100, 4000):
     atoms = box(n)
     atoms.positions[1] = atoms.positions[0]  # r = 0
