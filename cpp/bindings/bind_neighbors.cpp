@@ -39,7 +39,7 @@ class Search {
     atomcore::check_neighbor_input(batch.positions, batch.cells, batch.pbc, batch.structure_ptr, cutoff,
                                    bytes_per_pair);
     search_.emplace(batch, cutoff, n_threads);
-    search_->count(row_ptr);
+    search_->count(row_ptr, bytes_per_pair);
   }
 
   const Offsets& row_ptr() const { return row_ptr_; }

@@ -17,7 +17,7 @@ struct CellGrids::Sorting {
   std::vector<std::int32_t> wrap;  // [n, 3] position = wrapped + wrap . (cell of the user)
   std::vector<std::int32_t> bin;   // [n]
   std::vector<std::int32_t> next;  // [bins]
-  double origin[3], per_unit[3];   // bin coordinate = (coordinate - origin) * per_unit
+  double origin[3] = {}, per_unit[3] = {};  // bin coordinate = (coordinate - origin) * per_unit
   std::int64_t n() const { return static_cast<std::int64_t>(positions.size() / 3); }
 };
 

@@ -8,16 +8,14 @@
 #include "math/cell.hpp"
 #include "src/error.hpp"
 #include "src/lattice.hpp"
-#include "src/memory.hpp"
 
 namespace atomcore {
 namespace {
 
 constexpr double kLargest = 1e100;        // Angstrom: squares and volumes stay far from overflow
 constexpr double kSmallestRatio = 1e-12;  // volume over the product of the lengths
-constexpr double kLargestShift = 2147483000.0;
-constexpr std::size_t kFew = 100;     // atoms, whose pairs need no estimate
-constexpr double kAlwaysThere = 1e8;  // bytes; asking what there is takes longer than making a smaller list
+constexpr double kLargestShift = 2e9;     // leaves room for the jumps that VerletList follows
+constexpr std::size_t kFew = 100;         // atoms, whose pairs need no estimate
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(ErrorCode::invalid_value, text); }
 
@@ -30,9 +28,6 @@ std::string number(double x) {
 std::string of_structure(std::size_t s, std::size_t n_structures) {
   return n_structures > 1 ? " of structure " + std::to_string(s) : "";
 }
-
-// Finite and not beyond kLargest; written so that NaN fails.
-bool sensible(double x) { return std::abs(x) <= kLargest; }
 
 void check_positions(span<const double> positions) {
   for (std::size_t i = 0; i < positions.size(); ++i)
@@ -85,6 +80,8 @@ void check_shifts(span<const double> positions, const double* completed, const s
 
 }  // namespace
 
+bool sensible(double x) { return std::abs(x) <= kLargest; }  // written so that NaN fails
+
 void check_size(const char* name, std::size_t size, std::size_t expected) {
   if (size != expected)
     refuse(std::string(name) + " must hold " + std::to_string(expected) + " numbers, got " + std::to_string(size));
@@ -127,7 +124,7 @@ void check_neighbor_input(span<const double> positions, span<const double> cells
     else
       pairs += estimate_pairs(mine, reduce_lattice(&cells[9 * s], &pbc[3 * s]), cutoff);
   }
-  if (!(pairs * bytes_per_pair <= kAlwaysThere)) check_pair_count(pairs, usable_memory(), bytes_per_pair);
+  check_pair_count_here(pairs, bytes_per_pair);
 }
 
 void check_edges(span<const std::int64_t> structure_ptr, span<const std::int64_t> row_ptr,

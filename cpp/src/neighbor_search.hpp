@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "src/cell_grid.hpp"
+#include "src/neighbor_size.hpp"
 #include "src/pair_kernels.hpp"
 
 namespace atomcore::cpu {
@@ -18,8 +19,9 @@ class NeighborSearch {
   NeighborSearch(const Batch& batch, double cutoff, int n_threads);
   ~NeighborSearch();
 
-  // row_ptr [N + 1]. Throws Error(out_of_memory) for more pairs than can be counted.
-  void count(std::int64_t* row_ptr) const;
+  // row_ptr [N + 1]. Throws Error(out_of_memory) for more pairs than can be counted, or than fit into memory with so
+  // many bytes each: nobody can tell before how many pairs atoms in clusters have.
+  void count(std::int64_t* row_ptr, double bytes_per_pair = kBytesPerPair) const;
   // Everything `list` points to, [row_ptr[N]] and more: the whole list, row by row. Needs the row_ptr of count().
   void write(const std::int64_t* row_ptr, const RowArrays& list) const;
 

@@ -6,9 +6,12 @@
 
 #include "math/cell.hpp"
 #include "src/error.hpp"
+#include "src/memory.hpp"
 
 namespace atomcore {
 namespace {
+
+constexpr double kAlwaysThere = 1e8;  // bytes; asking what there is takes longer than making a smaller list
 
 double extent_along(span<const double> positions, const double* unit) {
   double low = std::numeric_limits<double>::infinity(), high = -low;
@@ -44,6 +47,10 @@ void check_pair_count(double pairs, double memory, double bytes_per_pair) {
                 "and %.3g GB of memory can be had here: use a smaller cutoff or fewer atoms at a time",
                 pairs, pairs * bytes_per_pair * 1e-9, kMaximumPairs, memory * 1e-9);
   throw Error(ErrorCode::out_of_memory, text);
+}
+
+void check_pair_count_here(double pairs, double bytes_per_pair) {
+  if (!(pairs * bytes_per_pair <= kAlwaysThere)) check_pair_count(pairs, usable_memory(), bytes_per_pair);
 }
 
 }  // namespace atomcore

@@ -15,4 +15,7 @@ double estimate_pairs(span<const double> positions, const Lattice& lattice, doub
 // Throws Error(out_of_memory), with the size in the text, for more pairs than kMaximumPairs or than fit into `memory`.
 void check_pair_count(double pairs, double memory, double bytes_per_pair = kBytesPerPair);
 
+// The same with the memory that there is.
+void check_pair_count_here(double pairs, double bytes_per_pair);
+
 }  // namespace atomcore

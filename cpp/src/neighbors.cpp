@@ -12,7 +12,6 @@
 #include "src/interrupt.hpp"
 #include "src/kernels.hpp"
 #include "src/neighbor_search.hpp"
-#include "src/neighbor_size.hpp"
 #include "src/parallel.hpp"
 #include "src/row_buffer.hpp"
 #include "src/small_search.hpp"
@@ -126,7 +125,7 @@ void NeighborSearch::for_blocks(const Body& body) const {
   });
 }
 
-void NeighborSearch::count(std::int64_t* row_ptr) const {
+void NeighborSearch::count(std::int64_t* row_ptr, double bytes_per_pair) const {
   Interruptible user;
   row_ptr[0] = 0;
   if (!grids_) {
@@ -139,7 +138,7 @@ void NeighborSearch::count(std::int64_t* row_ptr) const {
   }
   const std::int64_t n_atoms = batch_.n_atoms();
   for (std::int64_t i = 0; i < n_atoms; ++i) row_ptr[i + 1] += row_ptr[i];
-  check_pair_count(static_cast<double>(row_ptr[n_atoms]), std::numeric_limits<double>::infinity());
+  check_pair_count_here(static_cast<double>(row_ptr[n_atoms]), bytes_per_pair);
 }
 
 void NeighborSearch::write(const std::int64_t* row_ptr, const RowArrays& list) const {

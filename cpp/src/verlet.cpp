@@ -16,7 +16,7 @@ namespace atomcore {
 namespace {
 
 constexpr std::int64_t kRowsWorthAThread = 512;
-constexpr double kMostTurns = 1e8;  // so that differences of differences, added to a shift, stay below 2^31
+constexpr double kMostTurns = 3e7;  // of an atom: shifts of any list that was searched stay within 32 bits
 constexpr double kRoundings = 4.0;  // how many times its rounding errors the test of a list may suffer
 
 void complete(span<const double> cell, const std::uint8_t* pbc, double* completed, double* dual) {
@@ -74,6 +74,7 @@ bool VerletList::update(span<const double> positions, span<const double> cell, s
 bool VerletList::still_holds(span<const double> positions, span<const double> cell, span<const std::uint8_t> pbc) {
   if (positions.size() != built_positions_.size() || cell.size() != 9 || pbc.size() != 3) return false;
   if (!std::equal(pbc.begin(), pbc.end(), built_pbc_)) return false;
+  if (!std::all_of(cell.begin(), cell.end(), sensible)) return false;  // also of axes that do not count in what follows
   const bool same_cell = std::equal(cell.begin(), cell.end(), built_cell_);
   next_turns_.assign(positions.size(), 0);
   if (same_cell && std::equal(positions.begin(), positions.end(), built_positions_.begin())) return true;

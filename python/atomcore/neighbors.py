@@ -93,6 +93,7 @@ class NeighborList:
     found, ``update`` only measures the pairs again: no atom has moved by half the skin since, against the cell, which
     may change (what it shrinks by is taken off the skin). Atoms may jump by lattice vectors at any time. Either way the
     list afterwards holds exactly the pairs that a fresh search finds. It does not depend on the atomic numbers.
+    Updates in several threads wait for one another.
 
     Parameters
     ----------
