@@ -1,6 +1,7 @@
 #include "bindings.hpp"
 #include "src/error.hpp"
 #include "src/feature_plan.hpp"
+#include "src/neighbor_input.hpp"
 
 namespace {
 
@@ -49,6 +50,7 @@ Array<T> features(const Int32& table, const Array<double>& parameters, const Int
 template <typename T>
 Array<T> features_vjp(const Int32& table, const Array<double>& parameters, const Int32& species, const Int64& row_ptr,
                       const Int64& neighbor, const Array<T>& D, const Array<T>& g, int n_threads) {
+  check_size("g", view(g).size(), (view(row_ptr).size() - 1) * static_cast<std::size_t>(table.data()[1]));
   Array<T> g_D({neighbor.size(), py::ssize_t{3}});
   const auto out = mutable_view(g_D);
   py::gil_scoped_release release;

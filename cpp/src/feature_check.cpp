@@ -11,6 +11,8 @@
 namespace atomcore {
 namespace {
 
+constexpr double kMostPhase = 1000.0;  // kappa r, of which sine and cosine are still good in single precision
+
 [[noreturn]] void refuse(std::size_t row, const char* name, double given, const char* accepted) {
   std::ostringstream text;
   text << "features: row " << row << " has " << name << " = " << given << "; accepted: " << accepted;
@@ -78,6 +80,8 @@ void check_row(const FeatureRow& row, std::size_t index, int n_species, std::siz
     if (!is_radial(row)) check_angle_window(row, index);
     return;
   }
+  if (type == FunctionType::radial_cosine && !(row.eta * row.cutoff <= kMostPhase))
+    refuse(index, "kappa", row.eta, "a number of 1/A with kappa * cutoff <= 1000: single precision tells no more");
   if (!(row.eta >= 0) || !std::isfinite(row.eta)) {
     if (type == FunctionType::radial_cosine) refuse(index, "kappa", row.eta, "a finite number >= 0 (1/A)");
     refuse(index, "eta", row.eta, "a finite number >= 0 (1/A^2)");

@@ -32,18 +32,21 @@ bool same_family(const std::int32_t* a, const std::int32_t* b) {
          a[kAngularWeights] == b[kAngularWeights];
 }
 
-// The place of each angle of a record in a family's list, to which those that are new are added.
+// Whether moments can do without the triplets of a cell: wide functions of whole exponents.
 template <typename T>
-std::vector<std::int32_t> places_of_angles(const T* angles, std::int32_t n, std::vector<T>& family) {
-  std::vector<std::int32_t> places;
-  for (const T* angle = angles; angle != angles + n * kAngleStride; angle += kAngleStride) {
-    std::size_t place = 0;
-    while (place < family.size() && !std::equal(angle, angle + kAngleStride, family.data() + place))
-      place += kAngleStride;
-    if (place == family.size()) family.insert(family.end(), angle, angle + kAngleStride);
-    places.push_back(static_cast<std::int32_t>(place / kAngleStride));
-  }
-  return places;
+bool suits_moments(FunctionType type, AngleKind kind, const T* angle) {
+  return type == FunctionType::wide && kind == AngleKind::behler && angle[0] <= T(kMostDegrees) &&
+         angle[0] == std::floor(angle[0]);
+}
+
+// The place of an angle in a family's list, to which it is added where it is new.
+template <typename T>
+std::int32_t place_of_angle(const T* angle, std::vector<T>& family) {
+  std::size_t place = 0;
+  while (place < family.size() && !std::equal(angle, angle + kAngleStride, family.data() + place))
+    place += kAngleStride;
+  if (place == family.size()) family.insert(family.end(), angle, angle + kAngleStride);
+  return static_cast<std::int32_t>(place / kAngleStride);
 }
 
 }  // namespace
@@ -102,8 +105,9 @@ GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_
                                          std::int32_t number, const std::vector<std::int32_t>& angles) {
   const std::int32_t n = record[kAngularCount], n_angles = record[kAngularAngles];
   const std::int32_t *cells = table + record[kAngularCells], *columns = columns_at(record[kAngularColumns], n);
-  std::vector<std::int32_t> position(static_cast<std::size_t>(n)), angle, column;
-  std::iota(position.begin(), position.end(), 0);
+  std::vector<std::int32_t> position, angle, column;
+  for (std::int32_t c = 0; c < n; ++c)
+    if (angles[static_cast<std::size_t>(cells[c] % n_angles)] >= 0) position.push_back(c);
   std::stable_sort(position.begin(), position.end(),
                    [&](std::int32_t i, std::int32_t j) { return cells[i] / n_angles < cells[j] / n_angles; });
   std::vector<std::int32_t> shell_first(static_cast<std::size_t>(n_shells) + 1, 0);
@@ -118,7 +122,7 @@ GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_
   const auto keep = [&](std::vector<std::int32_t>&& list) { return lists_.emplace_back(std::move(list)).data(); };
   GroupData<T> group{record[kAngularA],
                      record[kAngularB],
-                     n,
+                     static_cast<std::int32_t>(position.size()),
                      number,
                      keep(std::move(shell_first)),
                      keep(std::move(angle)),
@@ -131,45 +135,59 @@ GroupData<T> PreparedPlan<T>::read_group(const std::int32_t* record, std::int32_
 
 template <typename T>
 void PreparedPlan<T>::read_angular() {
-  const std::int32_t* const table = table_.data();
-  const std::int32_t* const shell_sets = table + kHeader + table[3] * kRadialSize;
-  const std::int32_t* const angular = shell_sets + table[4] * kShellSize;
-  std::vector<bool> done(static_cast<std::size_t>(table[5]), false);
-  for (std::int32_t first = 0; first < table[5]; ++first) {
-    if (done[static_cast<std::size_t>(first)]) continue;
+  const std::int32_t* const shell_sets = table_.data() + kHeader + table_[3] * kRadialSize;
+  const std::int32_t* const angular = shell_sets + table_[4] * kShellSize;
+  const std::int32_t n = table_[5];
+  for (std::int32_t first = 0; first < n; ++first) {
     const std::int32_t* const record = angular + first * kAngularSize;
+    bool new_family = true;
+    for (std::int32_t i = 0; i < first; ++i)
+      new_family = new_family && !same_family(angular + i * kAngularSize, record);
+    if (!new_family) continue;
+    std::vector<std::int32_t> members;
+    for (std::int32_t i = first; i < n; ++i)
+      if (same_family(record, angular + i * kAngularSize)) members.push_back(i);
     const std::int32_t* const set = shell_sets + record[kAngularShells] * kShellSize;
-    FamilyData<T> family{static_cast<FunctionType>(set[kShellType]),
-                         static_cast<AngleKind>(record[kAngularKind]),
-                         cutoff_at(set[kShellCutoff]),
-                         weights_at(record[kAngularWeights]),
-                         set[kShellCount],
-                         0,
-                         parameters_.data() + set[kShellParameters],
-                         nullptr,
-                         static_cast<std::int32_t>(groups_.size()),
-                         0,
-                         0,
-                         0,
-                         nullptr};
-    std::vector<T> angles;
-    for (std::int32_t i = first; i < table[5]; ++i) {
-      const std::int32_t* const other = angular + i * kAngularSize;
-      if (done[static_cast<std::size_t>(i)] || !same_family(record, other)) continue;
-      done[static_cast<std::size_t>(i)] = true;
-      groups_.push_back(
-          read_group(other, family.n_shells, table, i,
-                     places_of_angles(parameters_.data() + other[kAngularParameters], other[kAngularAngles], angles)));
-      data_.most_cells = std::max(data_.most_cells, other[kAngularCount]);
-      ++family.n_groups;
-    }
-    family.n_angles = static_cast<std::int32_t>(angles.size() / kAngleStride);
-    family.angles = numbers_.emplace_back(std::move(angles)).data();
-    add_moments(family);
-    data_.most_shells = std::max(data_.most_shells, family.n_shells);
-    data_.most_angles = std::max(data_.most_angles, family.n_angles);
-    families_.push_back(family);
+    for (const bool by_moments : {true, false}) add_family(set, angular, members, by_moments);
   }
+}
+
+// The family of the groups `members`, of which it has the cells that suit moments, or the others.
+template <typename T>
+void PreparedPlan<T>::add_family(const std::int32_t* set, const std::int32_t* angular,
+                                 const std::vector<std::int32_t>& members, bool by_moments) {
+  const std::int32_t* const first = angular + members.front() * kAngularSize;
+  FamilyData<T> family{};
+  family.shell_type = static_cast<FunctionType>(set[kShellType]);
+  family.angle_kind = static_cast<AngleKind>(first[kAngularKind]);
+  family.cutoff = cutoff_at(set[kShellCutoff]);
+  family.weights = weights_at(first[kAngularWeights]);
+  family.n_shells = set[kShellCount];
+  family.shells = parameters_.data() + set[kShellParameters];
+  family.first_group = static_cast<std::int32_t>(groups_.size());
+  std::vector<T> angles;
+  for (const std::int32_t i : members) {
+    const std::int32_t* const record = angular + i * kAngularSize;
+    const T* const parameters = parameters_.data() + record[kAngularParameters];
+    std::vector<std::int32_t> places;  // in the family's list, or -1
+    for (std::int32_t z = 0; z < record[kAngularAngles]; ++z) {
+      const T* const angle = parameters + z * kAngleStride;
+      const bool wanted = suits_moments(family.shell_type, family.angle_kind, angle) == by_moments;
+      places.push_back(wanted ? place_of_angle(angle, angles) : -1);
+    }
+    const GroupData<T> group = read_group(record, family.n_shells, table_.data(), i, places);
+    if (group.n_cells == 0) continue;
+    groups_.push_back(group);
+    data_.most_cells = std::max(data_.most_cells, group.n_cells);
+    ++family.n_groups;
+  }
+  if (family.n_groups == 0) return;
+  family.n_angles = static_cast<std::int32_t>(angles.size() / kAngleStride);
+  family.angles = numbers_.emplace_back(std::move(angles)).data();
+  if (by_moments) add_moments(family);
+  data_.most_shells = std::max(data_.most_shells, family.n_shells);
+  data_.most_angles = std::max(data_.most_angles, family.n_angles);
+  families_.push_back(family);
 }
 
 // Number of monomials of three variables up to a degree.
@@ -177,13 +195,9 @@ std::int32_t monomials_up_to(std::int32_t degree) { return (degree + 1) * (degre
 
 template <typename T>
 void PreparedPlan<T>::add_moments(FamilyData<T>& family) {
-  if (family.shell_type != FunctionType::wide || family.angle_kind != AngleKind::behler) return;
   std::int32_t degree = 0;
-  for (std::int32_t z = 0; z < family.n_angles; ++z) {
-    const T zeta = family.angles[z * kAngleStride];
-    if (zeta > T(kMostDegrees) || zeta != std::floor(zeta)) return;
-    degree = std::max(degree, static_cast<std::int32_t>(zeta));
-  }
+  for (std::int32_t z = 0; z < family.n_angles; ++z)
+    degree = std::max(degree, static_cast<std::int32_t>(family.angles[z * kAngleStride]));
   std::vector<T> binomials;
   for (std::int32_t z = 0; z < family.n_angles; ++z) {
     const double zeta = static_cast<double>(family.angles[z * kAngleStride]);

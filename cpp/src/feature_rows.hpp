@@ -26,6 +26,8 @@ class PreparedPlan {
  private:
   void read_radial();
   void read_angular();
+  void add_family(const std::int32_t* set, const std::int32_t* angular, const std::vector<std::int32_t>& members,
+                  bool by_moments);
   void add_moments(FamilyData<T>& family);
   void make_monomials();
   GroupData<T> read_group(const std::int32_t* record, std::int32_t n_shells, const std::int32_t* table,

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "src/feature_rows.hpp"
+#include "src/interrupt.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore::cpu {
@@ -13,10 +14,12 @@ constexpr std::int64_t kGrain = 16;  // centres a thread must have to be worth s
 template <typename T, typename Body>
 void for_rows(Plan plan, const Graph& graph, span<const T> D, const T* v, int n_threads, const Body& body) {
   const PreparedPlan<T> prepared(plan);
+  Interruptible user;
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
     FeatureRows<T> rows(prepared, v != nullptr);
     std::vector<std::int32_t> species;
     for (std::int64_t row = begin; row < end; ++row) {
+      if ((row - begin) % kGrain == 0) user.check();
       const std::int64_t first = graph.row_ptr[row], n = graph.row_ptr[row + 1] - first;
       species.resize(static_cast<std::size_t>(n));
       for (std::int64_t e = 0; e < n; ++e)

@@ -6,6 +6,7 @@
 
 #include "src/feature_plan.hpp"
 #include "src/feature_rows.hpp"
+#include "src/interrupt.hpp"
 #include "src/parallel.hpp"
 
 namespace atomcore::cpu {
@@ -123,6 +124,7 @@ void features_jacobian(Plan plan, const Graph& graph, span<const T> D, span<cons
                        span<const std::int64_t> row_offset, span<T> values, int n_threads) {
   const std::vector<EdgeClass> classes = edge_classes_of(plan.table);
   const PreparedPlan<T> prepared(plan);
+  Interruptible user;
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
     FeatureRows<T> rows(prepared);
     std::vector<T*> blocks;
@@ -130,6 +132,7 @@ void features_jacobian(Plan plan, const Graph& graph, span<const T> D, span<cons
     std::vector<std::int32_t> species;
     std::fill(values.data() + 3 * row_offset[begin], values.data() + 3 * row_offset[end], T(0));
     for (std::int64_t row = begin; row < end; ++row) {
+      if ((row - begin) % kGrain == 0) user.check();
       blocks.clear(), first.clear(), species.clear();
       T* block = values.data() + 3 * row_offset[row];
       for (std::int64_t e = graph.row_ptr[row]; e < graph.row_ptr[row + 1]; ++e) {
