@@ -39,7 +39,7 @@ TRAINING = (
     "data.units=eV, Angstrom", "split=block", "split.block=20", "split.test_every=4", "split.valid=0",
     "training.max_epochs=150", "training.batch_size=4", "training.validate_every=10", "run.threads=1",
 )  # fmt: skip
-OURS = {"compact": ("features=compact",), "ANI": ("features=ani",), "default": ()}
+OURS = {"compact": ("features=compact",), "ANI": ("features=ani",)}
 # POD with two- and three-body, and with four-body descriptors: radial functions and angular degree of each.
 POD = {"POD, 3-body": ((6, 4), (0, 0)), "POD, 4-body": ((6, 5), (5, 3)), "POD, 4-body, larger": ((8, 6), (7, 4))}
 POD_PARAMETERS = """species H O
