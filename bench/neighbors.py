@@ -71,8 +71,14 @@ def reused(case: str, atoms: SimpleNamespace, cutoff: float) -> list[Row]:
 
 
 def fresh(case: str, atoms: SimpleNamespace, cutoff: float, repeats: int = 7) -> list[Row]:
-    """Keep all results: every call needs memory that it did not have before."""
+    """Keep all results: every call needs memory that it did not have before.
+
+    The system has had that memory: on a virtual machine the first touch of a page can take longer than both searches,
+    and is no code's doing.
+    """
     pin()
+    touched = [np.ones(2**24) for _ in range(3 * repeats)]
+    del touched
     codes: dict[str, Call] = {"atomcore": partial(ours, atoms, cutoff), "vesin": vesins(atoms, cutoff, copy=True)}
     times: dict[str, list[float]] = {name: [] for name in codes}
     kept = []
@@ -155,8 +161,10 @@ def growth(case: str) -> list[Row]:
     times = {name: [1e6 * t for t in values] for name, values in interleave(codes, 8.0).items()}
     scale = 10 * len(few.positions) / len(many.positions)
     ratios = [scale * of(times["many"]) / of(times["few"]) for of in (statistics.median, min)]
-    row = {"case": case, "atomcore, us": spread(times["many"]), "peer": "atomcore, 98304 atoms"}
-    return [row | {"peer, us": spread(times["few"]), "ratio": f"1/{ratios[0]:.1f}", "of minima": f"1/{ratios[1]:.1f}"}]
+    case += f": {ratios[0]:.1f} times that of a tenth of the atoms (of minima {ratios[1]:.1f})"
+    return [
+        {"case": case, "atomcore, us": spread(times["many"]), "peer": "", "peer, us": "", "ratio": "", "of minima": ""}
+    ]
 
 
 def main() -> None:
@@ -172,7 +180,7 @@ def main() -> None:
         *reused("water 12288 in random order, 6 A, reused", shuffled, 6.0),
         *fresh("water 12288, 6 A, fresh", large, 6.0),
         *followed("water 12288, 6 A, skin 1 A", large, 6.0),
-        *growth("water 985 527, 4 A: time against a tenth of the atoms"),
+        *growth("water 985 527, 4 A"),
         *two_threads("water 12288, 6 A, two threads", plain(water_box(16)), 6.0),
     ]
     report("neighbors", rows, PEERS)

@@ -1,12 +1,18 @@
 """Where packages of the extras are not installed, the tests that need them skip, with the reason."""
 
 import importlib.util
+import signal
 import traceback
 from pathlib import Path
 
 import pytest
 
 import atomcore
+
+# A shell that starts a job in the background has it ignore interrupts, and what it starts in turn: tests of Ctrl-C
+# would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EXTRAS = ("torch", "safetensors", "lightning", "torchmetrics", "hydra", "omegaconf", "tensorboard", "rich")
 PACKAGE = Path(atomcore.__file__).parent

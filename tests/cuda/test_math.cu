@@ -16,7 +16,7 @@ namespace {
 using namespace atomcore::math;
 
 constexpr int kPoints = 64;  // x from -3 to 3
-constexpr int kMost = 192;   // values per point, at the most
+constexpr int kMost = 320;   // values per point, at the most
 constexpr int kSkipped = 77;
 
 // Collects what the formulas return.
@@ -56,6 +56,12 @@ struct Features {
       out.put(cutoff_value(r, make_cutoff(kind, U(0.7), U(2.5))));
       out.put(compact_angle(c, sine, symmetric(kind), U(1), U(0.9), U(1) / U(0.9)));
     }
+    const T part = U(0.5) + U(0.4) * c;
+    out.put(symmetric_core(CutoffKind::poly1, part, U(4)));
+    out.put(cutoff_core(CutoffKind::poly2_asymmetric, part, U(4)));
+    out.put(mirrored_core(CutoffKind::poly3, x, U(0.3), U(0.2), U(4)));
+    out.put(angle_of(c, sine));
+    out.put(select(is_asymmetric(CutoffKind::poly4_asymmetric), x, r));
     out.put(product(gaussian(r, U(1.5), U(0.7)), cosine_wave(r, U(1.3))));
     out.put(behler_angle(c, U(3.5), U(-1)));
     out.put(behler_angle(c, U(0.6), U(0.9)));
@@ -84,6 +90,7 @@ struct Plain {
     out.put(logistic(x).complement);
     out.put(sigmoid(x));
     out.put(softplus(x));
+    out.put(log_one_plus(exp(-abs(x))));
     const T cell[9] = {T(4) + x, T(0.5), x, T(-0.25), T(5), T(1), T(0), x, T(9)};
     T dual[9], heights[3], whole[9];
     dual_vectors(cell, dual);
@@ -96,6 +103,7 @@ struct Plain {
     }
     out.put(determinant(cell) * norm(cell) * dot(cell, dual));
     out.put(perpendicular(normalized(load(cell))));
+    out.put(translation(cell, T(1), T(-2), x));
     store(edge_vector(cell, cell + 3, cell, T(1), T(-2), x), whole);
     out.put(load(whole));
   }

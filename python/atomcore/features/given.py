@@ -172,7 +172,7 @@ def _checked(what: str, kind: str, function: Mapping[str, Any]) -> dict[str, flo
 def _plain(kind: str, function: dict[str, float], cutoff: float, normalized: bool) -> dict[str, float]:
     """Return all numbers of a function: its cutoff and defaults too, and eta in 1/A^2."""
     radius = function.get("cutoff", cutoff)
-    defaults = {key: _DEFAULTS[key] for key in KEYS[kind] & set(_DEFAULTS)}
+    defaults = {key: value for key, value in _DEFAULTS.items() if key in KEYS[kind]}  # always in the same order
     if "low" in KEYS[kind]:
         defaults["low"] = -as_number("cutoff", radius)
     own = {**defaults, **function, "cutoff": radius}
