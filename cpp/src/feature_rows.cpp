@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <list>
 #include <map>
 #include <new>
 #include <numeric>
@@ -283,9 +284,30 @@ void FeatureRows<T>::jacobian(const JacobianRow<T>& out) {
   kernels_.jacobian(plan_, row_, memory_.get(), out);
 }
 
+// Plans are told apart by the hash that they carry, over all that they hold, and by their size. Each thread has its
+// own, since a lock could be left behind by a fork.
+template <typename T>
+std::shared_ptr<const PreparedPlan<T>> prepared_plan(Plan plan) {
+  using Key = std::array<std::int64_t, 3>;
+  constexpr std::size_t kKept = 8;
+  thread_local std::list<std::pair<Key, std::shared_ptr<const PreparedPlan<T>>>> kept;  // last used first
+  Key key{0, static_cast<std::int64_t>(plan.table.size()), static_cast<std::int64_t>(plan.parameters.size())};
+  std::memcpy(key.data(), &plan.table[kHash], sizeof key[0]);
+  const auto found = std::find_if(kept.begin(), kept.end(), [&](const auto& item) { return item.first == key; });
+  if (found == kept.end()) {
+    kept.emplace_front(key, std::make_shared<const PreparedPlan<T>>(plan));
+    if (kept.size() > kKept) kept.pop_back();
+  } else {
+    kept.splice(kept.begin(), kept, found);
+  }
+  return kept.front().second;
+}
+
 template class PreparedPlan<float>;
 template class PreparedPlan<double>;
 template class FeatureRows<float>;
 template class FeatureRows<double>;
+template std::shared_ptr<const PreparedPlan<float>> prepared_plan(Plan);
+template std::shared_ptr<const PreparedPlan<double>> prepared_plan(Plan);
 
 }  // namespace atomcore::cpu

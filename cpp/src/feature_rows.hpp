@@ -46,6 +46,10 @@ class PreparedPlan {
   PlanData<T> data_{};
 };
 
+// The prepared form of a plan: that of an earlier call if it is one of the few that this thread used last.
+template <typename T>
+std::shared_ptr<const PreparedPlan<T>> prepared_plan(Plan plan);
+
 // The workspace of one thread, which must not outlive the plan. With tangents, forward gives J v and adjoint
 // d/dD (g^T J v).
 template <typename T>

@@ -13,10 +13,10 @@ constexpr std::int64_t kGrain = 16;  // centres a thread must have to be worth s
 // Calls body(rows, row) with the centre `row` loaded, for every centre of the graph.
 template <typename T, typename Body>
 void for_rows(Plan plan, const Graph& graph, span<const T> D, const T* v, int n_threads, const Body& body) {
-  const PreparedPlan<T> prepared(plan);
+  const auto prepared = prepared_plan<T>(plan);
   Interruptible user;
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    FeatureRows<T> rows(prepared, v != nullptr);
+    FeatureRows<T> rows(*prepared, v != nullptr);
     std::vector<std::int32_t> species;
     for (std::int64_t row = begin; row < end; ++row) {
       if ((row - begin) % kGrain == 0) user.check();

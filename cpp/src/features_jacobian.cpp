@@ -123,10 +123,10 @@ template <typename T>
 void features_jacobian(Plan plan, const Graph& graph, span<const T> D, span<const std::int32_t> edge_class,
                        span<const std::int64_t> row_offset, span<T> values, int n_threads) {
   const std::vector<EdgeClass> classes = edge_classes_of(plan.table);
-  const PreparedPlan<T> prepared(plan);
+  const auto prepared = prepared_plan<T>(plan);
   Interruptible user;
   parallel_for(graph.n_rows(), n_threads, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    FeatureRows<T> rows(prepared);
+    FeatureRows<T> rows(*prepared);
     std::vector<T*> blocks;
     std::vector<const std::int32_t*> first;
     std::vector<std::int32_t> species;
