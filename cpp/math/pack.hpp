@@ -124,14 +124,6 @@ template <typename T>
 inline Mask<T> operator&(const Mask<T>& a, const Mask<T>& b) {
   return {a.v & b.v};
 }
-template <typename T>
-inline Mask<T> operator|(const Mask<T>& a, const Mask<T>& b) {
-  return {a.v | b.v};
-}
-template <typename T>
-inline Mask<T> operator!(const Mask<T>& a) {
-  return {~a.v};
-}
 
 template <typename T>
 inline Pack<T> select(const Mask<T>& condition, const Pack<T>& a, const Pack<T>& b) {

@@ -91,13 +91,14 @@ template <typename T>
 void CentreStream<T>::compute_features(std::size_t element, std::size_t row, bool all) {
   const std::size_t n = part_.n_columns;
   T* const G = G_.data() + row * n;
-  std::fill_n(G, n, T(0));
   const auto load = [&](cpu::FeatureRows<T>& rows) {
     rows.load(D_.data() + 3 * first_[row], species_.data() + first_[row], first_[row + 1] - first_[row]);
   };
   if (read_[element]) {
     load(*read_[element]);
     read_[element]->forward(G);
+  } else {
+    std::fill_n(G, n, T(0));
   }
   if (!all || !unread_[element]) return;
   others_.resize(n);

@@ -252,7 +252,7 @@ void adjoint_moments(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<
 }
 
 // Whether moments are less work than triplets for this centre: the first cost with the neighbours, the second with
-// their pairs. The factor was measured.
+// their pairs. The bound is a rough one, from a few sets on water.
 template <typename S>
 inline bool use_moments(const PlanData<plain_t<S>>& plan, const FamilyData<plain_t<S>>& family, const Within<S>& w) {
   if (family.n_monomials == 0) return false;
