@@ -20,7 +20,7 @@ PYTHON_LAYERS = {
     **dict.fromkeys(("_arrays", "_files", "_labels", "_progress", "_threads", "_voigt", "_ops"), 5),
     **dict.fromkeys(("cuda", "units", "neighbors", "potential", "model_file"), 5),
     "data": 6,
-    "features": 7,
+    **dict.fromkeys(("features", "kernels"), 7),
     **dict.fromkeys(("models", "export", "evaluation"), 8),
     **dict.fromkeys(("train", "md", "calculators", "interop"), 9),
     **dict.fromkeys(("cli", "plot", "conf", "__main__"), 10),
@@ -42,6 +42,11 @@ CPP_OBJECTS = (  # layer 2, in src
     "verlet",
     "close_pairs",
     "md_loop",
+    "model",
+    "network_model",
+    "kernel_model",
+    "gdml_model",
+    "many_body_model",
 )
 
 

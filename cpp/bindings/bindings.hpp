@@ -50,3 +50,7 @@ void bind_neighbors(py::module_& m);
 void bind_features(py::module_& m);
 void bind_potential(py::module_& m);
 void bind_md(py::module_& m);
+void bind_kernels(py::module_& m);
+void bind_linalg(py::module_& m);
+void bind_gdml(py::module_& m);
+void bind_many_body(py::module_& m);

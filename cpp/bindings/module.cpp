@@ -69,4 +69,8 @@ PYBIND11_MODULE(_core, m) {
   bind_features(m);
   bind_potential(m);
   bind_md(m);
+  bind_kernels(m);
+  bind_linalg(m);
+  bind_gdml(m);
+  bind_many_body(m);
 }

@@ -1,6 +1,25 @@
-"""Models: one class each, trained by ``atomcore.train.fit`` and saved as model files."""
+"""Models, one class each: networks, trained by ``atomcore.train.fit``, and kernel machines, which have ``fit``.
 
-from atomcore.models.bpnn import BehlerParrinello
-from atomcore.models.ensemble import Ensemble
+Only networks need torch. Names are imported when first used.
+"""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atomcore.models.bpnn import BehlerParrinello
+    from atomcore.models.ensemble import Ensemble
+
+_HOMES = {
+    "BehlerParrinello": "atomcore.models.bpnn",
+    "Ensemble": "atomcore.models.ensemble",
+}
 __all__ = ["BehlerParrinello", "Ensemble"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'atomcore.models' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,3 @@
+#include "bindings.hpp"
+
+void bind_many_body(py::module_&) {}

@@ -1,0 +1,40 @@
+// What every trained kernel machine is: a sum of kernels, and of their derivatives, at the centres it was trained on.
+//
+//   f(x) = sum_m [ c_m k(x, z_m) + v_m . dk(x, z_m)/dz_m ]
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "atomcore/span.hpp"
+#include "math/distance_kernels.hpp"
+
+namespace atomcore::cpu {
+
+struct KernelSum {
+  math::KernelKind kind;
+  math::KernelParameters parameters;
+  std::size_t n_features;
+  std::vector<double> centres;                  // [M, n_features], divided by the lengths of the kernel
+  std::vector<double> coefficients;             // [M], or empty
+  std::vector<double> derivative_coefficients;  // [M, n_features], or empty
+};
+
+// Prepared for many points. Immutable: any number of threads may use one, each with its own workspace.
+class KernelExpansion {
+ public:
+  struct Workspace {
+    std::vector<double> buffer;
+  };
+  explicit KernelExpansion(const KernelSum& sum);
+
+  std::size_t n_features() const { return n_features_; }
+  // values [n] = f(x) and, unless it is null, gradients [n, n_features] = df/dx, of points x [n, n_features] that are
+  // divided by the lengths too. Bitwise the same for a point whatever others come with it.
+  void evaluate(const double* x, std::size_t n, double* values, double* gradients, Workspace& work) const;
+
+ private:
+  std::size_t n_features_;
+};
+
+}  // namespace atomcore::cpu

@@ -1,0 +1,1 @@
+"""Covariance functions and the linear algebra of kernel machines."""
