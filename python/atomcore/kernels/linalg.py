@@ -44,7 +44,7 @@ def packed_size(n: int) -> int:
     return n * (n + 1) // 2
 
 
-def add_to_diagonal(A: Float, amount: npt.ArrayLike) -> None:
+def add_to_diagonal(A: Float, amount: float | Float) -> None:
     """Add a number, or one for each row [n], to the diagonal of A, [n, n] or packed, in place."""
     n = _rows(A)
     if A.ndim == 2:
@@ -350,8 +350,8 @@ def _checked_jitter(jitter: float | None) -> float:
 
 def _not_positive(pivot: int, n: int) -> NotPositiveDefinite:
     return NotPositiveDefinite(
-        f"A is not positive definite: pivot {pivot} of {n} rows is not positive, so row {pivot} depends on the rows "
-        "before it (points given twice without noise do this); accepted: a matrix with noise on the diagonal, or jitter",
+        f"A is not positive definite: pivot {pivot} of {n} is not positive, so row {pivot} depends on those before it "
+        "(a point given twice without noise does this); accepted: a matrix with noise on its diagonal, or jitter",
         pivot,
     )
 
