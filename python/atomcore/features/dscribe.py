@@ -90,11 +90,14 @@ class DScribe:
         system: Any = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
         system.info = None  # which DScribe hands to ASE 3.29 in the place of velocities (DScribe's issue 165)
         if not jacobian:
-            return _finite(self.name, np.asarray(self.descriptor.create(system), np.float64))
+            x = _finite(self.name, self.descriptor.create(system))
+            return x if self.per_atom else x.reshape(-1)
         options = {"attach": True} if self._local else {}
         slopes, x = self.descriptor.derivatives(system, method=self._method(), return_descriptor=True, **options)
-        slopes, x = (_finite(self.name, np.asarray(array, np.float64)) for array in (slopes, x))
-        return x.reshape(slopes.shape[:-3] + x.shape[-1:]), np.ascontiguousarray(np.moveaxis(slopes, -1, -3))
+        x, J = _finite(self.name, x), np.moveaxis(_finite(self.name, slopes), -1, -3)
+        if not self.per_atom:
+            x, J = x.reshape(-1), J.reshape(J.shape[-3:])
+        return x, np.ascontiguousarray(J)
 
     def _method(self) -> str:
         """Return the method of DScribe's derivatives."""
@@ -105,9 +108,9 @@ class DScribe:
             if self.numerical_derivatives:
                 return "numerical"
             raise ValueError(
-                f"jacobian: DScribe has no analytical derivatives of this {self.name} ({error}); accepted: other "
-                "parameters, or numerical_derivatives=True"
-            ) from None
+                f"jacobian: DScribe has no analytical derivatives of this {self.name}; accepted: other parameters, or "
+                "numerical_derivatives=True"
+            ) from error
 
     def to_metadata(self) -> dict[str, Any]:
         """Return what a file keeps, for `atomcore.features.from_metadata`."""
@@ -132,7 +135,8 @@ def _descriptors() -> Any:
     return descriptors
 
 
-def _finite(name: str, array: Float) -> Float:
+def _finite(name: str, values: npt.ArrayLike) -> Float:
+    array = np.asarray(values, np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"DScribe's {name} gave numbers that are not finite")
     return array
