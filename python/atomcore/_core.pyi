@@ -227,3 +227,62 @@ def pooled_empty(shape: Sequence[int], single: bool) -> Float: ...
 def batched_cholesky(
     A: Float, L: Float | None, y: Float | None, x: Float | None, log_determinant: Float | None, n_threads: int
 ) -> Int32: ...
+class TupleCriterion:
+    def __init__(self, measure: int, lower: float, cutoff: float, width: float) -> None: ...
+
+class TupleModel:
+    @staticmethod
+    def gdml(
+        *,
+        sigma: float,
+        scale: float,
+        constant: float,
+        lattice: Float64,
+        descriptors: Float64,
+        derivative_coefficients: Float64,
+        energy_coefficients: Float64,
+        permutations: Int64,
+    ) -> TupleModel: ...
+    def evaluate(self, positions: Float64, n_threads: int) -> tuple[Float64, Float64]: ...
+
+class ManyBodyModel:
+    def __init__(
+        self,
+        components: Sequence[tuple[str, Sequence[int], Sequence[float]]],
+        terms: Sequence[tuple[Sequence[int], TupleCriterion, TupleModel]],
+    ) -> None: ...
+    def consecutive(self, numbers: Int32) -> tuple[Int64, Int64, Int32]: ...
+    def compute(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        ptr: Int64,
+        atom: Int64,
+        component: Int32,
+        scaling: Float64,
+        derivatives: bool,
+        n_threads: int,
+    ) -> tuple[Float64, Float64, Float64, Float64]: ...
+    def tuples(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        ptr: Int64,
+        atom: Int64,
+        component: Int32,
+        components: Sequence[int],
+        criterion: TupleCriterion,
+        n_threads: int,
+    ) -> tuple[Int64, Int32, Float64, Float64, Float64]: ...
+    def apply(
+        self,
+        components: Sequence[int],
+        criterion: TupleCriterion,
+        positions: Float64,
+        energies: Float64,
+        gradients: Float64,
+    ) -> None: ...
