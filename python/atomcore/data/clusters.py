@@ -67,7 +67,7 @@ class Criterion:
             object.__setattr__(self, name, float(value))
         if not self.cutoff > max(self.lower, 0.0):
             raise ValueError(f"cutoff is {self.cutoff}; accepted: above 0 and above lower, {self.lower}")
-        bounds = np.isfinite(self.cutoff) + np.isfinite(self.lower)
+        bounds = int(np.isfinite([self.cutoff, self.lower]).sum())
         room = self.cutoff - self.lower if bounds == 2 else self.cutoff
         if not 0 <= self.width < np.inf or (self.width > 0 and not (bounds and bounds * self.width <= room)):
             raise ValueError(f"width is {self.width}; accepted: 0, or what fits between finite bounds")
