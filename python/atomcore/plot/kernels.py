@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _MAP = "viridis_r"  # dark is large; readable without colours
 _CELLS = 60  # of a landscape, up to which numbers stand in them
-_LINES = ("-", "--", "-.", ":")
-_MARKERS = "osD^v"
+_SERIES = (COLOURS["test"], COLOURS["valid"], OTHER, "#CC79A7", "#56B4E9")  # also Okabe and Ito's
+_LINES, _MARKERS = ("-", "--"), "osD^v"
 
 
 def landscape(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, *, what: str = "loss") -> None:
@@ -54,16 +54,13 @@ def landscape(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, *, wha
         table = np.full((len(lams), len(sigmas)), np.nan)
         table[np.searchsorted(lams, lam), np.searchsorted(sigmas, sigma)] = loss
         _cells(figure, axes, sigmas, lams, table, what)
-        sigma, lam = np.searchsorted(sigmas, sigma), np.searchsorted(lams, lam)
+        sigma, lam = np.searchsorted(sigmas, sigma), np.searchsorted(lams, lam) - 0.2  # below the number
     else:
         _dots(figure, axes, sigma, lam, loss, what)
-    mark = {"marker": "*", "markersize": 13, "color": WARNING, "markeredgecolor": "white", "linestyle": "none"}
     height = loss[best] if len(lams) == 1 else lam[best]
-    axes.plot([sigma[best]], [height], label="best", **mark)
-    row = rows[best]
-    axes.set(
-        xlabel="length scale sigma", title=f"best {loss[best]:.3g}: sigma {row['sigma']:.3g}, lambda {row['lam']:.1e}"
-    )
+    axes.plot([sigma[best]], [height], "*", markersize=13, color=WARNING, markeredgecolor="white", label="best")
+    where = f"sigma {rows[best]['sigma']:.3g}, lambda {rows[best]['lam']:.1e}"
+    axes.set(xlabel="length scale sigma", title=f"best {loss[best]:.3g}: {where}")
     save(figure, path)
 
 
@@ -74,7 +71,7 @@ def _cells(figure: "Figure", axes: "Axes", sigmas: Any, lams: Any, table: np.nda
     shown = np.ma.masked_invalid(table)
     norm = LogNorm(shown.min(), shown.max()) if shown.min() > 0 and shown.max() > shown.min() else None
     image = axes.imshow(shown, origin="lower", aspect="auto", cmap=_MAP, norm=norm)
-    figure.colorbar(image, ax=axes, label=what)
+    plain_ticks(figure.colorbar(image, ax=axes, label=what).ax.yaxis)
     if table.size <= _CELLS:
         for (i, j), value in np.ndenumerate(table):
             dark = np.isfinite(value) and sum(image.cmap(image.norm(value))[:3]) < 1.4
@@ -91,7 +88,7 @@ def _dots(figure: "Figure", axes: "Axes", sigma: Any, lam: Any, loss: np.ndarray
     known = np.isfinite(loss)
     norm = LogNorm() if (loss[known] > 0).all() else None
     dots = axes.scatter(sigma[known], lam[known], c=loss[known], cmap=_MAP, norm=norm, s=40, edgecolors="black")
-    figure.colorbar(dots, ax=axes, label=what)
+    plain_ticks(figure.colorbar(dots, ax=axes, label=what).ax.yaxis)
     axes.plot(sigma[~known], lam[~known], "x", color="black", label="failed")
     axes.set(xscale="log", yscale="log", ylabel="regulariser lambda")
     plain_ticks(axes.xaxis)
@@ -115,26 +112,22 @@ def data_curves(series: Mapping[str, Sequence[Mapping[str, Any]]], path: str | o
     ValueError
         When there are no errors.
     """
+    given = {key for rows in series.values() for row in rows for key in row}
     panels = {
-        kind: [
-            key
-            for key in (f"{kind}_rmse", f"{kind}_mae")
-            if any(key in row for rows in series.values() for row in rows)
-        ]
+        kind: keys
         for kind in ("energy", "forces")
+        if (keys := [key for key in (f"{kind}_rmse", f"{kind}_mae") if key in given])
     }
-    panels = {kind: keys for kind, keys in panels.items() if keys}
     if not panels:
         raise ValueError("series has no errors; accepted: rows with n_train and energy_rmse, forces_mae, ...")
     figure = new_figure(len(panels))
     for axes, (kind, keys) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for key, line in zip(keys, _LINES, strict=False):
-            for (name, rows), colour, marker in zip(
-                series.items(), _colours(len(series)), _cycle(_MARKERS), strict=False
-            ):
-                _curve(
-                    axes, [row for row in rows if key in row], key, f"{name}, {_measure(key)}", colour, line + marker
-                )
+            for index, (name, rows) in enumerate(series.items()):
+                measure = "RMSE" if key.endswith("rmse") else "MAE"
+                style = {"color": _SERIES[index % len(_SERIES)], "marker": _MARKERS[index % len(_MARKERS)]}
+                chosen = [row for row in rows if key in row]
+                _curve(axes, chosen, key, label=f"{name}, {measure}", linestyle=line, **style)
         unit = "meV" if kind == "energy" else "meV/Å"
         axes.set(xscale="log", yscale="log", xlabel="training structures", ylabel=f"{kind} error, {unit}")
         plain_ticks(axes.xaxis, axes.yaxis)
@@ -143,30 +136,17 @@ def data_curves(series: Mapping[str, Sequence[Mapping[str, Any]]], path: str | o
     save(figure, path)
 
 
-def _curve(axes: "Axes", rows: Sequence[Mapping[str, Any]], key: str, label: str, colour: str, style: str) -> None:
+def _curve(axes: "Axes", rows: Sequence[Mapping[str, Any]], key: str, **style: Any) -> None:
     if not rows:
         return
     sizes = np.array([float(row["n_train"]) for row in rows])
     values = 1000 * np.array([float(row[key]) for row in rows])
     known = np.unique(sizes)
     groups = [values[sizes == size] for size in known]
-    axes.plot(known, [group.mean() for group in groups], style, color=colour, label=label, markersize=4, linewidth=1)
+    axes.plot(known, [group.mean() for group in groups], markersize=4, linewidth=1, **style)
     if max(map(len, groups)) > 1:
         low, high = [group.min() for group in groups], [group.max() for group in groups]
-        axes.fill_between(known, low, high, color=colour, alpha=0.15, linewidth=0)
-
-
-def _measure(key: str) -> str:
-    return "RMSE" if key.endswith("rmse") else "MAE"
-
-
-def _colours(n: int) -> list[str]:
-    colours = [COLOURS["test"], COLOURS["valid"], OTHER, "#CC79A7", "#56B4E9"]
-    return [colours[i % len(colours)] for i in range(n)]
-
-
-def _cycle(items: str) -> list[str]:
-    return list(items) * 10
+        axes.fill_between(known, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def clusters(
@@ -205,7 +185,7 @@ def clusters(
     positive = loss[loss > 0]
     if positive.size and positive.max() > 30 * positive.min():
         upper.set_yscale("log")
-    upper.set(ylabel=what, title=f"{size[order][above].sum()} of {size.sum()} structures in clusters above the mean")
+    upper.set(ylabel=what, title=f"{size[order][above].sum()} of {size.sum()} structures above the mean")
     lower.bar(place, size[order], color=COLOURS["train"], width=0.8)
     lower.set(xlabel="clusters, by their loss", ylabel="structures")
     plain_ticks(upper.yaxis)
