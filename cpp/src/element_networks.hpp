@@ -23,7 +23,7 @@ class ElementNetworks {
     std::vector<T> value, columns;
   };
 
-  explicit ElementNetworks(const ModelRecord& model);
+  explicit ElementNetworks(const NetworkRecord& model);
 
   // The same networks where all features but `columns` (ascending) are zero: rows of G hold only these.
   ElementNetworks of_columns(span<const std::size_t> columns) const;

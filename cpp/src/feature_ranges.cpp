@@ -19,7 +19,7 @@ constexpr double kLeastExcess = 1e-6;
 
 }  // namespace
 
-FeatureRanges::FeatureRanges(const ModelRecord& model, double epsilon)
+FeatureRanges::FeatureRanges(const NetworkRecord& model, double epsilon)
     : features_(static_cast<std::size_t>(model.plan.n_features())), constant_(model.elements.size()) {
   std::iota(features_.begin(), features_.end(), 0);
   for (const ElementRecord& element : model.elements) {

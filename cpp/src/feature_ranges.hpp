@@ -18,7 +18,7 @@ struct Extrapolation {
 class FeatureRanges {
  public:
   // For features computed with a relative rounding error of about `epsilon`.
-  FeatureRanges(const ModelRecord& model, double epsilon);
+  FeatureRanges(const NetworkRecord& model, double epsilon);
 
   // The same ranges where all features but `columns` (ascending) are zero: rows of G hold only these.
   FeatureRanges of_columns(span<const std::size_t> columns) const;

@@ -92,7 +92,7 @@ std::vector<LayerRecord> read_network(const Safetensors& file, const ElementReco
   return layers;
 }
 
-void read_networks(const Json& metadata, ModelRecord& model) {
+void read_networks(const Json& metadata, NetworkRecord& model) {
   const Json& networks = member(metadata, "networks", kMetadata);
   const double members = number_member(networks, "members", "'networks'");
   if (!(members >= 1.0 && members <= kMostMembers) || members != std::floor(members))
@@ -105,7 +105,7 @@ void read_networks(const Json& metadata, ModelRecord& model) {
   model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
 }
 
-void read_feature_table(const Json& metadata, ModelRecord& model) {
+void read_feature_table(const Json& metadata, NetworkRecord& model) {
   std::vector<std::string> symbols;
   for (const ElementRecord& element : model.elements) symbols.push_back(element.symbol);
   model.features = read_features(array_member(metadata, "features", kMetadata), symbols);
@@ -119,12 +119,8 @@ void read_feature_table(const Json& metadata, ModelRecord& model) {
     corrupt("'cutoff' is not the largest cutoff of 'features'");
 }
 
-ModelRecord build(const Safetensors& file) {
-  const std::string& text = file.metadata();
-  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
-  check_version(metadata);
-  ModelRecord model;
-  model.metadata = text;
+NetworkRecord build_network(const Safetensors& file, const Json& metadata) {
+  NetworkRecord model;
   read_networks(metadata, model);
   model.elements = read_elements(metadata);
   read_feature_table(metadata, model);
@@ -138,6 +134,13 @@ ModelRecord build(const Safetensors& file) {
     element.energy_scale = scale[s];
   }
   return model;
+}
+
+ModelRecord build(const Safetensors& file) {
+  const std::string& text = file.metadata();
+  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
+  check_version(metadata);
+  return {text, build_network(file, metadata)};
 }
 
 }  // namespace

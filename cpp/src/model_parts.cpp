@@ -15,7 +15,7 @@ bool can_vary(const FeatureRow& row, const std::vector<bool>& present) {
 }  // namespace
 
 template <typename T>
-ModelParts<T>::ModelParts(const ModelRecord& model)
+ModelParts<T>::ModelParts(const NetworkRecord& model)
     : features_(model.features),
       networks_(model),
       ranges_(model, static_cast<double>(std::numeric_limits<T>::epsilon())) {}

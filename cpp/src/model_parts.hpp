@@ -31,7 +31,7 @@ struct ModelPart {
 template <typename T>
 class ModelParts {
  public:
-  explicit ModelParts(const ModelRecord& model);
+  explicit ModelParts(const NetworkRecord& model);
 
   std::size_t members() const { return networks_.members(); }
   // For structures with exactly the elements that are marked.

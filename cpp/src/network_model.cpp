@@ -1,0 +1,176 @@
+#include "src/network_model.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "src/elements.hpp"
+#include "src/error.hpp"
+#include "src/neighbor_input.hpp"
+#include "src/neighbor_search.hpp"
+#include "src/streams.hpp"
+
+namespace atomcore {
+namespace {
+
+constexpr std::size_t kListed = 10;                      // unknown elements that a message lists
+constexpr std::size_t kTogether = std::size_t{1} << 14;  // atoms of small structures that are evaluated together
+
+[[noreturn]] void invalid(const std::string& what) { throw Error(ErrorCode::invalid_value, what); }
+
+std::string listed(const std::vector<std::int32_t>& numbers) {
+  std::string text;
+  for (const std::int32_t z : numbers) {
+    text += (text.empty() ? "" : ", ") + std::to_string(z);
+    if (z >= 1 && z <= kElementCount) text += std::string(" (") + kElementSymbols[z] + ")";
+  }
+  return text;
+}
+
+std::vector<bool> elements_of(const std::vector<std::int32_t>& species, std::size_t n_elements) {
+  std::vector<bool> present(n_elements, false);
+  for (const std::int32_t s : species) present[static_cast<std::size_t>(s)] = true;
+  return present;
+}
+
+// Small structures behind one another.
+struct Batch {
+  std::vector<double> positions, cells;
+  std::vector<std::uint8_t> pbc;
+  std::vector<std::int64_t> structure_ptr{0};
+  std::vector<std::int32_t> structure, species;
+
+  void add(const Structure& item, const std::vector<std::int32_t>& its_species) {
+    positions.insert(positions.end(), item.positions.begin(), item.positions.end());
+    cells.insert(cells.end(), item.cell.begin(), item.cell.end());
+    pbc.insert(pbc.end(), item.pbc.begin(), item.pbc.end());
+    structure.insert(structure.end(), its_species.size(), static_cast<std::int32_t>(structure_ptr.size() - 1));
+    species.insert(species.end(), its_species.begin(), its_species.end());
+    structure_ptr.push_back(static_cast<std::int64_t>(species.size()));
+  }
+};
+
+}  // namespace
+
+NetworkModel::NetworkModel(const NetworkRecord& model, Precision precision) : cutoff_(model.plan.cutoff()) {
+  for (const ElementRecord& element : model.elements) numbers_.push_back(element.number);
+  if (precision == Precision::float32)
+    parts_ = std::make_unique<const ModelParts<float>>(model);
+  else
+    parts_ = std::make_unique<const ModelParts<double>>(model);
+}
+
+std::vector<std::int32_t> NetworkModel::species_of(span<const std::int32_t> numbers) const {
+  std::vector<std::int32_t> species, unknown;
+  species.reserve(numbers.size());
+  for (const std::int32_t number : numbers) {
+    const auto found = std::find(numbers_.begin(), numbers_.end(), number);
+    species.push_back(static_cast<std::int32_t>(found - numbers_.begin()));
+    if (found == numbers_.end() && unknown.size() < kListed &&
+        std::find(unknown.begin(), unknown.end(), number) == unknown.end())
+      unknown.push_back(number);
+  }
+  if (!unknown.empty())
+    invalid("numbers: the model does not know the atomic number(s) " + listed(unknown) + "; it knows " +
+            listed(numbers_));
+  return species;
+}
+
+std::size_t NetworkModel::members() const {
+  return std::visit([](const auto& parts) { return parts->members(); }, parts_);
+}
+
+void NetworkModel::check(const Request& request) const {
+  if (request.spread && members() < 2)
+    invalid("the model has one network an element and so no spread; train an ensemble for that");
+}
+
+Evaluation NetworkModel::compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
+                                 int n_threads) const {
+  check(request);
+  check_size("positions", structure.positions.size(), 3 * structure.numbers.size());
+  check_size("row_ptr", list.row_ptr.size(), structure.numbers.size() + 1);
+  const std::vector<std::int32_t> species = species_of(structure.numbers);
+  const std::vector<std::int32_t> all_of_one(species.size(), 0);
+  const Surroundings near{structure.positions, structure.cell, all_of_one, species, &list, cpu::exact_square(cutoff_)};
+  Extrapolation extrapolation;
+  MemberValues values = std::visit(
+      [&](const auto& parts) {
+        return evaluate(*parts->part(elements_of(species, numbers_.size())), near, request, extrapolation, n_threads);
+      },
+      parts_);
+  return evaluation_of(std::move(values), members(), request.spread, std::move(extrapolation));
+}
+
+Evaluation NetworkModel::compute(const Structure& structure, const Request& request, int n_threads) const {
+  const std::vector<std::int64_t> structure_ptr{0, static_cast<std::int64_t>(structure.numbers.size())};
+  check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff_);
+  return compute(
+      structure,
+      cpu::neighbor_list(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff_, n_threads),
+      request, n_threads);
+}
+
+// Small structures of the same elements, so that one part of the model serves them all.
+std::vector<Evaluation> NetworkModel::compute_together(span<const Structure> structures, const Request& request,
+                                                       int n_threads) const {
+  Batch batch;
+  for (const Structure& structure : structures) batch.add(structure, species_of(structure.numbers));
+  check_neighbor_input(batch.positions, batch.cells, batch.pbc, batch.structure_ptr, cutoff_);
+  const cpu::NeighborList list =
+      cpu::neighbor_list(batch.positions, batch.cells, batch.pbc, batch.structure_ptr, cutoff_, n_threads);
+  const Surroundings near{batch.positions, batch.cells, batch.structure,
+                          batch.species,   &list,       cpu::exact_square(cutoff_)};
+  std::vector<MemberValues> values(structures.size());
+  std::vector<Extrapolation> extrapolations(structures.size());
+  std::visit(
+      [&](const auto& parts) {
+        const auto part = parts->part(elements_of(batch.species, numbers_.size()));
+        evaluate_small(*part, near, batch.structure_ptr, request, {values.data(), values.size()},
+                       {extrapolations.data(), extrapolations.size()}, n_threads);
+      },
+      parts_);
+  std::vector<Evaluation> results;
+  for (std::size_t s = 0; s < values.size(); ++s)
+    results.push_back(evaluation_of(std::move(values[s]), members(), request.spread, std::move(extrapolations[s])));
+  return results;
+}
+
+std::vector<Evaluation> NetworkModel::compute(span<const Structure> structures, const Request& request,
+                                              int n_threads) const {
+  check(request);
+  std::vector<Evaluation> results(structures.size());
+  const auto alone = [&](std::size_t i) {
+    try {
+      results[i] = compute(structures[i], request, n_threads);
+    } catch (const Error& e) {
+      throw Error(e.code(), "structure " + std::to_string(i) + ": " + e.what());
+    }
+  };
+  std::map<std::vector<bool>, std::vector<std::size_t>> small;  // structures by their elements
+  for (std::size_t i = 0; i < structures.size(); ++i) {
+    const Structure& item = structures[i];
+    const auto known = [&](std::int32_t z) { return std::find(numbers_.begin(), numbers_.end(), z) != numbers_.end(); };
+    if (item.numbers.size() < kLargeStructure && item.positions.size() == 3 * item.numbers.size() &&
+        std::all_of(item.numbers.begin(), item.numbers.end(), known))
+      small[elements_of(species_of(item.numbers), numbers_.size())].push_back(i);
+    else
+      alone(i);
+  }
+  for (const auto& [elements, members_of] : small)
+    for (std::size_t from = 0, to = 0; from < members_of.size(); from = to) {
+      std::vector<Structure> together;
+      for (std::size_t n = 0; to < members_of.size() && n < kTogether; ++to) {
+        together.push_back(structures[members_of[to]]);
+        n += together.back().numbers.size();
+      }
+      try {
+        std::vector<Evaluation> found = compute_together({together.data(), together.size()}, request, n_threads);
+        for (std::size_t k = from; k < to; ++k) results[members_of[k]] = std::move(found[k - from]);
+      } catch (const Error&) {  // say it of the structure that is to blame
+        for (std::size_t k = from; k < to; ++k) alone(members_of[k]);
+      }
+    }
+  return results;
+}
+
+}  // namespace atomcore
