@@ -21,16 +21,13 @@ constexpr std::size_t kDepth = 192;
 constexpr double kCancelling = 1.0 / 128;
 
 template <PairSum what>
-[[gnu::always_inline]] inline P added(const P& sum, const P& x, const P& y) {
-  if constexpr (what == PairSum::products) {
-    return sum + x * y;
-  } else {
-    const P d = y - x;
-    if constexpr (what == PairSum::squares)
-      return sum + d * d;
-    else
-      return sum + math::abs(d);
-  }
+[[gnu::always_inline]] inline void add(P& sum, const P& x, const P& y) {
+  if constexpr (what == PairSum::products)
+    sum += x * y;
+  else if constexpr (what == PairSum::squares)
+    sum += (y - x) * (y - x);
+  else
+    sum += math::abs(y - x);
 }
 
 // Features first to last of kRows points with a panel, added to the sums so far. Behind the last of m points it is
@@ -40,17 +37,19 @@ template <PairSum what>
                                              const double* panel, std::size_t first, std::size_t last, double* sums) {
   const double* row[kRows];
   P sum[kRows][kVectors];
-  for (std::size_t r = 0; r < kRows; ++r) {
-    row[r] = x + (i + r < m ? i + r : m - 1) * n_features;
-    for (std::size_t v = 0; v < kVectors; ++v)
-      sum[r][v] = first == 0 ? P(0.0) : math::load_pack(sums + (i + r) * kTile + v * kWidth);
-  }
+  for (std::size_t r = 0; r < kRows; ++r) row[r] = x + (i + r < m ? i + r : m - 1) * n_features;
+  if (first == 0)
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = P(0.0);
+  else
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = math::load_pack(sums + (i + r) * kTile + v * kWidth);
   for (std::size_t k = first; k < last; ++k) {
     P y[kVectors];
     for (std::size_t v = 0; v < kVectors; ++v) y[v] = math::load_pack(panel + k * kPanel + v * kWidth);
     for (std::size_t r = 0; r < kRows; ++r) {
       const P one(row[r][k]);
-      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = added<what>(sum[r][v], one, y[v]);
+      for (std::size_t v = 0; v < kVectors; ++v) add<what>(sum[r][v], one, y[v]);
     }
   }
   for (std::size_t r = 0; r < kRows; ++r)
