@@ -164,7 +164,8 @@ def _description(model: Any, found: Any) -> str:
     if found is not None:
         best, edges = found.best, " and ".join(found.at_boundary)
         lines.append(
-            f"{len(found.trials)} settings tried; best: sigma {best.sigma:.4g}, lambda {best.lam:.2g}, loss {best.loss:.4g}"
+            f"{len(found.trials)} settings tried; best: sigma {best.sigma:.4g}, lambda {best.lam:.2g}, "
+            f"loss {best.loss:.4g}"
         )
         if edges:
             lines.append(f"warning: {edges} of the best setting at the edge of what was searched: search further there")
