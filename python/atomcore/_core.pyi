@@ -238,6 +238,66 @@ class GdmlModel:
     ) -> None: ...
     def predict(self, positions: Float64, n_threads: int) -> tuple[Float64, Float64]: ...
 
+class TupleCriterion:
+    def __init__(self, measure: int, lower: float, cutoff: float, width: float) -> None: ...
+
+class TupleModel:
+    @staticmethod
+    def gdml(
+        *,
+        sigma: float,
+        scale: float,
+        constant: float,
+        lattice: Float64,
+        descriptors: Float64,
+        derivative_coefficients: Float64,
+        energy_coefficients: Float64,
+        permutations: Int64,
+    ) -> TupleModel: ...
+    def evaluate(self, positions: Float64, n_threads: int) -> tuple[Float64, Float64]: ...
+
+class ManyBodyModel:
+    def __init__(
+        self,
+        components: Sequence[tuple[str, Sequence[int], Sequence[float]]],
+        terms: Sequence[tuple[Sequence[int], TupleCriterion, TupleModel]],
+    ) -> None: ...
+    def consecutive(self, numbers: Int32) -> tuple[Int64, Int64, Int32]: ...
+    def compute(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        ptr: Int64,
+        atom: Int64,
+        component: Int32,
+        scaling: Float64,
+        derivatives: bool,
+        n_threads: int,
+    ) -> tuple[Float64, Float64, Float64, Float64]: ...
+    def tuples(
+        self,
+        positions: Float64,
+        cell: Float64,
+        pbc: NDArray[np.bool_],
+        numbers: Int32,
+        ptr: Int64,
+        atom: Int64,
+        component: Int32,
+        components: Sequence[int],
+        criterion: TupleCriterion,
+        n_threads: int,
+    ) -> tuple[Int64, Int32, Float64, Float64, Float64]: ...
+    def apply(
+        self,
+        components: Sequence[int],
+        criterion: TupleCriterion,
+        positions: Float64,
+        energies: Float64,
+        gradients: Float64,
+    ) -> None: ...
+
 def use_scipy(blas: dict[str, Any], lapack: dict[str, Any]) -> None: ...
 def cholesky_not_finite(A: Float64, n: int) -> tuple[int, int]: ...
 def cholesky_factor(A: Float64, n: int, progress: Callable[[float], None] | None) -> int: ...
