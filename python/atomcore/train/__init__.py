@@ -1,4 +1,4 @@
-"""Training: ``fit(model, data)`` for networks, and searches and active learning for kernel machines.
+"""Training: ``fit(model, data)`` for networks; runs, searches and active learning for kernel machines.
 
 Only networks need torch. Names are imported when first used.
 """
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atomcore.train.active import active_train
     from atomcore.train.clustering import find_problematic
-    from atomcore.train.fit import fit
+    from atomcore.train.kernel_fit import KernelReport, fit_kernel_machine
     from atomcore.train.kernel_search import bayesian_search, grid_search
+    from atomcore.train.network_fit import fit
     from atomcore.train.options import Options
     from atomcore.train.report import Report
     from atomcore.train.surrogate import Acquisition
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Acquisition": "surrogate",
+    "KernelReport": "kernel_fit",
     "Options": "options",
     "Report": "report",
     "TrainingError": "task",
     "active_train": "active",
     "bayesian_search": "kernel_search",
     "find_problematic": "clustering",
-    "fit": "fit",
+    "fit": "network_fit",  # no module has the name of a function: importing it would hide the function
+    "fit_kernel_machine": "kernel_fit",
     "grid_search": "kernel_search",
 }
 __all__ = [
     "Acquisition",
+    "KernelReport",
     "Options",
     "Report",
     "TrainingError",
@@ -36,6 +40,7 @@ __all__ = [
     "bayesian_search",
     "find_problematic",
     "fit",
+    "fit_kernel_machine",
     "grid_search",
 ]
 
