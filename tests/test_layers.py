@@ -17,7 +17,7 @@ CUDA = REPOSITORY / "cuda"
 # Lowest first. A folder stands for all its files.
 PYTHON_LAYERS = {
     **dict.fromkeys(("_core", "_cuda"), 4),
-    **dict.fromkeys(("_arrays", "_files", "_labels", "_progress", "_threads", "_voigt", "_ops"), 5),
+    **dict.fromkeys(("_arrays", "_files", "_labels", "_memory", "_progress", "_threads", "_voigt", "_ops"), 5),
     **dict.fromkeys(("cuda", "units", "neighbors", "potential", "model_file"), 5),
     "data": 6,
     **dict.fromkeys(("features", "kernels"), 7),
@@ -43,9 +43,19 @@ CPP_OBJECTS = (  # layer 2, in src
     "close_pairs",
     "md_loop",
     "model",
-    "network_model",
-    "kernel_model",
+    "local_model",
+    "element_kernels",
+    "atomic_variance",
+    "kernel_variance",
+    "surroundings",
+    "kernel_records",
+    "model_kinds",
+    "model_reader",
+    "network_file",
+    "kernel_file",
+    "molecule",
     "gdml_model",
+    "gdml_potential",
     "many_body_model",
 )
 

@@ -1,1 +1,27 @@
 """Covariance functions and the linear algebra of kernel machines."""
+
+from atomcore.kernels.covariance import covariance
+from atomcore.kernels.functions import (
+    RBF,
+    Exponential,
+    Kernel,
+    Laplacian,
+    Linear,
+    Matern,
+    Polynomial,
+    RationalQuadratic,
+)
+from atomcore.kernels.points import Points
+
+__all__ = [
+    "RBF",
+    "Exponential",
+    "Kernel",
+    "Laplacian",
+    "Linear",
+    "Matern",
+    "Points",
+    "Polynomial",
+    "RationalQuadratic",
+    "covariance",
+]

@@ -5,15 +5,12 @@ automatic derivatives, and the only thing needed of the features is their (const
 """
 
 import logging
-import os
-import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from atomcore._memory import free_memory, size_in_words
 from atomcore.train.batches import CHUNK, Graph, MiniBatch, chunks
 
 _log = logging.getLogger("atomcore")
@@ -141,10 +138,10 @@ def make_source(
     if not cache:
         _log.info(
             "Recomputing %s for each batch: kept between epochs they would take about %s, of %s free memory.",
-            what, _words(size), _words(free),
+            what, size_in_words(size), size_in_words(free),
         )  # fmt: skip
         return Recomputed(model, graph, dtype)
-    _log.info("Keeping %s between epochs: about %s, of %s free memory.", what, _words(size), _words(free))
+    _log.info("Keeping %s between epochs: about %s, of %s free memory.", what, size_in_words(size), size_in_words(free))
     return Stored(model, graph, dtype, with_jacobian=with_jacobian)
 
 
@@ -162,43 +159,3 @@ def _stored_bytes(model: Any, graph: Graph, dtype: torch.dtype, *, with_jacobian
         )  # fmt: skip
         n_values += values.numel() * len(graph.neighbor) / max(len(batch.neighbor), 1)
     return n_values * dtype.itemsize
-
-
-def free_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes that this process can take without swapping, nor being killed for them in a container."""
-    available = _number(proc / "meminfo", r"^MemAvailable:\s+(\d+) kB")
-    machine = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if available is None else 1024 * available
-    return float(min([machine, *_free_in_groups(proc, cgroups)]))
-
-
-def _free_in_groups(proc: Path, cgroups: Path) -> Iterator[int]:
-    """Yield what is left of each limit (cgroup v2) on this process, those of the enclosing groups included."""
-    try:
-        own = re.search(r"^0::/(.*)$", (proc / "self/cgroup").read_text(), re.MULTILINE)
-    except OSError:
-        return
-    group = cgroups / (own[1] if own else "")
-    for folder in (group, *group.parents):
-        if not folder.is_relative_to(cgroups):
-            return
-        limit = _number(folder / "memory.max", r"^(\d+)$")  # no number but "max" where there is no limit
-        used = _number(folder / "memory.current", r"^(\d+)$")
-        if limit is not None and used is not None:
-            # File contents kept in memory count as used, but make room for whoever needs it.
-            yield max(limit - used + (_number(folder / "memory.stat", r"^inactive_file (\d+)$") or 0), 0)
-
-
-def _number(file: Path, pattern: str) -> int | None:
-    try:
-        found = re.search(pattern, file.read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) if found else None
-
-
-def _words(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            break
-        size /= 1000
-    return f"{size:.3g} {unit}"

@@ -1,0 +1,96 @@
+"""Exact kernel machines: one factored matrix of all labels, kept, and grown when labels are added."""
+
+from typing import Any
+
+import numpy as np
+
+from atomcore._memory import require_memory
+from atomcore.kernels import Points, covariance
+from atomcore.kernels.linalg import cholesky
+from atomcore.models._kernel_search import Labels
+
+
+def prior_variance(kernel: Any, points: Points, kinds: dict[str, bool]) -> np.ndarray:
+    """Variance of each row (all energies, then all derivatives) before anything is known."""
+    ptr = points.structure_ptr
+    energies, derivatives = [], []
+    for s in range(len(ptr) - 1):
+        one = structures(points, s, s + 1)
+        own = covariance(kernel, one, **kinds).diagonal()
+        energies.append(own[: kinds["energies"]])
+        derivatives.append(own[kinds["energies"] :])
+    return np.concatenate(energies + derivatives)
+
+
+def structures(points: Points, start: int, stop: int) -> Points:
+    """Return some structures of a point set."""
+    ptr = points.structure_ptr
+    rows = slice(ptr[start], ptr[stop])
+    if points.has_gradients and points.jacobian is None:
+        return Points.of_variables(points.X[rows])
+    elements = None if points.elements is None else points.elements[rows]
+    jacobian = None if points.jacobian is None else points.jacobian[start:stop]
+    return Points(points.X[rows], elements, ptr[start : stop + 1] - ptr[start], jacobian)
+
+
+def between(
+    kernel: Any, rows: Points, of_rows: dict[str, bool], columns: Points, of_columns: dict[str, bool]
+) -> np.ndarray:
+    """Return the covariances of some kinds of labels of some points with those of others."""
+    kinds = {name: (of_rows[name], of_columns[name]) for name in ("energies", "forces")}
+    return covariance(kernel, rows, columns, **kinds)
+
+
+class ExactSolver:
+    """Weights ``alpha = (K + noise)^-1 y`` and the factor of that matrix.
+
+    Raises
+    ------
+    MemoryError
+        Before anything large is taken, when the matrix does not fit.
+    NotPositiveDefinite
+        With the label at which the factorization failed.
+    """
+
+    def __init__(self, kernel: Any, labels: Labels, noise: tuple[float, float]) -> None:
+        n = len(labels.values)
+        require_memory(
+            8.0 * n * n,
+            f"the kernel matrix of {n} labels",
+            f"a sparse model, inducing={min(n // 2, 3000)}, whose matrices take {16e-6 * min(n // 2, 3000) ** 2:.3g} MB",
+        )
+        self.kernel, self.noise = kernel, noise
+        self.batches = [labels]
+        K = covariance(kernel, labels.points, **labels.kinds)
+        K[np.diag_indices(n)] += labels.noise(*noise)
+        self.factor = cholesky(K)
+        self.values = labels.values
+        self.alpha = self.factor.solve(self.values)
+
+    def add(self, labels: Labels) -> None:
+        """Add labels: the factor grows by their rows."""
+        rows = np.concatenate(
+            [between(self.kernel, old.points, old.kinds, labels.points, labels.kinds) for old in self.batches]
+        )
+        own = covariance(self.kernel, labels.points, **labels.kinds)
+        own[np.diag_indices_from(own)] += labels.noise(*self.noise)
+        self.factor = self.factor.append(rows, own)
+        self.batches.append(labels)
+
+    def solve(self, values: np.ndarray) -> None:
+        """Take other values [rows, outputs] of the labels."""
+        self.values = values
+        self.alpha = self.factor.solve(values)
+
+    def predict(self, points: Points, kinds: dict[str, bool], *, variance: bool) -> tuple[np.ndarray, Any]:
+        """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
+        rows = np.concatenate(
+            [between(self.kernel, points, kinds, old.points, old.kinds) for old in self.batches], axis=1
+        )
+        mean = rows @ self.alpha
+        return mean, np.sum(self.factor.half_solve(rows.T) ** 2, axis=0) if variance else None
+
+    @property
+    def row_size(self) -> int:
+        """Numbers that one row of a prediction takes."""
+        return len(self.values)

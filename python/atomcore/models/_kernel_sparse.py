@@ -1,0 +1,110 @@
+"""Sparse kernel machines: a few inducing points stand for all of the training data.
+
+The labels are projected on M points Z (deterministic training conditional; Quinonero-Candela and Rasmussen, J. Mach.
+Learn. Res. 6, 1939 (2005), section 5). With K_ZZ = L L^T and V = L^-1 K_Zn noise^-1/2, whose columns are the labels,
+
+    A = 1 + V V^T,    mean(x) = k(x, Z) L^-T A^-1 V noise^-1/2 y,
+    variance(x) = k(x, x) - |L^-1 k(Z, x)|^2 + |L_A^-1 L^-1 k(Z, x)|^2,    A = L_A L_A^T.
+
+A is gathered from chunks of structures, so that memory depends on M and not on how many labels there are, and it is as
+well conditioned as the noise allows: the normal equations in K_Zn alone would square the condition number of K_ZZ.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from atomcore._memory import require_memory
+from atomcore.kernels import Points, covariance, inducing
+from atomcore.kernels.linalg import cholesky
+from atomcore.models._kernel_exact import between
+from atomcore.models._kernel_search import Labels
+
+SELECTIONS = ("cur", "farthest_point", "k_means")
+_ENERGIES = {"energies": True, "forces": False}
+
+
+def choose(points: Points, count: int, selection: str, seed: int) -> Points:
+    """Return ``count`` inducing points, of each element in proportion to its atoms.
+
+    Every one of them is a structure of one atom.
+    """
+    if points.elements is None:
+        return Points(_pick(points.X, min(count, len(points.X)), selection, seed))
+    numbers, counts = np.unique(points.elements, return_counts=True)
+    shares = np.minimum(np.maximum(1, np.round(count * counts / counts.sum()).astype(int)), counts)
+    parts = [
+        _pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)
+    ]
+    return Points(np.concatenate(parts), np.repeat(numbers, [len(part) for part in parts]))
+
+
+def _pick(X: np.ndarray, count: int, selection: str, seed: int) -> np.ndarray:
+    distinct = np.unique(X, axis=0)  # repeated points make K_ZZ singular
+    if len(distinct) <= count:
+        return distinct
+    chosen = getattr(inducing, selection)(distinct, count, seed=seed)
+    return chosen if selection == "k_means" else distinct[np.sort(chosen)]
+
+
+class SparseSolver:
+    """Weights of inducing points, from labels that come in chunks.
+
+    Parameters
+    ----------
+    jitter : float
+        Added to the diagonal of K_ZZ, as a share of its mean.
+    """
+
+    def __init__(
+        self, kernel: Any, points: Points, noise: tuple[float, float], jitter: float, outputs: int, chunk: int
+    ) -> None:
+        M = len(points.X)
+        require_memory(
+            8.0 * M * (3 * M + 3 * chunk),
+            f"a sparse model with {M} inducing points",
+            f"fewer of them, such as inducing={M // 2}, which needs a quarter",
+        )
+        self.kernel, self.points, self.noise = kernel, points, noise
+        K = covariance(kernel, points)
+        self.jitter = jitter * float(np.mean(K.diagonal()))
+        K[np.diag_indices(M)] += self.jitter
+        self.inner = cholesky(K)
+        self.gram = np.eye(M)
+        self.design = 0  # columns of the mean function, which share the gathering with the labels
+        self.right = np.zeros((M, outputs))
+        self.n_labels = 0
+
+    def gather(self, labels: Labels, right: np.ndarray) -> None:
+        """Take in labels: ``right`` [rows, q] are the values to be projected."""
+        rows = between(self.kernel, labels.points, labels.kinds, self.points, _ENERGIES)
+        weight = 1.0 / np.sqrt(labels.noise(*self.noise))
+        rows *= weight[:, None]
+        V = self.inner.half_solve(rows.T)
+        self.gram += V @ V.T
+        self.right += V @ (weight[:, None] * right)
+        self.n_labels += len(rows)
+
+    def finish(self) -> None:
+        """Factor what was gathered."""
+        self.outer = cholesky(self.gram.copy())
+
+    def solve(self, combine: np.ndarray) -> None:
+        """Set the weights for the combination ``right @ combine`` [q, outputs] of what was gathered."""
+        projected = self.outer.solve(self.right @ combine)
+        self.alpha = self.inner.half_solve(projected, transposed=True)
+
+    def predict(self, points: Points, kinds: dict[str, bool], *, variance: bool) -> tuple[np.ndarray, Any]:
+        """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
+        rows = between(self.kernel, points, kinds, self.points, _ENERGIES)
+        mean = rows @ self.alpha
+        if not variance:
+            return mean, None
+        first = self.inner.half_solve(rows.T)
+        return mean, np.sum(first**2, axis=0) - np.sum(self.outer.half_solve(first) ** 2, axis=0)
+
+    @property
+    def row_size(self) -> int:
+        """Numbers that one row of a prediction takes."""
+        return len(self.points.X)
