@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atomcore.models.bpnn import BehlerParrinello
     from atomcore.models.ensemble import Ensemble
+    from atomcore.models.gpr import GaussianProcess
+    from atomcore.models.krr import KernelRidge
 
 _HOMES = {
     "BehlerParrinello": "atomcore.models.bpnn",
     "Ensemble": "atomcore.models.ensemble",
+    "GaussianProcess": "atomcore.models.gpr",
+    "KernelRidge": "atomcore.models.krr",
 }
-__all__ = ["BehlerParrinello", "Ensemble"]
+__all__ = ["BehlerParrinello", "Ensemble", "GaussianProcess", "KernelRidge"]
 
 
 def __getattr__(name: str) -> Any:

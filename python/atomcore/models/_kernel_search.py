@@ -115,6 +115,12 @@ def cross_validation(
     return loss, 0.5 * (slope + slope.T)
 
 
+def _size(values: np.ndarray) -> float:
+    """Mean square of labels, one where they are nothing."""
+    size = float(np.mean(values**2)) if values.size else 0.0
+    return size if size > 0 else 1.0
+
+
 def _members(groups: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(groups, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
@@ -132,9 +138,7 @@ class _Problem:
         self.kinds = [labels.is_energy, ~labels.is_energy]
         self.noisy = [i for i, rows in enumerate(self.kinds) if rows.any()]
         self.evaluations = 0
-        variance = [labels.values[rows].var() if rows.any() else 1.0 for rows in self.kinds]
-        self.scale = np.maximum([max(v, np.mean(labels.values[rows] ** 2, initial=0.0) * 1e-12) if rows.any() else v
-                                 for v, rows in zip(variance, self.kinds, strict=True)], np.finfo(float).tiny)  # fmt: skip
+        self.scale = np.array([_size(labels.values[rows]) for rows in self.kinds])
         importance = np.where(labels.is_energy, 1 / self.scale[0], 1 / self.scale[1])
         groups = labels.owner
         if criterion == "cross_validation":
