@@ -37,7 +37,7 @@ void check_scales(const ElementRecord& element) {
 }  // namespace
 
 template <typename T>
-ElementNetworks<T>::ElementNetworks(const ModelRecord& model)
+ElementNetworks<T>::ElementNetworks(const NetworkRecord& model)
     : n_columns_(static_cast<std::size_t>(model.plan.n_features())), normalized_(model.normalized) {
   for (const ElementRecord& record : model.elements) {
     check_scales<T>(record);

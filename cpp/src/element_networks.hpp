@@ -13,6 +13,8 @@ namespace atomcore {
 template <typename T>
 class ElementNetworks {
  public:
+  using Scalar = T;
+  static constexpr bool kAllColumns = false;
   static constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
 
   // One thread's.
@@ -23,7 +25,7 @@ class ElementNetworks {
     std::vector<T> value, columns;
   };
 
-  explicit ElementNetworks(const ModelRecord& model);
+  explicit ElementNetworks(const NetworkRecord& model);
 
   // The same networks where all features but `columns` (ascending) are zero: rows of G hold only these.
   ElementNetworks of_columns(span<const std::size_t> columns) const;

@@ -8,6 +8,8 @@
 
 #include "atomcore/span.hpp"
 #include "math/distance_kernels.hpp"
+#include "src/gemm.hpp"
+#include "src/isa/kernel_expansion.hpp"
 
 namespace atomcore::cpu {
 
@@ -24,8 +26,9 @@ struct KernelSum {
 class KernelExpansion {
  public:
   struct Workspace {
-    std::vector<double> buffer;
+    Lines<double> buffer;
   };
+  // Throws Error(invalid_value) for derivatives of a kernel that has none where two points are one.
   explicit KernelExpansion(const KernelSum& sum);
 
   std::size_t n_features() const { return n_features_; }
@@ -34,7 +37,13 @@ class KernelExpansion {
   void evaluate(const double* x, std::size_t n, double* values, double* gradients, Workspace& work) const;
 
  private:
-  std::size_t n_features_;
+  math::KernelKind kind_;
+  math::KernelParameters parameters_;
+  std::size_t n_features_, n_panels_;
+  Lines<double> centres_, coefficients_, directions_;
 };
+
+// The kernels of the active instruction set.
+const ExpansionKernels& expansion_kernels();
 
 }  // namespace atomcore::cpu

@@ -1,11 +1,13 @@
-// What an .atomcore file says: a Behler-Parrinello model as plain numbers, everything checked.
+// What an .atomcore file says: a model as plain numbers, everything checked.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "src/feature_plan.hpp"
+#include "src/kernel_records.hpp"
 #include "src/mlp.hpp"
 
 namespace atomcore {
@@ -27,14 +29,18 @@ struct ElementRecord {
   double reference, energy_scale;                  // eV
 };
 
-struct ModelRecord {
-  std::string metadata;  // the JSON text of the file
+struct NetworkRecord {
   FeatureTable features;
   FeaturePlan plan;  // of these features
   Activation activation;
   bool normalized;  // whether inputs are divided by their length
   std::size_t members;
   std::vector<ElementRecord> elements;
+};
+
+struct ModelRecord {
+  std::string metadata;  // the JSON text of the file
+  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord> content;
 };
 
 // Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and

@@ -12,7 +12,11 @@ _ENERGY_NAMES = {
     "kcal/mol": "kcal/mol",
     "kj/mol": "kJ/mol",
 }
-_LENGTH_NAMES = {"angstrom": "Angstrom", "å": "Angstrom", "a": "Angstrom", "bohr": "Bohr", "nm": "nm"}
+_LENGTH_NAMES = {
+    **dict.fromkeys(("angstrom", "ang", "å", "a"), "Angstrom"),
+    "bohr": "Bohr",
+    "nm": "nm",
+}
 ACCEPTED = (
     '"ENERGY, LENGTH" or "ENERGY, LENGTH, FORCE", such as "kcal/mol, Angstrom" or "hartree, Angstrom, hartree/bohr"; '
     "energies: eV, meV, hartree, rydberg, kcal/mol, kJ/mol; lengths: Angstrom, bohr, nm"

@@ -83,7 +83,7 @@ ModelRecord model() {
   carbon.maximum = {1e3, 1e3};
   carbon.networks = {{{{10.0, -0.2}, {60.0}}, {{1.0}, {-60.0}}}};
   carbon.energy_scale = 1.0;
-  return {"{}", {rows, {}}, compile_features(rows, 1), Activation::silu, false, 1, {carbon}};
+  return {"{}", NetworkRecord{{rows, {}}, compile_features(rows, 1), Activation::silu, false, 1, {carbon}}};
 }
 
 // 27 atoms of a periodic lattice, shaken.

@@ -9,13 +9,13 @@ import numpy as np
 
 from atomcore._progress import Progress
 from atomcore.kernels import Points, covariance, gradient_of_trace
-from atomcore.kernels.linalg import Factor, NotPositiveDefinite, cholesky
+from atomcore.kernels.linalg import Factor, NotPositiveDefinite, add_to_diagonal, cholesky
 
 CRITERIA = ("marginal_likelihood", "leave_one_out", "cross_validation")
 _FOLDS = 5
 _CANDIDATES = 12  # starts that are looked at; the best of them are followed to their minimum
 _PAIRS = 2000  # of points that the scale of distances is judged by
-_SMALLEST_NOISE = 1e-9  # of the variance of the labels: below it rounding decides whether the matrix is definite
+_SMALLEST_NOISE = 1e-8  # of the variance of the labels: below it rounding decides whether the matrix is definite
 _WIDEST = math.log(1e4)  # how far hyper-parameters may move from the scale of the data, either way
 _FAILED = 1e10  # value of a criterion where the matrix is not positive definite
 
@@ -71,7 +71,7 @@ def marginal_likelihood(factor: Factor, values: np.ndarray) -> tuple[float, np.n
     """Minus the log marginal likelihood per label, and its derivative in the matrix (Rasmussen and Williams, eq. 5.9)."""
     n, outputs = values.shape
     alpha = factor.solve(values)
-    loss = 0.5 * float(np.sum(values * alpha)) + outputs * (0.5 * factor.logdet() + 0.5 * n * math.log(2 * math.pi))
+    loss = 0.5 * float(np.sum(values * alpha)) + outputs * (0.5 * factor.logdet + 0.5 * n * math.log(2 * math.pi))
     slope = factor.inverse()
     slope *= 0.5 * outputs
     slope -= 0.5 * (alpha @ alpha.T)
@@ -163,7 +163,7 @@ class _Problem:
         """Return the factor of the matrix with its noise."""
         kernel, noise = self.split(theta)
         K = covariance(kernel, self.labels.points, **self.labels.kinds)
-        K[np.diag_indices_from(K)] += self.labels.noise(*noise)
+        add_to_diagonal(K, self.labels.noise(*noise))
         self.evaluations += 1
         return cholesky(K)
 
@@ -220,15 +220,13 @@ def search(
         bar.update(i + 1)
     ranked = [entry for entry in sorted(ranked) if entry[0] < _FAILED]
     if not ranked:
-        raise NotPositiveDefinite(
-            "no candidate for the hyper-parameters gives a positive definite matrix; are points or labels repeated?"
-        )
+        raise NotPositiveDefinite("no candidate for the hyper-parameters gives a positive definite matrix", 0)
     bounds = _bounds(problem, centre)
     results = []
     for i, (_, index) in enumerate(ranked[:starts]):
         results.append(
             minimize(problem, candidates[index], jac=True, method="L-BFGS-B", bounds=bounds,
-                     options={"maxiter": 200, "ftol": 1e-10, "gtol": 1e-5})
+                     options={"maxiter": 200, "ftol": 1e-8, "gtol": 1e-5})
         )  # fmt: skip
         bar.update(_CANDIDATES + i + 1, f"best {min(result.fun for result in results):.4g}")
     results.sort(key=lambda result: result.fun)

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from atomcore._memory import require_memory
-from atomcore.kernels import Points, covariance, inducing
+from atomcore.kernels import Points, covariance
+from atomcore.kernels import inducing
 from atomcore.kernels.linalg import cholesky
 from atomcore.models._kernel_exact import between
 from atomcore.models._kernel_search import Labels
 
-SELECTIONS = ("cur", "farthest_point", "k_means")
+SELECTIONS = ("random", "cur", "farthest_point", "k_means")
 _ENERGIES = {"energies": True, "forces": False}
 
 
@@ -44,6 +45,8 @@ def _pick(X: np.ndarray, count: int, selection: str, seed: int) -> np.ndarray:
     distinct = np.unique(X, axis=0)  # repeated points make K_ZZ singular
     if len(distinct) <= count:
         return distinct
+    if selection == "random":
+        return distinct[np.sort(np.random.default_rng(seed).permutation(len(distinct))[:count])]
     chosen = getattr(inducing, selection)(distinct, count, seed=seed)
     return chosen if selection == "k_means" else distinct[np.sort(chosen)]
 
@@ -69,10 +72,8 @@ class SparseSolver:
         self.kernel, self.points, self.noise = kernel, points, noise
         K = covariance(kernel, points)
         self.jitter = jitter * float(np.mean(K.diagonal()))
-        K[np.diag_indices(M)] += self.jitter
-        self.inner = cholesky(K)
+        self.inner = cholesky(K, jitter=self.jitter)
         self.gram = np.eye(M)
-        self.design = 0  # columns of the mean function, which share the gathering with the labels
         self.right = np.zeros((M, outputs))
         self.n_labels = 0
 

@@ -1,17 +1,13 @@
 """Data sets from npz files, whose units are declared."""
 
-import io
-import os
-import zipfile
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from atomcore._arrays import as_booleans, as_float64, as_integers
-from atomcore._core import AtomcoreError
 from atomcore.data.dataset import LABELS, Dataset
+from atomcore.data.readers import sgdml
+from atomcore.data.readers.archive import read_archive
 from atomcore.data.readers.labels import (
     BASELINES,
     UNITS,
@@ -26,13 +22,16 @@ from atomcore.data.readers.labels import (
 )
 from atomcore.units import ACCEPTED, Units, parse_units
 
+_KEYS = ("Z", "R", "N", "cell", "pbc", "units", "baseline")
+
 
 def read_npz(file: Path, request: Request) -> Dataset:
     """Read the arrays that :func:`atomcore.data.load` describes."""
     keys = request.keys
     wanted = {label: keys.of(label) or LABELS[label].npz for label in LABELS}
     wanted |= {name: key for name in BASELINES if (key := keys.of(name)) is not None}
-    arrays, names = _open_npz(file, ("Z", "R", "N", "cell", "pbc", "units", "baseline", *wanted.values()))
+    arrays, names = read_archive(file, {*_KEYS, *sgdml.KEYS, *wanted.values()})
+    arrays = sgdml.as_plain_arrays(file.name, arrays, names)
     for label, stem in (("energy", "energ"), ("forces", "forc")):
         if keys.of(label) is None and wanted[label] not in arrays:
             refuse_overlooked(file.name, label, [other for other in names if stem in other.lower()])
@@ -85,50 +84,6 @@ def _label(name: str, key: str, values: np.ndarray, used: np.ndarray, factors: U
 def _baseline(name: np.ndarray | None) -> str:
     """Return what the labels are differences to, as :meth:`Dataset.save` writes it; numbers are somebody else's."""
     return str(name) if name is not None and name.ndim == 0 and name.dtype.kind == "U" else ""
-
-
-def _open_npz(file: Path, keys: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return those of the arrays that are there, and the names of all.
-
-    Nothing is unpickled and checksums are verified before parsing.
-    """
-    arrays, names = {}, []
-    try:
-        with zipfile.ZipFile(file) as archive:
-            _check_table_of_contents(file, archive)
-            for name in archive.namelist():
-                # Opening compares the name with the table of contents, so that no array is missed for a damaged name.
-                with archive.open(name) as member:
-                    names.append(key := name.removesuffix(".npy"))
-                    if key in keys:
-                        arrays[key] = _parse_npy(file, key, io.BytesIO(member.read()))
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-        UnicodeError,
-    ) as error:
-        raise AtomcoreError(f"{file.name} is damaged or no npz file: {error}") from error
-    return arrays, names
-
-
-def _check_table_of_contents(file: Path, archive: zipfile.ZipFile) -> None:
-    """Raise unless the archive lists as many members as its end record says: a damaged length hides the last ones."""
-    with file.open("rb") as handle:
-        handle.seek(-12 - len(archive.comment), os.SEEK_END)
-        declared = int.from_bytes(handle.read(2), "little")
-    if declared != len(archive.infolist()):
-        raise zipfile.BadZipFile(f"{len(archive.infolist())} of {declared} arrays are listed")
-
-
-def _parse_npy(file: Path, key: str, content: io.BytesIO) -> np.ndarray:
-    try:
-        return np.lib.format.read_array(content, allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:
-        raise AtomcoreError(f"array {key!r} of {file.name} cannot be read: {error}") from error
 
 
 def _npz_units(file: Path, declared: np.ndarray | None, given: str | None) -> Units:

@@ -1,0 +1,179 @@
+#include "src/isa/kernel_matrix.hpp"
+
+#include "math/distance_kernels.hpp"
+#include "math/pack_functions.hpp"
+
+namespace atomcore::cpu {
+namespace {
+
+using math::Pack;
+using P = Pack<double>;
+
+constexpr std::size_t kWidth = static_cast<std::size_t>(P::kWidth);
+// Sums in registers: as many as hide the latency of an addition and leave room for what is added.
+constexpr std::size_t kRows = math::kPackBytes == 64 ? 8 : 4;
+constexpr std::size_t kVectors = math::kPackBytes == 16 ? 2 : 3;
+constexpr std::size_t kPanel = kVectors * kWidth;
+static_assert(kTile % kPanel == 0 && kTile % kRows == 0);
+// Features of a panel, and of the rows beside it, that stay in the first cache.
+constexpr std::size_t kDepth = 192;
+// Squares below this part of those of the points are computed by differences.
+constexpr double kCancelling = 1.0 / 128;
+
+template <PairSum what>
+[[gnu::always_inline]] inline void add(P& sum, const P& x, const P& y) {
+  if constexpr (what == PairSum::products)
+    sum += x * y;
+  else if constexpr (what == PairSum::squares)
+    sum += (y - x) * (y - x);
+  else
+    sum += math::abs(y - x);
+}
+
+// Features first to last of kRows points with a panel, added to the sums so far. Behind the last of m points it is
+// taken again.
+template <PairSum what>
+[[gnu::always_inline]] inline void add_block(const double* x, std::size_t i, std::size_t m, std::size_t n_features,
+                                             const double* panel, std::size_t first, std::size_t last, double* sums) {
+  const double* row[kRows];
+  P sum[kRows][kVectors];
+  for (std::size_t r = 0; r < kRows; ++r) row[r] = x + (i + r < m ? i + r : m - 1) * n_features;
+  if (first == 0)
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = P(0.0);
+  else
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = math::load_pack(sums + (i + r) * kTile + v * kWidth);
+  for (std::size_t k = first; k < last; ++k) {
+    P y[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) y[v] = math::load_pack(panel + k * kPanel + v * kWidth);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const P one(row[r][k]);
+      for (std::size_t v = 0; v < kVectors; ++v) add<what>(sum[r][v], one, y[v]);
+    }
+  }
+  for (std::size_t r = 0; r < kRows; ++r)
+    for (std::size_t v = 0; v < kVectors; ++v) math::store_pack(sums + (i + r) * kTile + v * kWidth, sum[r][v]);
+}
+
+template <PairSum what>
+void sums_of(const double* x, std::size_t m, const double* panels, std::size_t n_panels, std::size_t n_features,
+             double* sums) {
+  for (std::size_t first = 0; first == 0 || first < n_features; first += kDepth) {
+    const std::size_t last = first + kDepth < n_features ? first + kDepth : n_features;
+    for (std::size_t p = 0; p < n_panels; ++p)
+      for (std::size_t i = 0; i < m; i += kRows)
+        add_block<what>(x, i, m, n_features, panels + p * n_features * kPanel, first, last, sums + p * kPanel);
+  }
+}
+
+void sums(PairSum what, const double* x, std::size_t m, const double* panels, std::size_t n_panels,
+          std::size_t n_features, double* sums) {
+  switch (what) {
+    case PairSum::products:
+      return sums_of<PairSum::products>(x, m, panels, n_panels, n_features, sums);
+    case PairSum::squares:
+      return sums_of<PairSum::squares>(x, m, panels, n_panels, n_features, sums);
+    case PairSum::magnitudes:
+      return sums_of<PairSum::magnitudes>(x, m, panels, n_panels, n_features, sums);
+  }
+}
+
+// Products of kRows points and a panel become squares; true where one of them cancels.
+[[gnu::always_inline]] inline bool to_squares(const double* x_squares, std::size_t i, std::size_t m,
+                                              const double* y_squares, double* sums) {
+  unsigned cancelling = 0;
+  for (std::size_t r = 0; r < kRows; ++r) {
+    const P own(x_squares[i + r < m ? i + r : m - 1]);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      double* const at = sums + (i + r) * kTile + v * kWidth;
+      const P both = own + math::load_pack(y_squares + v * kWidth);
+      const P square = both - 2.0 * math::load_pack(at);
+      cancelling |= math::bits_of(square < kCancelling * both);
+      math::store_pack(at, square);
+    }
+  }
+  return cancelling != 0;
+}
+
+void squares(const double* x, const double* x_squares, std::size_t m, const double* panels, const double* y_squares,
+             std::size_t n_panels, std::size_t n_features, double* sums) {
+  sums_of<PairSum::products>(x, m, panels, n_panels, n_features, sums);
+  for (std::size_t p = 0; p < n_panels; ++p)
+    for (std::size_t i = 0; i < m; i += kRows)
+      if (to_squares(x_squares, i, m, y_squares + p * kPanel, sums + p * kPanel))
+        add_block<PairSum::squares>(x, i, m, n_features, panels + p * n_features * kPanel, 0, n_features,
+                                    sums + p * kPanel);
+}
+
+template <math::KernelKind kind>
+void apply_kind(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile) {
+  const math::KernelParameters parameters{function.a, function.b};
+  for (std::size_t i = 0; i < m; ++i)
+    for (std::size_t j = 0; j < columns; j += kWidth) {
+      double* const at = tile + i * kTile + j;
+      math::store_pack(at, function.variance * math::kernel_jet<kind>(math::load_pack(at), parameters).f);
+    }
+}
+
+void apply(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile) {
+  using math::KernelKind;
+  switch (static_cast<KernelKind>(function.kind)) {
+    case KernelKind::rbf:
+      return apply_kind<KernelKind::rbf>(function, m, columns, tile);
+    case KernelKind::matern12:
+      return apply_kind<KernelKind::matern12>(function, m, columns, tile);
+    case KernelKind::matern32:
+      return apply_kind<KernelKind::matern32>(function, m, columns, tile);
+    case KernelKind::matern52:
+      return apply_kind<KernelKind::matern52>(function, m, columns, tile);
+    case KernelKind::rational_quadratic:
+      return apply_kind<KernelKind::rational_quadratic>(function, m, columns, tile);
+    case KernelKind::laplacian:
+      return apply_kind<KernelKind::laplacian>(function, m, columns, tile);
+    case KernelKind::polynomial:
+      return apply_kind<KernelKind::polynomial>(function, m, columns, tile);
+  }
+}
+
+// kWidth rows of kWidth numbers, transposed in registers: halves of pairs of packs change places.
+[[gnu::always_inline]] inline void transpose(P (&x)[kWidth]) {
+#pragma GCC unroll 4
+  for (int half = static_cast<int>(kWidth) / 2; half > 0; half /= 2) {
+    P::Integers upper, lower;
+    for (int l = 0; l < static_cast<int>(kWidth); ++l) {
+      upper[l] = (l & half) ? static_cast<int>(kWidth) + l - half : l;
+      lower[l] = (l & half) ? static_cast<int>(kWidth) + l : l + half;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < static_cast<int>(kWidth); ++r) {
+      if (r & half) continue;
+      const P a = x[r], b = x[r + half];
+      x[r] = P(__builtin_shuffle(a.v, b.v, upper));
+      x[r + half] = P(__builtin_shuffle(a.v, b.v, lower));
+    }
+  }
+}
+
+void store(const double* tile, std::size_t m, std::size_t n, double* out, double* mirrored, std::size_t stride) {
+  for (std::size_t i = 0; i < m; ++i) __builtin_memcpy(out + i * stride, tile + i * kTile, n * sizeof(double));
+  if (mirrored == nullptr) return;
+  const std::size_t whole_m = m - m % kWidth, whole_n = n - n % kWidth;
+  for (std::size_t j = 0; j < whole_n; j += kWidth)
+    for (std::size_t i = 0; i < whole_m; i += kWidth) {
+      P block[kWidth];
+      for (std::size_t r = 0; r < kWidth; ++r) block[r] = math::load_pack(tile + (i + r) * kTile + j);
+      transpose(block);
+      for (std::size_t r = 0; r < kWidth; ++r) math::store_pack(mirrored + (j + r) * stride + i, block[r]);
+    }
+  for (std::size_t i = 0; i < m; ++i)
+    for (std::size_t j = i < whole_m ? whole_n : 0; j < n; ++j) mirrored[j * stride + i] = tile[i * kTile + j];
+}
+
+}  // namespace
+
+namespace AC_ISA {
+const KernelMatrixKernels kKernelMatrix{kPanel, sums, squares, apply, store};
+}  // namespace AC_ISA
+
+}  // namespace atomcore::cpu

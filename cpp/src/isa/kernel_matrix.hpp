@@ -1,0 +1,46 @@
+// What matrices of covariances are made of, compiled for each instruction set (isa.hpp).
+#pragma once
+
+#include <cstddef>
+
+namespace atomcore::cpu {
+
+// The function of math/distance_kernels.hpp with its parameters, and the factor before it.
+struct KernelFunction {
+  int kind;  // math::KernelKind
+  double a, b;
+  double variance;
+};
+
+// What a function takes of two points: the sum over features of products, squared differences or their magnitudes.
+enum class PairSum { products, squares, magnitudes };
+
+// Tiles of pairs of points are square at most, and their rows this far apart.
+constexpr std::size_t kTile = 96;
+
+struct KernelMatrixKernels {
+  // Columns of points in a panel: number k of a panel's line k is feature k of its points. Divides kTile.
+  std::size_t panel;
+  // sums[kTile, kTile] of m points x[m, n_features], row by row, and n_panels panels of points.
+  void (*sums)(PairSum what, const double* x, std::size_t m, const double* panels, std::size_t n_panels,
+               std::size_t n_features, double* sums);
+  // The sums of squares by products: |x|^2 + |y|^2 - 2 x.y, and by differences where that would cancel. x_squares [m]
+  // and y_squares [n_panels * panel] are the squares of the points; best close to the origin.
+  void (*squares)(const double* x, const double* x_squares, std::size_t m, const double* panels,
+                  const double* y_squares, std::size_t n_panels, std::size_t n_features, double* sums);
+  // The first m rows of a tile, `columns` numbers of each, become values of the function times its variance.
+  void (*apply)(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile);
+  // Writes tile[m, n] to out with rows `stride` apart, and the transpose of it to `mirrored` unless that is null.
+  void (*store)(const double* tile, std::size_t m, std::size_t n, double* out, double* mirrored, std::size_t stride);
+};
+
+#define ATOMCORE_DECLARE(isa)                      \
+  namespace isa {                                  \
+  extern const KernelMatrixKernels kKernelMatrix;  \
+  }
+ATOMCORE_DECLARE(portable)
+ATOMCORE_DECLARE(avx2)
+ATOMCORE_DECLARE(avx512)
+#undef ATOMCORE_DECLARE
+
+}  // namespace atomcore::cpu

@@ -1,0 +1,124 @@
+#include "src/kernel_matrix.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "math/distance_kernels.hpp"
+#include "src/interrupt.hpp"
+#include "src/isa.hpp"
+#include "src/parallel.hpp"
+
+namespace atomcore::cpu {
+
+const KernelMatrixKernels& kernel_matrix_kernels() { return AC_PICK(kKernelMatrix); }
+
+std::vector<const KernelMatrixKernels*> kernel_matrix_variants() {
+  std::vector<const KernelMatrixKernels*> variants{&portable::kKernelMatrix};
+#if AC_X86
+  if (supported(Isa::avx2)) variants.push_back(&avx2::kKernelMatrix);
+  if (supported(Isa::avx512)) variants.push_back(&avx512::kKernelMatrix);
+#endif
+  return variants;
+}
+
+namespace {
+
+// With fewer features than this, differences cost less than what products need around them.
+constexpr std::size_t kFew = 16;
+
+math::KernelKind kind_of(const KernelFunction& function) { return static_cast<math::KernelKind>(function.kind); }
+
+bool by_products(const KernelFunction& function, std::size_t n_features) {
+  return math::is_radial(kind_of(function)) && n_features >= kFew;
+}
+
+// The mean point: distances from it are as small as those of the points, so that little cancels.
+std::vector<double> mean_of(const PointRows& points, std::size_t n_features) {
+  std::vector<double> mean(n_features, 0.0);
+  for (std::size_t i = 0; i < points.n; ++i)
+    for (std::size_t k = 0; k < n_features; ++k) mean[k] += points.x[i * n_features + k];
+  for (double& m : mean) m /= static_cast<double>(std::max<std::size_t>(1, points.n));
+  return mean;
+}
+
+}  // namespace
+
+TilePoints::TilePoints(const PointRows& points, std::size_t n_features, const double* scales, const double* origin,
+                       const KernelMatrixKernels& kernels)
+    : n_(points.n),
+      n_features_(n_features),
+      rows_(n_ * n_features),
+      panels_((n_ + kTile - 1) / kTile * kTile * n_features),
+      squares_((n_ + kTile - 1) / kTile * kTile) {
+  const std::size_t panel = kernels.panel;
+  std::fill(panels_.data(), panels_.data() + panels_.size(), 0.0);
+  std::fill(squares_.data(), squares_.data() + squares_.size(), 0.0);
+  for (std::size_t i = 0; i < n_; ++i) {
+    double* const row = rows_.data() + i * n_features;
+    double* const lane = panels_.data() + (i / panel) * panel * n_features + i % panel;
+    double square = 0;
+    for (std::size_t k = 0; k < n_features; ++k) {
+      row[k] = (points.x[i * n_features + k] - (origin == nullptr ? 0.0 : origin[k])) / scales[k];
+      lane[k * panel] = row[k];
+      square += row[k] * row[k];
+    }
+    squares_.data()[i] = square;
+  }
+}
+
+KernelTiles::KernelTiles(const KernelFunction& function, std::size_t n_features, const double* scales,
+                         const PointRows& X, const PointRows* Y)
+    : kernels_(kernel_matrix_kernels()),
+      function_(function),
+      n_features_(n_features),
+      origin_(by_products(function, n_features) ? mean_of(X, n_features) : std::vector<double>(n_features, 0.0)),
+      X_(X, n_features, scales, origin_.data(), kernels_) {
+  if (Y != nullptr) other_.emplace_back(*Y, n_features, scales, origin_.data(), kernels_);
+}
+
+void KernelTiles::evaluate(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const {
+  const TilePoints& Y = other_.empty() ? X_ : other_.front();
+  const std::size_t n_panels = (n + kernels_.panel - 1) / kernels_.panel;
+  if (by_products(function_, n_features_)) {
+    kernels_.squares(X_.row(i), X_.squares() + i, m, Y.panels(j), Y.squares() + j, n_panels, n_features_, tile);
+  } else {
+    const PairSum what = math::is_radial(kind_of(function_))                 ? PairSum::squares
+                         : kind_of(function_) == math::KernelKind::laplacian ? PairSum::magnitudes
+                                                                             : PairSum::products;
+    kernels_.sums(what, X_.row(i), m, Y.panels(j), n_panels, n_features_, tile);
+  }
+  kernels_.apply(function_, m, n_panels * kernels_.panel, tile);
+}
+
+void kernel_matrix(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,
+                   const PointRows* Y, double* out, int n_threads) {
+  const KernelTiles tiles(function, n_features, scales, X, Y);
+  const bool symmetric = Y == nullptr;
+  const std::size_t n_columns = symmetric ? X.n : Y->n;
+  const auto rows = static_cast<std::int64_t>((X.n + kTile - 1) / kTile);
+  const auto columns = static_cast<std::int64_t>((n_columns + kTile - 1) / kTile);
+  Interruptible work;
+  parallel_for(symmetric ? rows * (rows + 1) / 2 : rows * columns, n_threads, 4, [&](std::int64_t t, std::int64_t end) {
+    PooledArray<double> tile(kTile * kTile);
+    for (; t < end; ++t) {
+      work.check();
+      // Tiles of the lower half row by row: I (I + 1) / 2 stand before row I.
+      std::int64_t I =
+          symmetric ? static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(t) + 1) - 1) / 2) : t / columns;
+      if (symmetric && I * (I + 1) / 2 > t) --I;
+      if (symmetric && (I + 1) * (I + 2) / 2 <= t) ++I;
+      const std::int64_t J = symmetric ? t - I * (I + 1) / 2 : t % columns;
+      const std::size_t i = static_cast<std::size_t>(I) * kTile, j = static_cast<std::size_t>(J) * kTile;
+      const std::size_t m = std::min(kTile, X.n - i), n = std::min(kTile, n_columns - j);
+      tiles.evaluate(i, m, j, n, tile.data());
+      double* const mirrored = symmetric ? out + j * n_columns + i : nullptr;
+      if (symmetric && I == J)  // so that both halves are one
+        for (std::size_t r = 0; r < m; ++r)
+          for (std::size_t c = r + 1; c < n; ++c) tile.data()[r * kTile + c] = tile.data()[c * kTile + r];
+      tiles.kernels().store(tile.data(), m, n, out + i * n_columns + j, I == J ? nullptr : mirrored, n_columns);
+    }
+  });
+}
+
+}  // namespace atomcore::cpu

@@ -1,0 +1,62 @@
+// Matrices of covariances of points.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "src/isa/kernel_matrix.hpp"
+#include "src/pool.hpp"
+
+namespace atomcore::cpu {
+
+// The kernels of the active instruction set, and those of all that this processor has.
+const KernelMatrixKernels& kernel_matrix_kernels();
+std::vector<const KernelMatrixKernels*> kernel_matrix_variants();
+
+// Points as rows of features, not yet divided by the lengths of a kernel.
+struct PointRows {
+  const double* x;  // [n, n_features]
+  std::size_t n;
+};
+
+// Points ready for tiles: divided by the lengths of the kernel, as rows and as panels.
+class TilePoints {
+ public:
+  // Unless it is null, `origin` [n_features] is subtracted first.
+  TilePoints(const PointRows& points, std::size_t n_features, const double* scales, const double* origin,
+             const KernelMatrixKernels& kernels);
+  std::size_t size() const { return n_; }
+  const double* row(std::size_t i) const { return rows_.data() + i * n_features_; }
+  const double* panels(std::size_t first) const { return panels_.data() + first * n_features_; }
+  const double* squares() const { return squares_.data(); }
+
+ private:
+  std::size_t n_, n_features_;
+  PooledArray<double> rows_, panels_, squares_;
+};
+
+// Tiles of kernel values between points of two sets.
+class KernelTiles {
+ public:
+  // Without Y the pairs are those of X. All are kept by reference.
+  KernelTiles(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,
+              const PointRows* Y);
+  // tile[m, n] of the points i.. of X and j.. of Y; m and n are kTile at most, and j a multiple of kTile. Rows are
+  // kTile apart, and kTile of them are written.
+  void evaluate(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const;
+  const KernelMatrixKernels& kernels() const { return kernels_; }
+
+ private:
+  const KernelMatrixKernels& kernels_;
+  KernelFunction function_;
+  std::size_t n_features_;
+  std::vector<double> origin_;
+  TilePoints X_;
+  std::vector<TilePoints> other_;  // Y where there is one
+};
+
+// out[n, m] of X with Y, or [n, n] of X with itself (Y null): each pair is computed once then, and both halves filled.
+void kernel_matrix(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,
+                   const PointRows* Y, double* out, int n_threads);
+
+}  // namespace atomcore::cpu

@@ -1,0 +1,25 @@
+"""Files of sGDML and mbGDML: data sets, training tasks, models and predictions, in both dialects.
+
+Everything arrives in eV and Angstrom and is written in the units that are asked for. Arrays of Python objects, which
+both programs store as pickles, are read by :mod:`atomcore.interop.pickles`, which runs nothing.
+"""
+
+from atomcore.interop.sgdml.datasets import DatasetFile, read_dataset, read_xyz, write_dataset, write_xyz
+from atomcore.interop.sgdml.models import ModelFile, read_model_file, write_model_file
+from atomcore.interop.sgdml.predictions import PredictionFile, read_predictions
+from atomcore.interop.sgdml.tasks import TaskFile, read_task
+
+__all__ = [
+    "DatasetFile",
+    "ModelFile",
+    "PredictionFile",
+    "TaskFile",
+    "read_dataset",
+    "read_model_file",
+    "read_predictions",
+    "read_task",
+    "read_xyz",
+    "write_dataset",
+    "write_model_file",
+    "write_xyz",
+]
