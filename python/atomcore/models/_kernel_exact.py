@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from atomcore._memory import require_memory
+from atomcore._memory import require_memory, size_in_words
 from atomcore.kernels import Points, covariance
 from atomcore.kernels.linalg import add_to_diagonal, cholesky
 from atomcore.models._kernel_search import Labels
@@ -54,10 +54,11 @@ class ExactSolver:
 
     def __init__(self, kernel: Any, labels: Labels, noise: tuple[float, float]) -> None:
         n = len(labels.values)
+        fewer = min(n // 2, 3000)
         require_memory(
             8.0 * n * n,
             f"the kernel matrix of {n} labels",
-            f"a sparse model, inducing={min(n // 2, 3000)}, whose matrices take {16e-6 * min(n // 2, 3000) ** 2:.3g} MB",
+            f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
         )
         self.kernel, self.noise = kernel, noise
         self.batches = [labels]

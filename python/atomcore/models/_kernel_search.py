@@ -68,7 +68,10 @@ class Search:
 
 
 def marginal_likelihood(factor: Factor, values: np.ndarray) -> tuple[float, np.ndarray]:
-    """Minus the log marginal likelihood per label, and its derivative in the matrix (Rasmussen and Williams, eq. 5.9)."""
+    """Minus the log marginal likelihood per label, and its derivative in the matrix.
+
+    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), equations 2.30 and 5.9.
+    """
     n, outputs = values.shape
     alpha = factor.solve(values)
     loss = 0.5 * float(np.sum(values * alpha)) + outputs * (0.5 * factor.logdet + 0.5 * n * math.log(2 * math.pi))
@@ -285,8 +288,8 @@ def _with_variance(problem: _Problem, own: np.ndarray, ratio: np.ndarray) -> np.
         except NotPositiveDefinite:
             break
         theta[0] += math.log(max(fit, 1e-12))
-        theta[-len(noise):] += math.log(max(fit, 1e-12))  # the shape stays
-    theta[-len(noise):] = np.maximum(theta[-len(noise):], np.log(2 * _SMALLEST_NOISE * problem.scale[problem.noisy]))
+        theta[-len(noise) :] += math.log(max(fit, 1e-12))  # the shape stays
+    theta[-len(noise) :] = np.maximum(theta[-len(noise) :], np.log(2 * _SMALLEST_NOISE * problem.scale[problem.noisy]))
     return theta
 
 
@@ -295,6 +298,4 @@ def _bounds(problem: _Problem, centre: np.ndarray) -> list[tuple[float, float]]:
     n = len(centre) - len(problem.noisy)
     limits = [(value - 2 * _WIDEST, value + 2 * _WIDEST) for value in centre[:n]]
     size = np.ones(2) if problem.fixed_variance else problem.scale
-    return limits + [
-        (math.log(_SMALLEST_NOISE * size[i]), math.log(10.0 * size[i])) for i in problem.noisy
-    ]
+    return limits + [(math.log(_SMALLEST_NOISE * size[i]), math.log(10.0 * size[i])) for i in problem.noisy]

@@ -10,14 +10,12 @@ A is gathered from chunks of structures, so that memory depends on M and not on 
 well conditioned as the noise allows: the normal equations in K_Zn alone would square the condition number of K_ZZ.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from atomcore._memory import require_memory
-from atomcore.kernels import Points, covariance
-from atomcore.kernels import inducing
+from atomcore.kernels import Points, covariance, inducing
 from atomcore.kernels.linalg import cholesky
 from atomcore.models._kernel_exact import between
 from atomcore.models._kernel_search import Labels
@@ -35,9 +33,7 @@ def choose(points: Points, count: int, selection: str, seed: int) -> Points:
         return Points(_pick(points.X, min(count, len(points.X)), selection, seed))
     numbers, counts = np.unique(points.elements, return_counts=True)
     shares = np.minimum(np.maximum(1, np.round(count * counts / counts.sum()).astype(int)), counts)
-    parts = [
-        _pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)
-    ]
+    parts = [_pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)]
     return Points(np.concatenate(parts), np.repeat(numbers, [len(part) for part in parts]))
 
 
