@@ -370,7 +370,7 @@ def test_wrong_models_and_structures_are_refused_in_words():
     with pytest.raises(ValueError, match="positions must be finite"):
         model.compute(lost)
     double = molecule("H2O") + molecule("H2O")
-    with pytest.raises(ValueError, match="the set of the entities 0, 1, atoms counted in it: .* atoms 0 and 3"):
+    with pytest.raises(ValueError, match=r"the set of the entities 0, 1, atoms counted in it: .* atoms 0 and 3"):
         model.compute(double)
     isomers = ManyBody([Term(components=("a",), model=EMT())], {"a": "OHH", "b": "OHH"})
     with pytest.raises(ValueError, match="same atoms"):
