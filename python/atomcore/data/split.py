@@ -1,6 +1,7 @@
 """Training, validation and test sets that use every structure exactly once."""
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore.data.dataset import Dataset
 
+_log = logging.getLogger("atomcore")
 NAMES = ("train", "valid", "test")
 _FORMAT = "atomcore split 1"
 
@@ -258,3 +260,16 @@ def _check_train(sizes: dict[str, float | None], actual: dict[str, int], n: int)
             f"train={train}, valid={actual['valid']} and test={actual['test']} do not add up to the {n} structures: "
             f"every structure is used once, {actual['train']} are left for train (leave train away to take them)"
         )
+
+
+def as_split(data: Any) -> Split:
+    """Return ``data`` if it is a Split; a Dataset is split at random."""
+    if isinstance(data, Split):
+        return data
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data is a {type(data).__name__}; accepted: Dataset (see atomcore.data.load), Split")
+    part = len(data) // 10
+    split = data.split(valid=part, test=part, seed=0)
+    _log.info("No split given: %d structures for training, %d validation, %d test, at random (seed 0).",
+              len(data) - 2 * part, part, part)  # fmt: skip
+    return split
