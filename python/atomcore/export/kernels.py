@@ -1,6 +1,7 @@
 """From kernel models to model files, and back. Needs no torch."""
 
 import datetime
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -102,7 +103,7 @@ def save_kernel_machine(model: Any, path: str | os.PathLike, *, variance: bool =
         }
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
-        _check_kernel_machine(model, Potential.load(temporary), with_spread=kept is not None)
+        _check_kernel_machine(model, Potential.load(temporary), record, with_spread=kept is not None)
 
 
 def _atomic(record: Any, variance: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -203,12 +204,19 @@ def _of_structure(record: Any, variance: Any) -> tuple[dict[str, Any], dict[str,
     )
 
 
-def _check_kernel_machine(model: Any, potential: Potential, *, with_spread: bool) -> None:
-    names = ["energy", "forces", *(["energy_spread", "forces_spread"] if with_spread else [])]
-    for structure in model._batches[0].taken[:2]:
+def _check_kernel_machine(model: Any, potential: Potential, record: Any, *, with_spread: bool) -> None:
+    for structure in itertools.islice(model._batches[0].taken, 2):
+        names = ["energy", "forces"]
         expected, found = model.compute(structure, names), potential.compute(structure, names)
+        _check(*(np.append(values["forces"], values["energy"]) for values in (found, expected)), "the model")
+        if not with_spread:
+            continue
+        names = [f"{name}_spread" for name in names]  # compared are variances: little of a larger number is left
+        expected, found = model.compute(structure, names), potential.compute(structure, names)
+        scale = max(1.0, record.variance_of_kernel * len(structure) ** 2)
         _check(
-            *(np.concatenate([np.ravel(values[name]) for name in names]) for values in (found, expected)), "the model"
+            *(np.append(values[names[1]], values[names[0]]) ** 2 / scale for values in (found, expected)),
+            "the variance of the model",
         )
 
 
