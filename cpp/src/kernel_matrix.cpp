@@ -83,9 +83,9 @@ void KernelTiles::evaluate(std::size_t i, std::size_t m, std::size_t j, std::siz
   if (by_products(function_, n_features_)) {
     kernels_.squares(X_.row(i), X_.squares() + i, m, Y.panels(j), Y.squares() + j, n_panels, n_features_, tile);
   } else {
-    const PairSum what = math::is_radial(kind_of(function_))                        ? PairSum::squares
+    const PairSum what = math::is_radial(kind_of(function_))                 ? PairSum::squares
                          : kind_of(function_) == math::KernelKind::laplacian ? PairSum::magnitudes
-                                                                                    : PairSum::products;
+                                                                             : PairSum::products;
     kernels_.sums(what, X_.row(i), m, Y.panels(j), n_panels, n_features_, tile);
   }
   kernels_.apply(function_, m, n_panels * kernels_.panel, tile);
@@ -104,8 +104,8 @@ void kernel_matrix(const KernelFunction& function, std::size_t n_features, const
     for (; t < end; ++t) {
       work.check();
       // Tiles of the lower half row by row: I (I + 1) / 2 stand before row I.
-      std::int64_t I = symmetric ? static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(t) + 1) - 1) / 2)
-                                 : t / columns;
+      std::int64_t I =
+          symmetric ? static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(t) + 1) - 1) / 2) : t / columns;
       if (symmetric && I * (I + 1) / 2 > t) --I;
       if (symmetric && (I + 1) * (I + 2) / 2 <= t) ++I;
       const std::int64_t J = symmetric ? t - I * (I + 1) / 2 : t % columns;

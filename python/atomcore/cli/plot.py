@@ -88,8 +88,8 @@ def _spread(options: argparse.Namespace, picture: Path) -> None:
     from atomcore import plot
 
     potential = _potential(options)
-    if potential.members < 2 or potential.target != "energy":
-        raise ValueError("SOURCE holds no ensemble of networks for energies, as spread needs it")
+    if "energy_spread" not in potential.properties:
+        raise ValueError("SOURCE holds no model that knows the spread of energies: an ensemble, or a Gaussian process")
     plot.spread(_evaluated(potential, _test(options)), picture)
 
 
@@ -99,6 +99,10 @@ def _coverage(options: argparse.Namespace, picture: Path) -> None:
 
     train = _training(options)
     info = _potential(options).info
+    if "features" not in info:
+        raise ValueError(
+            f"SOURCE is a model of the kind {info['kind']!r}; accepted for coverage: one with features of atoms"
+        )
     functions = SymmetryFunctions.from_table(info["elements"], info["features"])
     known, new = (_by_element(functions, part, options.threads) for part in (train, _test(options)))
     plot.coverage({element: (known[element], new[element]) for element in new if element in known}, picture)
