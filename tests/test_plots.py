@@ -248,7 +248,7 @@ def test_data_curves_have_the_mean_of_seeds(figures):
     energy, forces = figures[0].axes
     assert_close(line(forces, "active, RMSE"), [[10.0, 20.0], [20.0, 10.0]], INVARIANT)
     assert_close(line(forces, "random, RMSE"), [[10.0], [500.0]], INVARIANT)
-    assert energy.get_ylabel() == "energy error, meV"
+    assert [axes.get_ylabel() for axes in (energy, forces)] == ["energy error, meV", "force error, meV/Å"]
     with pytest.raises(ValueError, match="series has no errors"):
         plot.data_curves({"active": [{"n_train": 3}]}, "")
 

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         found = _train(options, pool, test, folder, options.selection)
         found.model.provenance = {"source": pool.source, "data_sha256": pool.sha256}
         found.model.save(folder / _MODEL)
-        curves = {options.selection: found}
+        curves = {"active": found}
         if options.compare:
             curves["random"] = _train(options, pool, test, folder / "random", "random")
         _draw(folder, list(curves))

@@ -9,6 +9,7 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 from atomcore.cli import active, labels
+from atomcore.cli.kernel_models import loss_in_words
 
 _MODEL = "model.atomcore"
 _TRIALS = "search/valid.csv"
@@ -118,7 +119,7 @@ def _landscape(options: argparse.Namespace, picture: Path) -> None:
             f"has {_TRIALS}"
         )
     rows = [{"lam": row["lambda"], **row} for row in rows_of(table)]
-    plot.landscape(rows, picture)
+    plot.landscape(rows, picture, what=loss_in_words(_configuration(Path(options.source) / "config.yaml")))
 
 
 def _clusters(options: argparse.Namespace, picture: Path) -> None:
