@@ -133,7 +133,7 @@ def _clusters(options: argparse.Namespace, picture: Path) -> None:
     squares = np.sum((found.forces - found.forces_label) ** 2, axis=1)
     losses = np.add.reduceat(squares, test.structure_ptr[:-1]) / (3 * test.n_atoms)
     made = find_problematic(1.0 / _inverse_distances(test), test.energy, losses, 1)
-    plot.clusters(made.losses, [len(rows) for rows in made.clusters], picture, what="force MSE, (eV/Å)$^2$")
+    plot.clusters(made.losses.tolist(), [len(rows) for rows in made.clusters], picture, what="force MSE, (eV/Å)$^2$")
 
 
 def _variance(options: argparse.Namespace, picture: Path) -> None:
