@@ -10,12 +10,13 @@ import torch
 import atomcore
 from atomcore.models import Ensemble
 from atomcore.train import fit
-from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
+from atomcore.train.checkpoints import CheckedCheckpointIO
+from atomcore.train.folder import LAST
 from atomcore.train.task import Task
 from test_training import QUICK, assert_same_bits, new_model, new_split
 from tolerances import ENGINE, INVARIANT, assert_close
 
-FIT = sys.modules["atomcore.train.fit"]
+FIT = sys.modules["atomcore.train.network_fit"]
 
 
 def weights_of(model):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import atomcore
-from atomcore import export
+from atomcore.export import networks as export
 from atomcore.features import ANI
 from atomcore.models import BehlerParrinello
 from atomcore.models.networks import Network

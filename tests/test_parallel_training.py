@@ -9,7 +9,8 @@ import pytest
 
 from atomcore.models import BehlerParrinello, Ensemble
 from atomcore.train import TrainingError, fit
-from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
+from atomcore.train.checkpoints import CheckedCheckpointIO
+from atomcore.train.folder import LAST
 from atomcore.train.losses import Labels
 from helpers import run_command
 from test_training import QUICK, new_model

@@ -5,7 +5,7 @@ import pytest
 from atomcore.data import Dataset
 from atomcore.models import BehlerParrinello
 from atomcore.train import TrainingError, fit
-from atomcore.train.checkpoints import LAST
+from atomcore.train.folder import LAST
 from atomcore.train.task import Task
 from test_training import QUICK, new_model, new_split
 from training_sets import molecules, small_features

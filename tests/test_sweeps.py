@@ -97,7 +97,8 @@ def test_one_option_starts_several_processes(tmp_path):
     command = [*COMMAND, "train", "data.path=set one's.extxyz", *_SMALL]
     text = run_command([*command, "run.dir=a b", "run.processes=2"], cwd=tmp_path)
     assert text.count("energy, meV/atom") == 1
-    from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
+    from atomcore.train.checkpoints import CheckedCheckpointIO
+    from atomcore.train.folder import LAST
 
     assert CheckedCheckpointIO().load_checkpoint(tmp_path / "a b" / LAST)["atomcore"]["identity"]["processes"] == 2
     assert {path.name for path in tmp_path.iterdir()} == {"a b", "set one's.extxyz"}

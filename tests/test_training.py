@@ -18,7 +18,8 @@ from atomcore.models import BehlerParrinello
 from atomcore.train import Options, TrainingError, fit
 from atomcore.train.batches import Graph
 from atomcore.train.cache import Recomputed, Stored, free_memory, make_source
-from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
+from atomcore.train.checkpoints import CheckedCheckpointIO
+from atomcore.train.folder import LAST
 from atomcore.train.losses import Labels, loss_of
 from atomcore.train.options import SCHEDULES
 from atomcore.train.parallel import Ranks

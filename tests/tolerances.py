@@ -31,6 +31,7 @@ ASE_SYMMETRY = Tolerance(1e-4, 1e-10)  # symmetry of a molecule as far as ASE's 
 CUTOFF_VALUE = Tolerance(2e-11, 0.0)  # what is left of a function 1e-6 A inside its cutoff
 CUTOFF_SLOPE = Tolerance(2e-5, 0.0)  # 1/A, what is left of its slope there
 PRINTED = Tolerance(5.1e-9, 0.0)  # eight decimals of extended XYZ
+MASSES = Tolerance(1e-5, 0.0)  # A, centres with average masses against those of the commonest isotopes
 NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
 
 

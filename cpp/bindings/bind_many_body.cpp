@@ -64,6 +64,17 @@ py::tuple compute(const ManyBodyModel& model, const Doubles& positions, const Do
                         to_array(std::move(strain), {3, 3}));
 }
 
+py::tuple evaluate(const TupleModel& model, const Doubles& positions, int n_threads) {
+  const py::ssize_t n = positions.shape(0);
+  auto energies = new_array<double>({n}), gradients = new_array<double>({n, positions.shape(1), 3});
+  double *const e = energies.mutable_data(), *const g = gradients.mutable_data();
+  {
+    py::gil_scoped_release release;
+    evaluate_tuples(model, view(positions), e, g, n_threads);
+  }
+  return py::make_tuple(std::move(energies), std::move(gradients));
+}
+
 py::tuple tuples(const ManyBodyModel& model, const Doubles& positions, const Doubles& cell, const Array<bool>& pbc,
                  const Array<std::int32_t>& numbers, const Whole& ptr, const Whole& atom,
                  const Array<std::int32_t>& component, const std::vector<std::int32_t>& wanted,
@@ -103,7 +114,8 @@ void bind_many_body(py::module_& m) {
       .def_static("gdml", &gdml, py::kw_only(), py::arg("sigma"), py::arg("scale"), py::arg("constant"),
                   py::arg("lattice").noconvert(), py::arg("descriptors").noconvert(),
                   py::arg("derivative_coefficients").noconvert(), py::arg("energy_coefficients").noconvert(),
-                  py::arg("permutations").noconvert());
+                  py::arg("permutations").noconvert())
+      .def("evaluate", &evaluate, array(), py::arg());
   py::class_<ManyBodyModel>(m, "ManyBodyModel")
       .def(py::init(&make), py::arg("components"), py::arg("terms"))
       .def("consecutive", &consecutive, array())

@@ -80,6 +80,11 @@ void bind_potential(py::module_& m) {
           },
           release)
       .def_property_readonly("metadata", &Potential::metadata)
+      .def_property_readonly("abilities",
+                             [](const Potential& potential) {
+                               const Abilities a = potential.abilities();
+                               return py::make_tuple(a.atomic_energies, a.spread, a.ranges);
+                             })
       .def("compute", &compute<const Potential>, array(), array(), array(), array(), py::arg(), py::arg())
       .def("compute_batch", &compute_batch);
   py::class_<Evaluator>(m, "Evaluator")

@@ -75,6 +75,26 @@ inline void store_pack(T* to, const Pack<T>& x) {
   std::memcpy(to, &x.v, sizeof x.v);
 }
 
+// Stores a pack around the caches, for results that nobody reads soon: `to` lies on a multiple of kPackBytes.
+// end_of_streams() comes before anybody else reads them.
+template <typename T>
+inline void stream_pack(T* to, const Pack<T>& x) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(x.v));
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(x.v));
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(x.v));
+#else
+  store_pack(to, x);
+#endif
+}
+inline void end_of_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 #define AC_PACK_OPERATOR(op)                                         \
   template <typename T>                                              \
   inline Pack<T> operator op(const Pack<T>& a, const Pack<T>& b) {   \

@@ -2,52 +2,22 @@
 
 #include <algorithm>
 #include <numeric>
-#include <string>
 
 #include "math/cell.hpp"
-#include "src/error.hpp"
 
 namespace atomcore {
-namespace {
-
-constexpr double kCoincident = 1e-6;  // Angstrom
-
-math::Vec3<double> edge_vector(const Surroundings& near, std::size_t atom, std::size_t edge) {
-  const std::int32_t* const shift = &near.list->shift[3 * edge];
-  return math::edge_vector(&near.positions[3 * atom],
-                           &near.positions[3 * static_cast<std::size_t>(near.list->neighbor[edge])],
-                           &near.cells[9 * static_cast<std::size_t>(near.structure[atom])],
-                           static_cast<double>(shift[0]), static_cast<double>(shift[1]), static_cast<double>(shift[2]));
-}
-
-// Names the first pair, whichever was found first.
-[[noreturn]] void refuse_coincident(const Surroundings& near) {
-  for (std::size_t i = 0; i + 1 < near.list->row_ptr.size(); ++i)
-    for (auto e = static_cast<std::size_t>(near.list->row_ptr[i]);
-         e < static_cast<std::size_t>(near.list->row_ptr[i + 1]); ++e) {
-      const math::Vec3<double> D = edge_vector(near, i, e);
-      if (math::dot(D, D) < kCoincident * kCoincident)
-        throw Error(ErrorCode::invalid_value, "positions: atoms " + std::to_string(i) + " and " +
-                                                  std::to_string(near.list->neighbor[e]) +
-                                                  " are at the same place (less than 1e-6 Angstrom apart)");
-    }
-  throw Error(ErrorCode::invalid_value, "positions: two atoms are at the same place");
-}
-
-}  // namespace
-
-template <typename T>
-CentreStream<T>::CentreStream(const ModelPart<T>& part) : part_(part) {
-  const auto rows_of = [](const typename ModelPart<T>::Plan& plan) {
+template <typename Head>
+CentreStream<Head>::CentreStream(const ModelPart<Head>& part) : part_(part) {
+  const auto rows_of = [](const typename ModelPart<Head>::Plan& plan) {
     return plan ? std::make_unique<cpu::FeatureRows<T>>(*plan) : nullptr;
   };
   for (const auto& plan : part.read) read_.push_back(rows_of(plan));
   for (const auto& plan : part.unread) unread_.push_back(rows_of(plan));
 }
 
-template <typename T>
-void CentreStream<T>::run(const Surroundings& near, std::size_t begin, std::size_t end, bool spread,
-                          Interruptible& user, const StreamOutput& out) {
+template <typename Head>
+void CentreStream<Head>::run(const Surroundings& near, std::size_t begin, std::size_t end, bool spread,
+                             Interruptible& user, const StreamOutput& out) {
   order_.resize(end - begin);
   std::iota(order_.begin(), order_.end(), begin);
   std::stable_sort(order_.begin(), order_.end(),
@@ -62,33 +32,28 @@ void CentreStream<T>::run(const Surroundings& near, std::size_t begin, std::size
 }
 
 // Appends the neighbours of an atom.
-template <typename T>
-void CentreStream<T>::gather(const Surroundings& near, std::size_t atom) {
-  const auto begin = static_cast<std::size_t>(near.list->row_ptr[atom]);
-  const auto end = static_cast<std::size_t>(near.list->row_ptr[atom + 1]);
+template <typename Head>
+void CentreStream<Head>::gather(const Surroundings& near, std::size_t atom) {
   std::size_t n = species_.size();
-  D_.resize(3 * (n + end - begin));
-  species_.resize(n + end - begin);
-  neighbor_.resize(n + end - begin);
-  for (std::size_t e = begin; e < end; ++e) {
-    const math::Vec3<double> D = edge_vector(near, atom, e);
-    const double square = math::dot(D, D);
-    if (!(square < near.squared_cutoff)) continue;
-    if (square < kCoincident * kCoincident) refuse_coincident(near);
+  const std::size_t most = n + static_cast<std::size_t>(near.list->row_ptr[atom + 1] - near.list->row_ptr[atom]);
+  D_.resize(3 * most);
+  species_.resize(most);
+  neighbor_.resize(most);
+  for_each_neighbor(near, atom, [&](std::size_t neighbor, const math::Vec3<double>& D) {
     D_[3 * n] = static_cast<T>(D.x);
     D_[3 * n + 1] = static_cast<T>(D.y);
     D_[3 * n + 2] = static_cast<T>(D.z);
-    neighbor_[n] = static_cast<std::size_t>(near.list->neighbor[e]);
-    species_[n] = near.species[neighbor_[n]];
+    neighbor_[n] = neighbor;
+    species_[n] = near.species[neighbor];
     ++n;
-  }
+  });
   species_.resize(n);
   first_.push_back(n);
 }
 
-// The features of one row that the networks read and, if `all`, the others beside them.
-template <typename T>
-void CentreStream<T>::compute_features(std::size_t element, std::size_t row, bool all) {
+// The features of one row that the head reads and, if `all`, the others beside them.
+template <typename Head>
+void CentreStream<Head>::compute_features(std::size_t element, std::size_t row, bool all) {
   const std::size_t n = part_.n_columns;
   T* const G = G_.data() + row * n;
   const auto load = [&](cpu::FeatureRows<T>& rows) {
@@ -107,10 +72,10 @@ void CentreStream<T>::compute_features(std::size_t element, std::size_t row, boo
   for (std::size_t k = 0; k < n; ++k) G[k] += others_[k];
 }
 
-template <typename T>
-void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> atoms, bool spread,
-                            const StreamOutput& out) {
-  const std::size_t n_columns = part_.n_columns, n_atoms = near.species.size(), members = part_.networks.members();
+template <typename Head>
+void CentreStream<Head>::block(const Surroundings& near, span<const std::size_t> atoms, bool spread,
+                               const StreamOutput& out) {
+  const std::size_t n_columns = part_.n_columns, n_atoms = near.species.size(), members = part_.head.members();
   const auto element = static_cast<std::size_t>(near.species[atoms[0]]);
   const std::size_t count = spread ? 1 + members : 1;
   first_.assign(1, 0);
@@ -123,8 +88,8 @@ void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> at
     if (out.extrapolation) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
   }
   if (out.gradients) g_.resize(count * G_.size());
-  part_.networks.evaluate(element, G_.data(), atoms.size(), energies_.data(), out.gradients ? g_.data() : nullptr,
-                          spread, networks_);
+  part_.head.evaluate(element, G_.data(), atoms.size(), energies_.data(), out.gradients ? g_.data() : nullptr, spread,
+                      work_);
   for (std::size_t m = 0; m < members; ++m)
     for (std::size_t r = 0; r < atoms.size(); ++r)
       out.energies[m * n_atoms + atoms[r]] = energies_[m * atoms.size() + r];
@@ -133,9 +98,9 @@ void CentreStream<T>::block(const Surroundings& near, span<const std::size_t> at
 }
 
 // Each edge pulls at both of its ends, and stretches: dE/dstrain = sum over edges of D (x) g_D.
-template <typename T>
-void CentreStream<T>::add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
-                                    std::size_t count, const StreamOutput& out) {
+template <typename Head>
+void CentreStream<Head>::add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
+                                       std::size_t count, const StreamOutput& out) {
   const std::size_t begin = first_[row], n = first_[row + 1] - begin;
   const T* const D = D_.data() + 3 * begin;
   g_D_.resize(3 * count * n);
@@ -161,7 +126,8 @@ void CentreStream<T>::add_gradients(const Surroundings& near, std::size_t elemen
   }
 }
 
-template class CentreStream<float>;
-template class CentreStream<double>;
+template class CentreStream<ElementNetworks<float>>;
+template class CentreStream<ElementNetworks<double>>;
+template class CentreStream<ElementKernels>;
 
 }  // namespace atomcore

@@ -1,4 +1,4 @@
-// The fused evaluation: features, networks and their derivatives for some atoms of a structure, block by block. Nothing
+// The fused evaluation: features, energies and their derivatives for some atoms of a structure, block by block. Nothing
 // is kept that grows with the number of atoms or pairs.
 #pragma once
 
@@ -8,20 +8,10 @@
 #include "atomcore/span.hpp"
 #include "src/evaluation.hpp"
 #include "src/interrupt.hpp"
-#include "src/kernels.hpp"
 #include "src/model_parts.hpp"
+#include "src/surroundings.hpp"
 
 namespace atomcore {
-
-// One structure or several, with their neighbours.
-struct Surroundings {
-  span<const double> positions;        // [N, 3]
-  span<const double> cells;            // [S, 3, 3]
-  span<const std::int32_t> structure;  // [N], to which each atom belongs
-  span<const std::int32_t> species;    // [N]
-  const cpu::NeighborList* list;       // of all pairs within the cutoff, and maybe of some beyond
-  double squared_cutoff;               // distance < cutoff exactly where the square is less than this
-};
 
 // Where results go. Energies and extrapolation are written; gradients are added to.
 struct StreamOutput {
@@ -32,26 +22,27 @@ struct StreamOutput {
 };
 
 // One thread's.
-template <typename T>
+template <typename Head>
 class CentreStream {
  public:
-  explicit CentreStream(const ModelPart<T>& part);
+  using T = typename Head::Scalar;
+  explicit CentreStream(const ModelPart<Head>& part);
 
   // The atoms [begin, end). Bitwise the same however the atoms of one structure stand among those of others.
   void run(const Surroundings& near, std::size_t begin, std::size_t end, bool spread, Interruptible& user,
            const StreamOutput& out);
 
  private:
-  static constexpr std::size_t kBlock = ElementNetworks<T>::kBatch;
+  static constexpr std::size_t kBlock = Head::kBatch;
   void block(const Surroundings& near, span<const std::size_t> atoms, bool spread, const StreamOutput& out);
   void gather(const Surroundings& near, std::size_t atom);
   void compute_features(std::size_t element, std::size_t row, bool all);
   void add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
                      std::size_t count, const StreamOutput& out);
 
-  const ModelPart<T>& part_;
+  const ModelPart<Head>& part_;
   std::vector<std::unique_ptr<cpu::FeatureRows<T>>> read_, unread_;  // [elements], null where the part has no plan
-  typename ElementNetworks<T>::Workspace networks_;
+  typename Head::Workspace work_;
   std::vector<std::size_t> order_;
   // The neighbours of the atoms of a block: those of row r at first_[r] .. first_[r+1].
   std::vector<std::size_t> first_;

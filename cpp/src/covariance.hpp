@@ -43,8 +43,8 @@ struct ScaledKernel {
   const double* scales;
 };
 
-// out[rows, columns] of A with B, or of A with itself (B null): each pair is computed once then, and both halves filled.
-// `columns` of the latter are `rows`.
+// out[rows, columns] of A with B, or of A with itself (B null): each pair is computed once then, and both halves
+// filled. `columns` of the latter are `rows`.
 void covariance(const ScaledKernel& kernel, const PointSet& A, Observed rows, const PointSet* B, Observed columns,
                 double* out, int n_threads);
 

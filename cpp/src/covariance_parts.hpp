@@ -82,9 +82,12 @@ std::vector<ElementRows> by_element(const SortedSet& set);
 template <typename Body>
 void for_common(span<const Run> A, span<const Run> B, const Body& body) {
   for (std::size_t a = 0, b = 0; a < A.size() && b < B.size();) {
-    if (A[a].element == B[b].element) body(A[a++], B[b++]);
-    else if (A[a].element < B[b].element) ++a;
-    else ++b;
+    if (A[a].element == B[b].element)
+      body(A[a++], B[b++]);
+    else if (A[a].element < B[b].element)
+      ++a;
+    else
+      ++b;
   }
 }
 

@@ -13,6 +13,8 @@ namespace atomcore {
 template <typename T>
 class ElementNetworks {
  public:
+  using Scalar = T;
+  static constexpr bool kAllColumns = false;
   static constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
 
   // One thread's.

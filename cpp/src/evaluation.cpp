@@ -9,13 +9,6 @@
 namespace atomcore {
 namespace {
 
-// A model can overflow, far from anything it has seen: that is an error, and never a number that spreads.
-void check_finite(const Evaluation& result) {
-  const auto finite = [](double x) { return std::isfinite(x); };
-  if (!finite(result.mean.energy) || !std::all_of(result.mean.gradient.begin(), result.mean.gradient.end(), finite))
-    throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
-}
-
 double sum_of(const double* energies, std::size_t n) {
   double sum = 0.0;
   for (std::size_t i = 0; i < n; ++i) sum += energies[i];
@@ -60,6 +53,12 @@ Values spread_of(const MemberValues& values, std::size_t members, const Values& 
 }
 
 }  // namespace
+
+void check_finite(const Evaluation& result) {
+  const auto finite = [](double x) { return std::isfinite(x); };
+  if (!finite(result.mean.energy) || !std::all_of(result.mean.gradient.begin(), result.mean.gradient.end(), finite))
+    throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
+}
 
 Evaluation evaluation_of(MemberValues&& values, std::size_t members, bool with_spread, Extrapolation&& extrapolation) {
   Evaluation result{};

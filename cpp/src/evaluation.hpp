@@ -24,7 +24,7 @@ struct Request {
 
 struct Values {
   double energy;                          // eV
-  std::vector<double> energies;           // [N], they sum to the energy
+  std::vector<double> energies;           // [N], they sum to the energy; empty where atoms have none of their own
   std::vector<double> gradient;           // [N, 3], dE/dr in eV/A: minus the forces
   std::array<double, 9> strain_gradient;  // dE/dstrain in eV: the stress times the volume
 };
@@ -42,7 +42,10 @@ struct MemberValues {
   std::vector<double> gradients, strain_gradients;
 };
 
-// Throws Error(overflow) where the energy or a force is not finite.
+// A model can overflow, far from anything it has seen: that is an Error(overflow), and never a number that spreads.
+void check_finite(const Evaluation& result);
+
+// Throws what check_finite throws.
 Evaluation evaluation_of(MemberValues&& values, std::size_t members, bool with_spread, Extrapolation&& extrapolation);
 
 }  // namespace atomcore

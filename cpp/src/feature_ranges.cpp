@@ -19,23 +19,21 @@ constexpr double kLeastExcess = 1e-6;
 
 }  // namespace
 
-FeatureRanges::FeatureRanges(const NetworkRecord& model, double epsilon)
-    : features_(static_cast<std::size_t>(model.plan.n_features())), constant_(model.elements.size()) {
+// One more element.
+void FeatureRanges::add(const std::vector<double>& minimum, const std::vector<double>& maximum, double epsilon) {
+  features_.resize(minimum.size());
   std::iota(features_.begin(), features_.end(), 0);
-  for (const ElementRecord& element : model.elements) {
-    double widest = 0.0;
-    for (std::size_t k = 0; k < features_.size(); ++k)
-      widest = std::max(widest, element.maximum[k] - element.minimum[k]);
-    for (std::size_t k = 0; k < features_.size(); ++k) {
-      const double minimum = element.minimum[k], maximum = element.maximum[k];
-      double unit = std::max(maximum - minimum, kLeastUnit * widest);
-      if (!(unit > 0.0)) unit = 1.0;
-      const double noise = kNoise * epsilon * std::max(std::abs(minimum), std::abs(maximum));
-      const double accepted = std::max(noise, kLeastExcess * unit);
-      low_.push_back(minimum - accepted);
-      high_.push_back(maximum + accepted);
-      ranges_.push_back({minimum, maximum, unit});
-    }
+  constant_.emplace_back();
+  double widest = 0.0;
+  for (std::size_t k = 0; k < features_.size(); ++k) widest = std::max(widest, maximum[k] - minimum[k]);
+  for (std::size_t k = 0; k < features_.size(); ++k) {
+    double unit = std::max(maximum[k] - minimum[k], kLeastUnit * widest);
+    if (!(unit > 0.0)) unit = 1.0;
+    const double noise = kNoise * epsilon * std::max(std::abs(minimum[k]), std::abs(maximum[k]));
+    const double accepted = std::max(noise, kLeastExcess * unit);
+    low_.push_back(minimum[k] - accepted);
+    high_.push_back(maximum[k] + accepted);
+    ranges_.push_back({minimum[k], maximum[k], unit});
   }
 }
 

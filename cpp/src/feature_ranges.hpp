@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "atomcore/span.hpp"
-#include "src/model_file.hpp"
 
 namespace atomcore {
 
@@ -17,8 +16,12 @@ struct Extrapolation {
 
 class FeatureRanges {
  public:
-  // For features computed with a relative rounding error of about `epsilon`.
-  FeatureRanges(const NetworkRecord& model, double epsilon);
+  // `elements` have the minimum and maximum [n_features] of every feature, which are computed with a relative rounding
+  // error of about `epsilon`.
+  template <typename Elements>
+  FeatureRanges(const Elements& elements, double epsilon) {
+    for (const auto& element : elements) add(element.minimum, element.maximum, epsilon);
+  }
 
   // The same ranges where all features but `columns` (ascending) are zero: rows of G hold only these.
   FeatureRanges of_columns(span<const std::size_t> columns) const;
@@ -38,6 +41,7 @@ class FeatureRanges {
     void add(const Range& range, double x, std::int32_t which);
   };
   FeatureRanges() = default;
+  void add(const std::vector<double>& minimum, const std::vector<double>& maximum, double epsilon);
 
   std::vector<std::int32_t> features_;  // [n_columns], their indices in the model
   std::vector<double> low_, high_;      // [elements, n_columns]: what lies between them is no extrapolation

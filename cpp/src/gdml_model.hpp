@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "src/kernel_expansion.hpp"
+#include "src/gdml.hpp"
 
 namespace atomcore {
 
@@ -26,12 +26,14 @@ struct GdmlRecord {
 class GdmlModel {
  public:
   struct Workspace {
-    cpu::KernelExpansion::Workspace expansion;
-    std::vector<double> x, jacobian, gradient;
+    cpu::PermutedExpansion::Workspace expansion;
+    std::vector<double> x, C, values, slopes;
   };
+  // Throws Error(invalid_value) for arrays that do not fit together and for what is no permutation.
   explicit GdmlModel(const GdmlRecord& record);
 
-  std::size_t n_atoms() const { return n_atoms_; }
+  std::size_t n_atoms() const { return distances_.n_atoms(); }
+  bool periodic() const { return periodic_; }
   // Of n geometries [n, n_atoms, 3] in Angstrom, atoms in the order of the model: energies [n] in eV and, unless they
   // are null, gradients dE/dr [n, n_atoms, 3] and strain gradients [n, 3, 3] (a periodic cell is strained along).
   // Throws Error(invalid_value) where two atoms are at one place. Bitwise the same for a geometry whatever others come
@@ -40,7 +42,10 @@ class GdmlModel {
                 Workspace& work) const;
 
  private:
-  std::size_t n_atoms_;
+  cpu::InverseDistances distances_;
+  cpu::PermutedExpansion expansion_;
+  double scale_, constant_;
+  bool periodic_;
 };
 
 }  // namespace atomcore

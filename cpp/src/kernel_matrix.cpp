@@ -83,9 +83,9 @@ void KernelTiles::evaluate(std::size_t i, std::size_t m, std::size_t j, std::siz
   if (by_products(function_, n_features_)) {
     kernels_.squares(X_.row(i), X_.squares() + i, m, Y.panels(j), Y.squares() + j, n_panels, n_features_, tile);
   } else {
-    const PairSum what = math::is_radial(kind_of(function_))                        ? PairSum::squares
+    const PairSum what = math::is_radial(kind_of(function_))                 ? PairSum::squares
                          : kind_of(function_) == math::KernelKind::laplacian ? PairSum::magnitudes
-                                                                                    : PairSum::products;
+                                                                             : PairSum::products;
     kernels_.sums(what, X_.row(i), m, Y.panels(j), n_panels, n_features_, tile);
   }
   kernels_.apply(function_, m, n_panels * kernels_.panel, tile);

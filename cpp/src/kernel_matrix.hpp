@@ -54,8 +54,8 @@ class KernelTiles {
   // Without Y the pairs are those of X. All are kept by reference.
   KernelTiles(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,
               const PointRows* Y);
-  // tile[m, n] of the points i.. of X and j.. of Y; m and n are kTile at most, and j a multiple of kTile. Rows are kTile
-  // apart, and kTile of them are written.
+  // tile[m, n] of the points i.. of X and j.. of Y; m and n are kTile at most, and j a multiple of kTile. Rows are
+  // kTile apart, and kTile of them are written.
   void evaluate(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const;
   const KernelMatrixKernels& kernels() const { return kernels_; }
 

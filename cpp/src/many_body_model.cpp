@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "math/cell.hpp"
@@ -126,11 +127,18 @@ class TermSum {
   }
 
   void flush() {
-    parallel_for(static_cast<std::int64_t>(count_), n_threads_, kWorthAThread,
-                 [&](std::int64_t begin, std::int64_t end) {
-                   evaluate(static_cast<std::size_t>(begin), static_cast<std::size_t>(end));
-                 });
-    for (std::size_t t = 0; t < count_; ++t) scatter(t);
+    const std::size_t stride = 3 * n_atoms_;
+    double* const gradients = derivatives_ ? gradients_.data() : nullptr;
+    try {
+      evaluate_tuples(*term_.model, {positions_.data(), count_ * stride}, energies_.data(), gradients, n_threads_);
+    } catch (const Error&) {
+      for (std::size_t t = 0; t < count_; ++t) evaluate_named(t);
+    }
+    for (std::size_t t = 0; t < count_; ++t) {
+      shape_.apply(term_.criterion, &positions_[t * stride], &energies_[t],
+                   derivatives_ ? &gradients_[t * stride] : nullptr, work_);
+      scatter(t);
+    }
     count_ = 0;
   }
 
@@ -141,18 +149,14 @@ class TermSum {
     return scale;
   }
 
-  void evaluate(std::size_t begin, std::size_t end) {
-    std::vector<double> work;
-    const std::size_t stride = 3 * n_atoms_;
-    for (; begin < end; begin += kPiece) {
-      user_.check();
-      const std::size_t n = std::min(kPiece, end - begin);
-      const double* const positions = &positions_[begin * stride];
-      double* const gradients = derivatives_ ? &gradients_[begin * stride] : nullptr;
-      term_.model->evaluate(positions, n, &energies_[begin], gradients);
-      for (std::size_t t = 0; t < n; ++t)
-        shape_.apply(term_.criterion, positions + t * stride, &energies_[begin + t],
-                     derivatives_ ? gradients + t * stride : nullptr, work);
+  // For an error that says which set it is about.
+  void evaluate_named(std::size_t t) {
+    try {
+      term_.model->evaluate(&positions_[t * 3 * n_atoms_], 1, &energies_[t], nullptr);
+    } catch (const Error& e) {
+      std::string names;
+      for (std::size_t k = 0; k < n_; ++k) names += (k ? ", " : "") + std::to_string(entity_[t * n_ + k]);
+      throw Error(e.code(), "the set of the entities " + names + ", atoms counted in it: " + e.what());
     }
   }
 
@@ -187,11 +191,10 @@ class TermSum {
   const std::size_t n_, n_atoms_;
   ManyBodyValues& values_;
   double& energy_;
-  Interruptible user_;
   std::size_t count_ = 0;
   std::vector<std::int64_t> entity_;
   std::vector<std::int32_t> shift_;
-  std::vector<double> positions_, gradients_, energies_;
+  std::vector<double> positions_, gradients_, energies_, work_;
 };
 
 double reach_of(span<const std::int32_t> components, const TupleCriterion& criterion) {
@@ -203,6 +206,21 @@ double reach_of(span<const std::int32_t> components, const TupleCriterion& crite
 
 std::shared_ptr<const TupleModel> make_tuple_model(const GdmlRecord& record) {
   return std::make_shared<const GdmlTupleModel>(record);
+}
+
+void evaluate_tuples(const TupleModel& model, span<const double> positions, double* energies, double* gradients,
+                     int n_threads) {
+  const std::size_t stride = 3 * model.n_atoms(), count = positions.size() / stride;
+  check_size("positions", positions.size(), stride * count);
+  Interruptible user;
+  parallel_for(static_cast<std::int64_t>(count), n_threads, kWorthAThread, [&](std::int64_t begin, std::int64_t end) {
+    const auto last = static_cast<std::size_t>(end);
+    for (auto t = static_cast<std::size_t>(begin); t < last; t += kPiece) {
+      user.check();
+      model.evaluate(&positions[t * stride], std::min(kPiece, last - t), energies + t,
+                     gradients == nullptr ? nullptr : gradients + t * stride);
+    }
+  });
 }
 
 ManyBodyModel::ManyBodyModel(std::vector<ComponentRecord> components, std::vector<ManyBodyTerm> terms)

@@ -36,6 +36,10 @@ class TupleModel {
 
 std::shared_ptr<const TupleModel> make_tuple_model(const GdmlRecord& record);
 
+// Of as many geometries as positions [n, n_atoms, 3] hold, in parallel; gradients may be null.
+void evaluate_tuples(const TupleModel& model, span<const double> positions, double* energies, double* gradients,
+                     int n_threads);
+
 struct ManyBodyTerm {
   std::vector<std::int32_t> components;  // of the n entities, in the order of the atoms of the model
   TupleCriterion criterion;

@@ -68,6 +68,7 @@ MdLoop::MdLoop(const Potential& potential, MdSystem system, const MdConditions& 
       conditions_(conditions),
       limits_(std::move(limits)),
       with_spread_(with_spread),
+      with_ranges_(potential.abilities().ranges),
       n_threads_(n_threads),
       close_(limits_.radii),
       keep_(std::exp(-conditions.friction * conditions.dt)),
@@ -157,7 +158,8 @@ void MdLoop::add_noise() {
 
 void MdLoop::evaluate(bool sampled) {
   constexpr double none = std::numeric_limits<double>::max();  // a limit that no number is above
-  const Request request{true, with_spread_ && (sampled || limits_.spread < none), sampled || limits_.excess < none};
+  const Request request{true, with_spread_ && (sampled || limits_.spread < none),
+                        with_ranges_ && (sampled || limits_.excess < none)};
   const auto begin = Clock::now();
   const Structure structure{next_.positions, {system_.cell.data(), 9}, {system_.pbc.data(), 3}, system_.numbers};
   next_.values = evaluator_.compute(structure, request, n_threads_);

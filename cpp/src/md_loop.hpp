@@ -105,7 +105,7 @@ class MdLoop {
   MdSystem system_;
   MdConditions conditions_;
   MdLimits limits_;
-  bool with_spread_;
+  bool with_spread_, with_ranges_;
   int n_threads_;
   ClosePairs close_;
   MdState good_{}, next_{};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/feature_plan.hpp"
+#include "src/kernel_records.hpp"
 #include "src/mlp.hpp"
 
 namespace atomcore {
@@ -39,7 +40,7 @@ struct NetworkRecord {
 
 struct ModelRecord {
   std::string metadata;  // the JSON text of the file
-  std::variant<NetworkRecord> content;
+  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord> content;
 };
 
 // Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and

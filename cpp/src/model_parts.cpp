@@ -1,7 +1,6 @@
 #include "src/model_parts.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace atomcore {
 namespace {
@@ -14,14 +13,8 @@ bool can_vary(const FeatureRow& row, const std::vector<bool>& present) {
 
 }  // namespace
 
-template <typename T>
-ModelParts<T>::ModelParts(const NetworkRecord& model)
-    : features_(model.features),
-      networks_(model),
-      ranges_(model, static_cast<double>(std::numeric_limits<T>::epsilon())) {}
-
-template <typename T>
-std::shared_ptr<const ModelPart<T>> ModelParts<T>::part(const std::vector<bool>& present) const {
+template <typename Head>
+std::shared_ptr<const ModelPart<Head>> ModelParts<Head>::part(const std::vector<bool>& present) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = std::find_if(made_.begin(), made_.end(), [&](const auto& item) { return item.first == present; });
   if (found == made_.end()) {
@@ -33,11 +26,11 @@ std::shared_ptr<const ModelPart<T>> ModelParts<T>::part(const std::vector<bool>&
   return made_.front().second;
 }
 
-// The functions among `columns` that the networks of an element read, or the others, writing to rows of all `columns`.
-template <typename T>
-typename ModelPart<T>::Plan ModelParts<T>::plan_of(const std::vector<std::size_t>& columns, std::size_t element,
-                                                   bool read) const {
-  const std::vector<std::size_t>& inputs = networks_.columns(element);
+// The functions among `columns` that the head of an element reads, or the others, writing to rows of all `columns`.
+template <typename Head>
+typename ModelPart<Head>::Plan ModelParts<Head>::plan_of(const std::vector<std::size_t>& columns, std::size_t element,
+                                                         bool read) const {
+  const std::vector<std::size_t>& inputs = head_.columns(element);
   std::vector<FeatureRow> rows;
   std::vector<std::int32_t> places;
   for (std::size_t k = 0; k < columns.size(); ++k) {
@@ -46,26 +39,27 @@ typename ModelPart<T>::Plan ModelParts<T>::plan_of(const std::vector<std::size_t
     places.push_back(static_cast<std::int32_t>(k));
   }
   if (rows.empty()) return nullptr;
-  const FeaturePlan compiled = compile_features(rows, static_cast<int>(networks_.n_elements()), features_.weights);
+  const FeaturePlan compiled = compile_features(rows, static_cast<int>(head_.n_elements()), features_.weights);
   return std::make_unique<cpu::PreparedPlan<T>>(compiled.view(), places, static_cast<std::int32_t>(columns.size()));
 }
 
-template <typename T>
-std::shared_ptr<const ModelPart<T>> ModelParts<T>::make(const std::vector<bool>& present) const {
+template <typename Head>
+std::shared_ptr<const ModelPart<Head>> ModelParts<Head>::make(const std::vector<bool>& present) const {
   std::vector<std::size_t> columns;
   for (std::size_t k = 0; k < features_.rows.size(); ++k)
-    if (can_vary(features_.rows[k], present)) columns.push_back(k);
-  std::vector<typename ModelPart<T>::Plan> read(present.size()), unread(present.size());
+    if (Head::kAllColumns || can_vary(features_.rows[k], present)) columns.push_back(k);
+  std::vector<typename ModelPart<Head>::Plan> read(present.size()), unread(present.size());
   for (std::size_t element = 0; element < present.size(); ++element) {
     if (!present[element]) continue;
     read[element] = plan_of(columns, element, true);
     unread[element] = plan_of(columns, element, false);
   }
-  return std::make_shared<const ModelPart<T>>(ModelPart<T>{columns.size(), std::move(read), std::move(unread),
-                                                           networks_.of_columns(columns), ranges_.of_columns(columns)});
+  return std::make_shared<const ModelPart<Head>>(ModelPart<Head>{
+      columns.size(), std::move(read), std::move(unread), head_.of_columns(columns), ranges_.of_columns(columns)});
 }
 
-template class ModelParts<float>;
-template class ModelParts<double>;
+template class ModelParts<ElementNetworks<float>>;
+template class ModelParts<ElementNetworks<double>>;
+template class ModelParts<ElementKernels>;
 
 }  // namespace atomcore

@@ -29,13 +29,6 @@ std::string of_structure(std::size_t s, std::size_t n_structures) {
   return n_structures > 1 ? " of structure " + std::to_string(s) : "";
 }
 
-void check_positions(span<const double> positions) {
-  for (std::size_t i = 0; i < positions.size(); ++i)
-    if (!sensible(positions[i]))
-      refuse("positions must be finite and at most 1e100 A, got " + number(positions[i]) + " at [" +
-             std::to_string(i / 3) + ", " + std::to_string(i % 3) + "]");
-}
-
 // Fills `completed` on the way.
 void check_cell(const double* cell, const std::uint8_t* pbc, const std::string& where, double* completed) {
   double unit[9];
@@ -85,6 +78,13 @@ bool sensible(double x) { return std::abs(x) <= kLargest; }  // written so that 
 void check_size(const char* name, std::size_t size, std::size_t expected) {
   if (size != expected)
     refuse(std::string(name) + " must hold " + std::to_string(expected) + " numbers, got " + std::to_string(size));
+}
+
+void check_positions(span<const double> positions) {
+  for (std::size_t i = 0; i < positions.size(); ++i)
+    if (!sensible(positions[i]))
+      refuse("positions must be finite and at most 1e100 A, got " + number(positions[i]) + " at [" +
+             std::to_string(i / 3) + ", " + std::to_string(i % 3) + "]");
 }
 
 void check_structure_ptr(span<const std::int64_t> structure_ptr, std::int64_t n_atoms) {

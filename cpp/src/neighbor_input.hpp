@@ -14,6 +14,9 @@ void check_structure_ptr(span<const std::int64_t> structure_ptr, std::int64_t n_
 // Whether a coordinate or a length is finite and within what the search takes.
 bool sensible(double x);
 
+// All of them sensible.
+void check_positions(span<const double> positions);
+
 // For cpu::neighbor_list: positions [N,3]; cells [S,3,3]; pbc [S,3]; structure_ptr [S+1]. `bytes_per_pair`: of all
 // arrays that will be made.
 void check_neighbor_input(span<const double> positions, span<const double> cells, span<const std::uint8_t> pbc,

@@ -37,6 +37,7 @@ class Potential {
   const std::string& metadata() const { return metadata_; }
   // 0 for a model that takes no neighbour list
   double cutoff() const { return model_->cutoff(); }
+  Abilities abilities() const { return model_->abilities(); }
 
  private:
   std::string metadata_;

@@ -33,29 +33,29 @@ void move_sum(std::vector<double>& from, double* to, std::size_t begin, std::siz
 }
 
 // What one chunk adds up, until it is its turn to go into the total.
-template <typename T>
+template <typename Head>
 struct Slot {
-  Slot(const ModelPart<T>& part, std::size_t n_gradients, std::size_t n_strains)
+  Slot(const ModelPart<Head>& part, std::size_t n_gradients, std::size_t n_strains)
       : stream(part), gradients(n_gradients), strain_gradients(n_strains) {}
-  CentreStream<T> stream;
+  CentreStream<Head> stream;
   std::vector<double> gradients, strain_gradients;
 };
 
 }  // namespace
 
 // As many chunks at a time as there are threads; then their sums are added to the total in the order of the chunks.
-template <typename T>
-MemberValues evaluate(const ModelPart<T>& part, const Surroundings& near, const Request& request,
+template <typename Head>
+MemberValues evaluate(const ModelPart<Head>& part, const Surroundings& near, const Request& request,
                       Extrapolation& extrapolation, int n_threads) {
-  const std::size_t n_atoms = near.species.size(), members = part.networks.members();
+  const std::size_t n_atoms = near.species.size(), members = part.head.members();
   const std::size_t chunks = chunk_count(n_atoms), count = gradient_count(request, members);
   const std::size_t n_slots = std::clamp<std::size_t>(static_cast<std::size_t>(n_threads), 1, chunks);
   MemberValues values{std::vector<double>(members * n_atoms), std::vector<double>(count * 3 * n_atoms),
                       std::vector<double>(count * 9)};
   if (request.extrapolation) extrapolation = room_for(n_atoms);
-  std::vector<std::unique_ptr<Slot<T>>> slots;
+  std::vector<std::unique_ptr<Slot<Head>>> slots;
   for (std::size_t s = 0; s < n_slots; ++s)
-    slots.push_back(std::make_unique<Slot<T>>(part, values.gradients.size(), values.strain_gradients.size()));
+    slots.push_back(std::make_unique<Slot<Head>>(part, values.gradients.size(), values.strain_gradients.size()));
   Interruptible user;
   for (std::size_t first = 0; first < chunks; first += n_slots) {
     const std::size_t now = std::min(n_slots, chunks - first);
@@ -80,11 +80,11 @@ MemberValues evaluate(const ModelPart<T>& part, const Surroundings& near, const 
 }
 
 // Structures do not touch one another, so that threads add to one array.
-template <typename T>
-void evaluate_small(const ModelPart<T>& part, const Surroundings& near, span<const std::int64_t> structure_ptr,
+template <typename Head>
+void evaluate_small(const ModelPart<Head>& part, const Surroundings& near, span<const std::int64_t> structure_ptr,
                     const Request& request, span<MemberValues> values, span<Extrapolation> extrapolations,
                     int n_threads) {
-  const std::size_t n_atoms = near.species.size(), members = part.networks.members(), n = values.size();
+  const std::size_t n_atoms = near.species.size(), members = part.head.members(), n = values.size();
   const std::size_t count = gradient_count(request, members);
   std::vector<double> energies(members * n_atoms), gradients(count * 3 * n_atoms), strains(count * 9 * n);
   Extrapolation found = room_for(request.extrapolation ? n_atoms : 0);
@@ -96,7 +96,7 @@ void evaluate_small(const ModelPart<T>& part, const Surroundings& near, span<con
   const StreamOutput out{energies.data(), request.extrapolation ? &found : nullptr,
                          count > 0 ? gradients.data() : nullptr, strains.data()};
   parallel_for(static_cast<std::int64_t>(units.size()) - 1, n_threads, 1, [&](std::int64_t begin, std::int64_t end) {
-    CentreStream<T> stream(part);
+    CentreStream<Head> stream(part);
     for (auto u = static_cast<std::size_t>(begin); u < static_cast<std::size_t>(end); ++u)
       stream.run(near, first_atom(units[u]), first_atom(units[u + 1]), request.spread, user, out);
   });
@@ -119,12 +119,13 @@ void evaluate_small(const ModelPart<T>& part, const Surroundings& near, span<con
   }
 }
 
-#define ATOMCORE_INSTANTIATE(T)                                                                                    \
-  template MemberValues evaluate(const ModelPart<T>&, const Surroundings&, const Request&, Extrapolation&, int);   \
-  template void evaluate_small(const ModelPart<T>&, const Surroundings&, span<const std::int64_t>, const Request&, \
+#define ATOMCORE_INSTANTIATE(Head)                                                                                    \
+  template MemberValues evaluate(const ModelPart<Head>&, const Surroundings&, const Request&, Extrapolation&, int);   \
+  template void evaluate_small(const ModelPart<Head>&, const Surroundings&, span<const std::int64_t>, const Request&, \
                                span<MemberValues>, span<Extrapolation>, int);
-ATOMCORE_INSTANTIATE(float)
-ATOMCORE_INSTANTIATE(double)
+ATOMCORE_INSTANTIATE(ElementNetworks<float>)
+ATOMCORE_INSTANTIATE(ElementNetworks<double>)
+ATOMCORE_INSTANTIATE(ElementKernels)
 #undef ATOMCORE_INSTANTIATE
 
 }  // namespace atomcore

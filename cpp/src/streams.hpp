@@ -11,14 +11,14 @@ namespace atomcore {
 constexpr std::size_t kLargeStructure = 64;
 
 // One structure. Bitwise the same for any number of threads.
-template <typename T>
-MemberValues evaluate(const ModelPart<T>& part, const Surroundings& near, const Request& request,
+template <typename Head>
+MemberValues evaluate(const ModelPart<Head>& part, const Surroundings& near, const Request& request,
                       Extrapolation& extrapolation, int n_threads);
 
 // Structures of less than kLargeStructure atoms each, structure s being atoms structure_ptr[s] .. structure_ptr[s+1]:
 // for each of them what `evaluate` gives.
-template <typename T>
-void evaluate_small(const ModelPart<T>& part, const Surroundings& near, span<const std::int64_t> structure_ptr,
+template <typename Head>
+void evaluate_small(const ModelPart<Head>& part, const Surroundings& near, span<const std::int64_t> structure_ptr,
                     const Request& request, span<MemberValues> values, span<Extrapolation> extrapolations,
                     int n_threads);
 

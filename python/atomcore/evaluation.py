@@ -123,7 +123,8 @@ def evaluate(potential: Any, data: Any) -> Any:
         raise ValueError(f"data is {data!r}; accepted: structures with energies to compare with")
     labels = {"forces": data.forces, "stress": data.stress}
     names = ["energy", *(name for name, label in labels.items() if label is not None)]
-    spreads = [f"{name}_spread" for name in names if name != "stress"] if potential.members > 1 else []
+    spreads = [f"{name}_spread" for name in names if name != "stress"]
+    spreads = [name for name in spreads if name in potential.properties]
     found: Any = _computed(potential, data, [*names, *spreads])
     return Predictions(
         energy_label=data.energy,
@@ -174,7 +175,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float] | None]) -> str:
 
 def _rank_line(name: str, errors: Mapping[str, float]) -> str:
     ranks = ", ".join(f"{what} {errors[key]:.2f}" for what, key in _RANK.items() if key in errors)
-    return f"{name:8} rank correlation (Spearman) of the spread among the networks and the error: {ranks}"
+    return f"{name:8} rank correlation (Spearman) of the spread and the error: {ranks}"
 
 
 def _rms(x: np.ndarray) -> float:

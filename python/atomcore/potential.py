@@ -20,12 +20,9 @@ from atomcore._voigt import VOIGT
 from atomcore.model_file import encoded_path
 
 PROPERTIES = ("energy", "forces", "energies", "stress")
-_SPREADS = tuple(f"{name}_spread" for name in ("energy", "energies", "forces", "stress"))
+_BY_DEFAULT = ("energy", "forces", "energies", "charges")
 EXTRAPOLATION = ("extrapolation", "extrapolation_excess", "extrapolation_feature")
-_OF_TARGET = {
-    "energy": (*PROPERTIES, *_SPREADS, *EXTRAPOLATION),
-    "charges": ("charges", "charges_spread", *EXTRAPOLATION),
-}
+_OF_TARGET = {"energy": PROPERTIES, "charges": ("charges",)}
 _PRECISIONS = ("float64", "float32")
 _Precision = Literal["float64", "float32"]
 
@@ -42,6 +39,7 @@ class Potential:
         self._threads = threads
         self._content, self._precision = content, precision  # of the file, which may be gone when this is pickled
         self._info = json.loads(core.metadata)
+        self._atomic_energies, self._spread, self._ranges = core.abilities
         if self.target not in _OF_TARGET:
             raise AtomcoreError(
                 f"the model file has the target {self.target!r}, which is unknown to this version of atomcore; "
@@ -64,7 +62,7 @@ class Potential:
             A file that ``model.save`` has written (``.atomcore``).
         precision
             Floating-point type of features and networks. Neighbours, reference energies and sums over atoms are
-            computed in double always.
+            computed in double always. Kernel models, whose coefficients are large and cancel, run in double only.
         threads
             Number of threads a call may use; by default ``OMP_NUM_THREADS``, or all processors.
 
@@ -73,7 +71,8 @@ class Potential:
         OSError
             The file cannot be read.
         AtomcoreError
-            The file is no model file, is damaged, or needs a newer version of atomcore.
+            The file is no model file, is damaged, or needs a newer version of atomcore; or a kernel model is asked for
+            in single precision.
         """
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
@@ -96,13 +95,35 @@ class Potential:
 
     @property
     def cutoff(self) -> float:
-        """Distance in Angstrom beyond which two atoms do not feel each other."""
-        return float(self._info["cutoff"])
+        """Distance in Angstrom beyond which two atoms do not feel each other; infinite unless the model is local."""
+        return float(self._info.get("cutoff", np.inf))
 
     @property
     def members(self) -> int:
-        """Number of networks an element, more than one for an ensemble."""
-        return int(self._info["networks"]["members"])
+        """Number of networks an element, more than one for an ensemble; 1 for a kernel model."""
+        return int(self._info["networks"]["members"]) if "networks" in self._info else 1
+
+    @property
+    def kind(self) -> str:
+        """What the model is: ``"behler_parrinello"``, ``"atomic_kernel"``, ``"gdml"``, ..."""
+        return str(self._info["kind"])
+
+    @property
+    def capability(self) -> str:
+        """For what the model is: ``"local"`` energies, a ``"molecular"`` one (its atoms in its order), ``"global"``."""
+        return str(self._info["capability"])
+
+    @property
+    def atoms(self) -> tuple[str, ...] | None:
+        """Chemical symbols of the atoms of a molecular model, in its order."""
+        return tuple(self._info["atoms"]) if "atoms" in self._info else None
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """What :meth:`compute` can be asked for, with the spreads that the model knows."""
+        names = tuple(name for name in _OF_TARGET[self.target] if name != "energies" or self._atomic_energies)
+        spreads = tuple(f"{name}_spread" for name in names) if self._spread else ()
+        return (*names, *spreads, *(EXTRAPOLATION if self._ranges else ()))
 
     @property
     def target(self) -> str:
@@ -115,10 +136,16 @@ class Potential:
         provenance = self._info.get("provenance")
         return str(provenance.get("baseline", "")) if isinstance(provenance, dict) else ""
 
+    @functools.cached_property
+    def _askable(self) -> tuple[str, ...]:
+        """Also the spreads that the model does not know: the core says why not."""
+        own = [name for name in self.properties if not name.endswith("_spread") and name not in EXTRAPOLATION]
+        return (*own, *(f"{name}_spread" for name in own), *(EXTRAPOLATION if self._ranges else ()))
+
     @property
     def feature_labels(self) -> list[str]:
-        """A short text for each feature: what ``extrapolation_feature`` points to."""
-        return labels(self._info["features"])
+        """A short text for each feature, what ``extrapolation_feature`` points to; none for models without these."""
+        return labels(self._info["features"]) if self._ranges else []
 
     def energy_forces(self, atoms: Any) -> tuple[float, npt.NDArray[np.float64]]:
         """Compute the energy in eV and the forces [N, 3] in eV/A; the mean over the members of an ensemble.
@@ -152,8 +179,9 @@ class Potential:
 
             - ``"energy"`` (eV), ``"energies"`` ([N], eV, they sum to the energy), ``"forces"`` ([N, 3], eV/A) and
               ``"stress"`` ([6], eV/A^3, with ASE's sign and the order xx, yy, zz, yz, xz, xy): the default is the first
-              three;
-            - each of these with ``"_spread"``: the sample standard deviation over the members of an ensemble;
+              three. Models of whole structures have no ``"energies"``;
+            - each of these with ``"_spread"``, where the model knows it (see `properties`): the sample standard
+              deviation over the members of an ensemble, or the predictive one of a Gaussian process;
             - ``"extrapolation"`` ([N], how many features of the atom lie outside the range seen in training),
               ``"extrapolation_excess"`` ([N], by how much the worst one does, in units of that range) and
               ``"extrapolation_feature"`` ([N], which one, an index into `feature_labels`, or -1);
@@ -168,9 +196,9 @@ class Potential:
         ------
         TypeError, ValueError, AtomcoreError
             As for :meth:`energy_forces`; a property is unknown to this model; the stress is asked of a structure that
-            is not periodic in three directions, or a spread of a model with one member.
+            is not periodic in three directions, or a spread of a model that knows none.
         """
-        question = _question(self.target, properties)
+        question = _question(self, properties)
         structure = as_structure(atoms)
         question.check(structure)
         return question.answer(structure, self._core.compute(*structure, question.request, self._threads))
@@ -193,7 +221,7 @@ class Potential:
         TypeError, ValueError, AtomcoreError
             As for :meth:`compute`; the message says which structure, counted from 0.
         """
-        question = _question(self.target, properties)
+        question = _question(self, properties)
         arrays = []
         for i, atoms in enumerate(structures):
             try:
@@ -205,7 +233,8 @@ class Potential:
         return [question.answer(structure, values) for structure, values in zip(arrays, found, strict=True)]
 
     def __repr__(self) -> str:
-        return f"<Potential of {', '.join(self.elements)}, cutoff {self.cutoff:g} A>"
+        reach = f"cutoff {self.cutoff:g} A" if np.isfinite(self.cutoff) else f"{self.kind}, {self.capability}"
+        return f"<Potential of {', '.join(self.elements)}, {reach}>"
 
 
 class Evaluator:
@@ -223,7 +252,7 @@ class Evaluator:
 
     def compute(self, atoms: Any, properties: Sequence[str] | None = None) -> dict[str, Any]:
         """Compute properties as :meth:`Potential.compute` does."""
-        question = _question(self._potential.target, properties)
+        question = _question(self._potential, properties)
         structure = as_structure(atoms)
         question.check(structure)
         values = self._core.compute(*structure, question.request, self._potential._threads)
@@ -258,20 +287,19 @@ class _Question:
 
 
 @functools.lru_cache(maxsize=32)
-def _known_question(target: str, properties: tuple[str, ...]) -> _Question:
-    accepted = _OF_TARGET[target]
+def _known_question(accepted: tuple[str, ...], properties: tuple[str, ...]) -> _Question:
     unknown = [name for name in properties if name not in accepted]
     if unknown:
         raise ValueError(f"properties must be among {', '.join(accepted)}, got {', '.join(map(repr, unknown))}")
     return _Question(properties)
 
 
-def _question(target: str, properties: Sequence[str] | None) -> _Question:
+def _question(potential: Potential, properties: Sequence[str] | None) -> _Question:
     if properties is None:
-        properties = PROPERTIES[:3] if target == "energy" else ("charges",)
+        properties = [name for name in _BY_DEFAULT if name in potential.properties]
     if isinstance(properties, str):
         raise TypeError(f"properties must be a sequence of names, got the string {properties!r}")
-    return _known_question(target, tuple(properties))
+    return _known_question(potential._askable, tuple(properties))
 
 
 def _from_content(content: bytes, precision: _Precision, threads: int) -> Potential:

@@ -239,7 +239,8 @@ void add_products(std::size_t m, std::size_t& j, std::size_t n, std::size_t dept
   for (; j + kAcross * kWidth <= n; j += kAcross * kWidth)
     for (std::size_t i = 0; i < m; i += kRows) {
       if (m - i == 1)
-        add_product<1, kAcross>(1, depth, a + i * a_row, a_row, a_step, b + j, b_stride, c + i * c_stride + j, c_stride);
+        add_product<1, kAcross>(1, depth, a + i * a_row, a_row, a_step, b + j, b_stride, c + i * c_stride + j,
+                                c_stride);
       else
         add_product<kRows, kAcross>(m - i, depth, a + i * a_row, a_row, a_step, b + j, b_stride, c + i * c_stride + j,
                                     c_stride);

@@ -49,9 +49,9 @@ struct KernelMatrixKernels {
   void (*store)(const double* tile, std::size_t m, std::size_t n, double* out, double* mirrored, std::size_t stride);
 };
 
-#define ATOMCORE_DECLARE(isa)                      \
-  namespace isa {                                  \
-  extern const KernelMatrixKernels kKernelMatrix;  \
+#define ATOMCORE_DECLARE(isa)                     \
+  namespace isa {                                 \
+  extern const KernelMatrixKernels kKernelMatrix; \
   }
 ATOMCORE_DECLARE(portable)
 ATOMCORE_DECLARE(avx2)

@@ -25,7 +25,8 @@ class ExtrapolationError(AtomcoreError):
     excess : float or None
         By how much a feature of this atom lies outside the range seen in training, in units of that range.
     spread : float or None
-        Length of the standard deviation of the force on this atom over the members of the ensemble, in eV/A.
+        Length of the standard deviation of the force on this atom, over the members of the ensemble or predicted, in
+        eV/A.
     """
 
     def __init__(self, message: str, *, atom: int, excess: float | None = None, spread: float | None = None) -> None:
@@ -46,13 +47,13 @@ class Calculator(base.Calculator):
         Refuse structures in which a feature of an atom lies further outside the range seen in training than this, in
         units of that range; 0 refuses all that lies outside.
     spread_limit
-        Refuse structures in which the standard deviation over the members of an ensemble of the force on an atom, as a
-        vector, is longer than this, in eV/A.
+        Refuse structures in which the standard deviation of the force on an atom, as a vector, is longer than this, in
+        eV/A: that over the members of an ensemble, or the predictive one of a Gaussian process.
 
     Raises
     ------
     TypeError, ValueError
-        When the model is none of these, a limit is negative, or a spread is asked of a model without members.
+        When the model is none of these, a limit is negative, or it is for what the model does not know.
     ExtrapolationError
         While calculating, when a limit is passed.
 
@@ -61,9 +62,9 @@ class Calculator(base.Calculator):
     The stress is there for cells that are periodic in three directions. Every result is a copy: changing it changes
     nothing here, and results of earlier calls stay as they were. ``results`` also has the properties
     ``extrapolation``, ``extrapolation_excess`` and ``extrapolation_feature`` of
-    :meth:`Potential.compute <atomcore.potential.Potential.compute>` and, when asked for or limited, the spreads of an
-    ensemble. The first structure outside the training ranges is told in a warning, and so is a model that predicts
-    differences to something else only.
+    :meth:`Potential.compute <atomcore.potential.Potential.compute>`, where the model knows these, and when asked for or
+    limited its spreads. The first structure outside the training ranges is told in a warning, and so is a model that
+    predicts differences to something else only.
     """
 
     name = "atomcore"
@@ -82,8 +83,13 @@ class Calculator(base.Calculator):
         self._evaluator = Evaluator(self.potential)
         self.extrapolation_limit = _as_limit("extrapolation_limit", extrapolation_limit)
         self.spread_limit = _as_limit("spread_limit", spread_limit)
-        if self.spread_limit is not None and self.potential.members < 2:
-            raise ValueError("spread_limit is for ensembles; the model has one member")
+        known = self.potential.properties
+        if self.spread_limit is not None and "forces_spread" not in known:
+            raise ValueError("spread_limit is for ensembles and for models saved with their variance; accepted: None")
+        if self.extrapolation_limit is not None and EXTRAPOLATION[0] not in known:
+            raise ValueError(f"extrapolation_limit is for models of features of atoms; this one is {self.potential!r}")
+        ensemble = self.potential.members > 1
+        self._doubt = "the members of the ensemble disagree by" if ensemble else "the predictive standard deviation is"
         self._warned = False
         if self.potential.baseline:
             warnings.warn(
@@ -91,9 +97,7 @@ class Calculator(base.Calculator):
                 "(ase.calculators.mixing.SumCalculator adds calculators)",
                 stacklevel=2,
             )
-        own = ("energy", "energies", "forces", "stress") if self.potential.target == "energy" else ("charges",)
-        spreads = tuple(f"{name}_spread" for name in own) if self.potential.members > 1 else ()
-        self.implemented_properties = [*own, *spreads, *EXTRAPOLATION]
+        self.implemented_properties = list(known)
         if self.potential.target == "energy":
             self.implemented_properties.append("free_energy")
 
@@ -140,7 +144,7 @@ class Calculator(base.Calculator):
 
     def _judge(self, results: dict[str, Any], atoms: ase.Atoms) -> None:
         """Warn once of a structure outside the training data; raise when it is further outside than a limit allows."""
-        outside = int(np.count_nonzero(results["extrapolation"]))
+        outside = int(np.count_nonzero(results.get("extrapolation", 0)))
         atom = int(np.argmax(results["extrapolation_excess"])) if outside else 0
         excess = float(results["extrapolation_excess"][atom]) if outside else 0.0
         refused = self.extrapolation_limit is not None and excess > self.extrapolation_limit
@@ -161,8 +165,8 @@ class Calculator(base.Calculator):
             atom = int(np.argmax(spread)) if len(spread) else 0
             if len(spread) and not spread[atom] <= self.spread_limit:
                 raise ExtrapolationError(
-                    f"the members of the ensemble disagree by {spread[atom]:.3g} eV/A on the force on atom {atom} "
-                    f"({atoms.symbols[atom]}); spread_limit is {self.spread_limit:g} eV/A",
+                    f"{self._doubt} {spread[atom]:.3g} eV/A on the force on atom {atom} ({atoms.symbols[atom]}); "
+                    f"spread_limit is {self.spread_limit:g} eV/A",
                     atom=atom,
                     spread=float(spread[atom]),
                 )

@@ -51,21 +51,42 @@ def _cutoff_functions(table: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _print_features(info: dict[str, Any]) -> None:
+    types = [row["type"] for row in info["features"]]
+    counts = ", ".join(f"{types.count(name)} {name}" for name in dict.fromkeys(types))
+    print(f"cutoff      {info['cutoff']:g} A, {', '.join(_cutoff_functions(info['features']))}")
+    print(f"features    {len(info['features'])}: {counts}")
+
+
+def _print_networks(networks: dict[str, Any], precision: str) -> None:
+    members = "one" if networks["members"] == 1 else f"an ensemble of {networks['members']}"
+    elements = "shared by all elements" if networks.get("shared") else "for each element"
+    print(f"networks    {members} {elements}, {networks['activation']}, trained in {precision}")
+    print(f"scaling     {networks.get('scaling', 'not recorded')}")
+
+
+def _listed(numbers: dict[str, Any]) -> str:
+    """Return what a record says in one line."""
+    values = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in numbers.items()}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
 def _print_model(info: dict[str, Any]) -> None:
     provenance = info.get("provenance")
     provenance = provenance if isinstance(provenance, dict) else {}
-    types = [row["type"] for row in info["features"]]
-    counts = ", ".join(f"{types.count(name)} {name}" for name in dict.fromkeys(types))
-    networks, target = info["networks"], info.get("target", "energy")
+    target = info.get("target", "energy")
     version = ".".join(map(str, info["format_version"]))
     print(f"kind        {info['kind']} of {_TARGETS.get(target, target)}, format {version}")
     print(f"elements    {' '.join(info['elements'])}")
-    print(f"cutoff      {info['cutoff']:g} A, {', '.join(_cutoff_functions(info['features']))}")
-    print(f"features    {len(info['features'])}: {counts}")
-    members = "one" if networks["members"] == 1 else f"an ensemble of {networks['members']}"
-    elements = "shared by all elements" if networks.get("shared") else "for each element"
-    print(f"networks    {members} {elements}, {networks['activation']}, trained in {info['precision']}")
-    print(f"scaling     {networks.get('scaling', 'not recorded')}")
+    if "atoms" in info:
+        print(f"atoms       {len(info['atoms'])}, in this order: {' '.join(info['atoms'])}")
+    if "features" in info:
+        _print_features(info)
+    if "networks" in info:
+        _print_networks(info["networks"], info["precision"])
+    for name in ("kernel", "gdml", "variance"):
+        if isinstance(info.get(name), dict):
+            print(f"{name:11} {_listed(info[name])}")
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")

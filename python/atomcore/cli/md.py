@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if potential.target != "energy":
         raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
     spread_limit = options.spread_limit
-    if spread_limit is None and potential.members > 1:
+    if spread_limit is None and "forces_spread" in potential.properties:
         spread_limit = sys.float_info.max  # a limit has the spread computed with each force, at some cost
     atoms = load_structure(options.start, units=options.units)
     with plain_warnings("md"):

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from atomcore.cli.kernel_models import meaningless
+
 _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
                "--info", "-i", "--experimental-rerun")  # fmt: skip
 _LABELS = ("energy", "forces", "stress", "charges", "uncertainty")
 _BASELINES = ("baseline_energy", "baseline_forces", "baseline_stress")
 _TEXTS = ("data.path", "data.units", *(f"data.{name}_key" for name in (*_LABELS, *_BASELINES)), "data.index", "run.dir",
-          "transfer.path")  # fmt: skip
+          "transfer.path", "model.lower")  # fmt: skip
 _ALWAYS_TEXTS = ("data.units",)  # in a sweep too, where a comma elsewhere means several values
 
 
@@ -70,6 +72,7 @@ def check_overrides(overrides: Sequence[str], *, sweep: bool) -> list[str]:
             config = OmegaConf.to_container(compose("train", chosen), resolve=False)
             swept = [choice for choice, key in zip(chosen, choices, strict=True) if len(choices[key]) > 1]
             _check_keys(parsed, config, list(groups), f" with {' '.join(swept)}" if swept else "")
+            _check_meaning(parsed, config)
     return [override.key_or_group for override in parsed if override.is_sweep_override()]
 
 
@@ -111,6 +114,16 @@ def _check_keys(parsed: Sequence[Any], config: Any, groups: list[str], where: st
         if key not in groups and isinstance(config.get(key), dict) and not isinstance(override.value(), dict):
             keys = ", ".join(f"{key}.{name}" for name in config[key])
             raise ValueError(f"{override.input_line}: {key} is a section; accepted are values of {keys}")
+
+
+def _check_meaning(parsed: Sequence[Any], config: Any) -> None:
+    """Raise ValueError when an override sets what the chosen model does not look at."""
+    without = meaningless(config["model"])
+    for override in parsed:
+        key = override.key_or_group
+        if any(key == name or key.startswith(f"{name}.") for name in without):
+            name = config["model"]["_target_"].rpartition(".")[2]
+            raise ValueError(f"{override.input_line}: means nothing to a {name}, the model of this run")
 
 
 def _flat_keys(config: Any, prefix: str = "") -> list[str]:

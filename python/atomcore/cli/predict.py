@@ -12,11 +12,9 @@ from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore._progress import Progress
 from atomcore.cli.labels import warn_of_difference
-from atomcore.potential import EXTRAPOLATION
 
 _WORST = 5  # lines of the table
 _RESULTS = ("energy", "energies", "forces", "stress", "charges")  # what extended XYZ files have as results
-_SPREADS = ("energy_spread", "energies_spread", "forces_spread")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -85,14 +83,8 @@ def _predictions(potential: Any, data: Any) -> Iterator[tuple[Any, dict[str, Any
 
 
 def _properties(potential: Any, atoms: Any) -> list[str]:
-    if potential.target == "charges":
-        return ["charges", *EXTRAPOLATION]
-    names = ["energy", "energies", "forces"]
-    if potential.members > 1:
-        names += _SPREADS
-    if atoms.pbc.all():
-        names += ["stress", "stress_spread"] if potential.members > 1 else ["stress"]
-    return [*names, *EXTRAPOLATION]
+    names = [name for name in potential.properties if name != "charges_spread"]
+    return [name for name in names if not name.startswith("stress") or atoms.pbc.all()]
 
 
 def _annotated(atoms: Any, results: dict[str, Any]) -> Any:
@@ -130,6 +122,8 @@ class Summary:
             atom = int(np.argmax(lengths))
             energy = float(results["energy_spread"]) / len(atoms)
             self.spreads.append((energy, float(lengths[atom]), atom, atoms.symbols[atom]))
+        if "extrapolation" not in results:
+            return
         excess = results["extrapolation_excess"]
         atom, beyond = int(np.argmax(excess)), int(np.count_nonzero(results["extrapolation"]))
         self.n_atoms_beyond += beyond
@@ -149,6 +143,8 @@ class Summary:
                 f"largest spread of a force in a structure: median {np.median(force):.3g}, "
                 f"largest {force[second]:.3g} eV/A (structure {second}, atom {atom}, {symbol})",
             ]
+        if not self.feature_labels:
+            return "\n".join(lines)
         beyond = f"{self.n_atoms_beyond} of {self.n_atoms} atoms"
         lines.append(f"{len(self.worst)} of {self.n_structures} structures extrapolate ({beyond})")
         if self.worst:

@@ -1,4 +1,4 @@
-"""``atomcore train``: configuration by Hydra, everything else by ``atomcore.train.fit``."""
+"""``atomcore train``: configuration by Hydra, everything else by ``atomcore.train``."""
 
 import logging
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from atomcore._files import check_folder, remove_leftovers
+from atomcore.cli import kernel_models
+from atomcore.cli.kernel_models import is_kernel_machine, loss_in_words, meaningless
 from atomcore.cli.overrides import check_overrides, flags_first, literal, parse, restated
 from atomcore.cli.processes import INTERRUPTED, launch, launched, speaks
 from atomcore.cli.sweep import Run, summarise
@@ -33,6 +35,11 @@ the keys that matter most ('atomcore train --cfg job' prints all)
   optimizer=adamw|adam|amsgrad|adagrad|lbfgs       optimizer.learning_rate=5e-3
   schedule=cosine|plateau|exponential|step|multistep|none
   run.processes=2 run.tensorboard=true             each takes batch_size structures; curves
+  model=gdml model.sigma=10 model.lam=1e-10        kernel machine of one molecule, from a few hundred structures
+  search.sigma=[5,10,20] search.lam=[1e-12,1e-10]  of GDML: all pairs, or ranges with search.n_iter=15
+  model=krr|gpr model.kernel=rbf model.inducing=500 kernel machines on features, also coulomb and
+                                                   inverse_distances; gpr knows its uncertainty
+  model=mbgdml model.components={h2o:OHH}          GDML of clusters, a term of a many-body expansion
   seed=0                                           of split, starting weights and batches
   -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
@@ -148,19 +155,22 @@ def run(config: Any) -> Any:
     from atomcore._progress import speaking
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
+    ignored = [name for name in meaningless(plain["model"]) if name in plain]
+    text = OmegaConf.to_yaml(OmegaConf.create({k: v for k, v in plain.items() if k not in ignored}))
     with speaking(speaks()):
         split = data.load(**plain["data"]).split(**plain["split"])
-        from atomcore import train  # after the data has been read: this takes seconds
+        if is_kernel_machine(plain["model"]):
+            report = kernel_models.train(plain, split, text, speaks())
+        else:
+            from atomcore.train.network_fit import fit  # after the data has been read: this takes seconds
 
-        try:
-            model = _model(config, plain, split)
-        except InstantiationException as error:
-            raise ValueError(str(error.__cause__ or error)) from error
-        folder = Path(config.run.dir)
-        text = OmegaConf.to_yaml(config, resolve=True)
-        report = train.fit(model, split, run_dir=folder, config=text, **_options(plain))
+            try:
+                model = _model(config, plain, split)
+            except InstantiationException as error:
+                raise ValueError(str(error.__cause__ or error)) from error
+            report = fit(model, split, run_dir=Path(config.run.dir), config=text, **_options(plain))
         if speaks():
-            draw(report, folder)
+            draw(report, Path(config.run.dir), loss_in_words(plain))
     return report
 
 
@@ -189,16 +199,19 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
     return BehlerParrinello.load(path) if held == 1 else Ensemble.load(path)
 
 
-def draw(report: Any, folder: Path) -> None:
-    """Write the pictures of a training run, or say why there are none."""
+def draw(report: Any, folder: Path, loss: str = "loss") -> None:
+    """Write the pictures of a training run, or say why there are none; ``loss`` is what a search made small."""
     from atomcore import plot
 
-    pictures = folder / "parity.png", folder / "learning_curve.png"
-    for picture in pictures:
+    parity, curve, landscape = (folder / f"{name}.png" for name in ("parity", "learning_curve", "landscape"))
+    for picture in (parity, curve, landscape):
         remove_leftovers(picture)
     try:
-        plot.parity(report.predictions, pictures[0])
-        plot.learning_curves(report.histories, pictures[1])
+        plot.parity(report.predictions, parity)
+        if hasattr(report, "histories"):
+            plot.learning_curves(report.histories, curve)
+        elif report.search is not None:
+            plot.landscape([vars(trial) for trial in report.search.trials], landscape, what=loss)
     except ModuleNotFoundError as error:
         _log.warning('No pictures: %s; pip install "atomcore[plot]"', error)
 

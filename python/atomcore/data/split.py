@@ -1,6 +1,7 @@
 """Training, validation and test sets that use every structure exactly once."""
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore.data.dataset import Dataset
 
+_log = logging.getLogger("atomcore")
 NAMES = ("train", "valid", "test")
 _FORMAT = "atomcore split 1"
 
@@ -59,7 +61,8 @@ class Split:
         dataset : Dataset
             The structures, in the order of the file.
         train, valid, test : int or float, optional
-            Number of structures (int) or share of all of them (float from 0 to 1). What is not named goes to train.
+            Number of structures (int) or share of all of them (float from 0 to 1). What is not named goes to train or,
+            in mode "random" where train is named, to test.
         seed : int
             The test set depends on the seed and its own size only, not on the size of the validation set.
         mode : {"random", "block", "kfold"}
@@ -87,6 +90,9 @@ class Split:
         unit = _unit(block, len(dataset)) if mode == "block" else 1
         rng = np.random.default_rng(whole_number("seed", seed, 0))
         left, indices = np.arange(len(dataset) // unit), {}
+        if mode == "random" and sizes["train"] is not None and sizes["test"] is None:
+            taken = sum(_count(name, sizes[name] or 0, len(dataset), unit) for name in ("train", "valid"))
+            sizes["test"] = max(len(dataset) - taken, 0)
         for name in ("test", "valid"):
             if mode == "kfold" and name == "test":
                 dealt = _fold(sizes["test"], folds, fold, len(dataset), rng)
@@ -256,5 +262,18 @@ def _check_train(sizes: dict[str, float | None], actual: dict[str, int], n: int)
     if not fits:
         raise ValueError(
             f"train={train}, valid={actual['valid']} and test={actual['test']} do not add up to the {n} structures: "
-            f"every structure is used once, {actual['train']} are left for train (leave train away to take them)"
+            f"every structure is used once, {actual['train']} are left for train (leave train away to take them, or test to have the rest there)"
         )
+
+
+def as_split(data: Any) -> Split:
+    """Return ``data`` if it is a Split; a Dataset is split at random."""
+    if isinstance(data, Split):
+        return data
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data is a {type(data).__name__}; accepted: Dataset (see atomcore.data.load), Split")
+    part = len(data) // 10
+    split = data.split(valid=part, test=part, seed=0)
+    _log.info("No split given: %d structures for training, %d validation, %d test, at random (seed 0).",
+              len(data) - 2 * part, part, part)  # fmt: skip
+    return split

@@ -1,4 +1,4 @@
-"""Atom-centred features of atomic structures.
+"""Features of atomic structures: symmetry functions centred on atoms, and descriptors of whole molecules.
 
 With r the distance to a neighbour, a and b the distances to two neighbours, q the distance between these, theta the
 angle, fc a cutoff function (`atomcore.features.cutoffs`), C a window of the same shape between two limits, and sums
@@ -23,12 +23,20 @@ A window C on low < r < cutoff is ``f(|r - m| / w)``, with the middle m and half
 cutoff function; the same holds for theta_low < theta < theta_high, where an asymmetric one is taken as its symmetric
 one.
 
+`CoulombMatrix` and `InverseDistances` describe whole molecules for kernels, `DScribe` what that package computes. All
+have ``per_atom`` (whether there is a row of features an atom or a structure), ``compute(atoms, jacobian=False)``,
+``to_metadata()`` and ``from_metadata()``.
+
 `Batch` holds structures as torch tensors for calls of a feature set; only its first use imports torch.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from atomcore.features.coulomb import CoulombMatrix
+from atomcore.features.dscribe import DScribe
 from atomcore.features.grids import imbalzano, uniform
+from atomcore.features.inverse_distances import InverseDistances
 from atomcore.features.jacobian import Jacobian
 from atomcore.features.presets import preset
 from atomcore.features.selection import select
@@ -42,14 +50,39 @@ __all__ = [
     "ANI",
     "Batch",
     "Compact",
+    "CoulombMatrix",
+    "DScribe",
     "Gaussian",
+    "InverseDistances",
     "Jacobian",
     "SymmetryFunctions",
+    "from_metadata",
     "imbalzano",
     "preset",
     "select",
     "uniform",
 ]
+
+_KINDS: dict[str, Any] = {
+    "coulomb_matrix": CoulombMatrix,
+    "dscribe": DScribe,
+    "inverse_distances": InverseDistances,
+    "symmetry_functions": SymmetryFunctions,
+}
+
+
+def from_metadata(metadata: Mapping[str, Any]) -> Any:
+    """Return the features that ``to_metadata()`` of any of the classes here describes.
+
+    Raises
+    ------
+    ValueError
+        A kind of features that this version does not know.
+    """
+    kind = metadata["kind"]
+    if kind not in _KINDS:
+        raise ValueError(f"features of kind {kind!r}; accepted: {', '.join(map(repr, _KINDS))}")
+    return _KINDS[kind].from_metadata(metadata)
 
 
 def __getattr__(name: str) -> Any:

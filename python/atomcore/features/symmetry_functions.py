@@ -63,6 +63,8 @@ class SymmetryFunctions:
     rely on the order: `table` says what each column is, and a model file stores it.
     """
 
+    per_atom = True  # one row of features an atom
+
     def __init__(
         self,
         elements: Sequence[str],
@@ -96,6 +98,15 @@ class SymmetryFunctions:
         functions = cls.__new__(cls)
         functions._set(check_symbols(elements), [dict(row) for row in table])
         return functions
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return what a file keeps, for `atomcore.features.from_metadata`."""
+        return {"kind": "symmetry_functions", "elements": list(self.elements), "table": self.table}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "SymmetryFunctions":
+        """Return the features that `to_metadata` describes."""
+        return SymmetryFunctions.from_table(metadata["elements"], metadata["table"])
 
     @property
     def n_features(self) -> int:

@@ -216,7 +216,9 @@ class CoreRun:
         for step, potential, kinetic, spread, excess, atom, feature in samples:
             temperature = self._kelvin * kinetic
             row = {"time": step * self._conditions.dt / 1000, "potential": potential, "kinetic": kinetic}
-            row |= {"temperature": temperature, "extrapolation_excess": excess}
+            row["temperature"] = temperature
+            if self._potential._ranges:
+                row["extrapolation_excess"] = excess
             if with_spread:
                 row["forces_spread"] = spread
             self._table.add(row)
@@ -230,7 +232,9 @@ class CoreRun:
     def _write_frame(self, state: dict[str, Any]) -> None:
         frame, energy = self._frame, state["energy"]
         _place(frame, state)
-        frame.arrays |= {"energies": state["energies"], "forces": -state["gradient"]}
+        frame.arrays["forces"] = -state["gradient"]
+        if self._potential._atomic_energies:
+            frame.arrays["energies"] = state["energies"]
         frame.info["energy"] = energy
         if frame.pbc.all():
             strain = state["strain_gradient"]

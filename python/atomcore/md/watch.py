@@ -237,7 +237,7 @@ def _known(atoms: Any) -> dict[str, np.ndarray]:
     potential: Any = getattr(atoms.calc, "potential", None)
     if potential is None:
         return {}
-    names = [name for name in _PER_ATOM if "spread" not in name or potential.members > 1]
+    names = [name for name in _PER_ATOM if name in potential.properties]
     try:
         return potential.compute(atoms, names)
     except (ValueError, AtomcoreError):

@@ -11,11 +11,11 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from atomcore._files import replacing
+from atomcore.train.task import check_identity
 
 # PyTorch's reader does not check the sums inside its archives, hence a digest in front of them.
 _MAGIC = b"atomcore checkpoint 1\n"
 _DIGEST = hashlib.sha256().digest_size
-LAST = "last.ckpt"
 
 
 class CheckedCheckpointIO(CheckpointIO):
@@ -45,3 +45,15 @@ class CheckedCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
+
+
+def check_checkpoint(path: Path, identity: dict[str, Any], max_epochs: int) -> None:
+    """Raise unless the checkpoint belongs to the run that ``identity`` describes and has at most ``max_epochs``."""
+    checkpoint = CheckedCheckpointIO().load_checkpoint(path)
+    check_identity(checkpoint, identity)
+    finished = checkpoint["epoch"] + 1
+    if max_epochs < finished:
+        raise ValueError(
+            f"max_epochs is {max_epochs}, but the run to resume has {finished} epochs already; accepted: {finished} "
+            "or more"
+        )

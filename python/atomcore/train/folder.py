@@ -8,9 +8,8 @@ from typing import Any
 
 from atomcore._files import check_folder as check_path
 from atomcore._files import remove_leftovers, write_text
-from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
-from atomcore.train.task import check_identity
 
+LAST = "last.ckpt"
 TENSORBOARD = "tensorboard"
 _FILES = (LAST, "config.yaml", "log.csv", "metrics.json", "model.atomcore", "split.json")
 _RESULTS = (LAST, "model.atomcore", "metrics.json")  # a folder with one of these holds a run
@@ -51,18 +50,6 @@ def check_folder(run_dir: str | os.PathLike | None, *, resume: bool, overwrite: 
             "overwrite (run.overwrite=true), or take another folder"
         )
     return folder
-
-
-def check_checkpoint(path: Path, identity: dict[str, Any], max_epochs: int) -> None:
-    """Raise unless the checkpoint belongs to the run that ``identity`` describes and has at most ``max_epochs``."""
-    checkpoint = CheckedCheckpointIO().load_checkpoint(path)
-    check_identity(checkpoint, identity)
-    finished = checkpoint["epoch"] + 1
-    if max_epochs < finished:
-        raise ValueError(
-            f"max_epochs is {max_epochs}, but the run to resume has {finished} epochs already; accepted: {finished} "
-            "or more"
-        )
 
 
 def start_folder(folder: Path, split: Any, config: str | None, members: Iterable[Path], *, keep: bool) -> None:

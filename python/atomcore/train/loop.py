@@ -15,8 +15,8 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from atomcore.train.board import Board
 from atomcore.train.callbacks import Convergence, History, KeepState, Patience, ShowProgress, WeightAverage
-from atomcore.train.checkpoints import LAST, CheckedCheckpointIO
-from atomcore.train.folder import TENSORBOARD
+from atomcore.train.checkpoints import CheckedCheckpointIO
+from atomcore.train.folder import LAST, TENSORBOARD
 from atomcore.train.parallel import Ranks
 from atomcore.train.task import Task, TrainingError
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atomcore.data import Dataset, Split, reference_energies
+from atomcore.data import reference_energies
 from atomcore.train.batches import Graph
 from atomcore.train.cache import make_source
 from atomcore.train.losses import ERROR_NAMES, Labels
@@ -19,19 +19,6 @@ from atomcore.train.transfer import adopt, check_transfer
 
 _log = logging.getLogger("atomcore")
 _SMALLEST_RATIO = 1e-6  # of uncertainties, whose squares must not fill what single precision holds
-
-
-def as_split(data: Any) -> Any:
-    """Return ``data`` if it is a Split; a Dataset is split at random."""
-    if isinstance(data, Split):
-        return data
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data is a {type(data).__name__}; accepted: Dataset (see atomcore.data.load), Split")
-    part = len(data) // 10
-    split = data.split(valid=part, test=part, seed=0)
-    _log.info("No split given: %d structures for training, %d validation, %d test, at random (seed 0).",
-              len(data) - 2 * part, part, part)  # fmt: skip
-    return split
 
 
 def make_material(model: Any, split: Any, options: Options, ranks: Ranks) -> Material:

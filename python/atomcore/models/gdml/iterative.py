@@ -78,8 +78,8 @@ class System:
     ----------
     product : callable
         ``C v`` of a vector.
-    columns : callable
-        The columns of C [n, k] with ascending indices [k].
+    rows : callable
+        The rows of C [k, n] with ascending indices [k].
     y : ndarray [n]
     lam : float
     unit : int
@@ -89,7 +89,7 @@ class System:
     """
 
     product: Callable[[Float64], Float64]
-    columns: Callable[[Int64], Float64]
+    rows: Callable[[Int64], Float64]
     y: Float64
     lam: float
     unit: int
@@ -128,20 +128,16 @@ class Convergence:
 
 
 class _Preconditioner:
-    """(Q Q^T + lam)^-1 with Q Q^T the Nystroem approximation of C from some of its columns."""
+    """(Q Q^T + lam)^-1 with Q Q^T the Nystroem approximation of C from some of its rows."""
 
     def __init__(self, system: System, chosen: Int64):
-        from scipy.linalg import solve_triangular
-
         self._lam, self.size = system.lam, len(chosen)
-        Q = np.ascontiguousarray(system.columns(chosen))
+        Q = system.rows(chosen).T  # in Fortran's order, which BLAS solves in place
         factor, self.jitter = _jittered_cholesky(Q[chosen])
-        # Transposed, Q has the order that LAPACK solves in place.
-        Q = solve_triangular(factor, Q.T, lower=True, overwrite_b=True, check_finite=False).T
+        Q = _times_inverse_transpose(Q, factor)
         inner = Q.T @ Q
         inner[np.diag_indices(self.size)] += system.lam
-        factor, _ = _jittered_cholesky(inner)
-        self.Q = solve_triangular(factor, Q.T, lower=True, overwrite_b=True, check_finite=False).T
+        self.Q = _times_inverse_transpose(Q, _jittered_cholesky(inner)[0])
 
     def __call__(self, v: Float64) -> Float64:
         return (v - self.Q @ (v @ self.Q)) / self._lam
@@ -149,6 +145,13 @@ class _Preconditioner:
     def leverage(self) -> Float64:
         """Leverage scores of all unknowns, as far as the columns show them."""
         return np.einsum("nk,nk->n", self.Q, self.Q)
+
+
+def _times_inverse_transpose(Q: Float64, factor: Float64) -> Float64:
+    """Return Q L^-T in the place of Q."""
+    from scipy.linalg.blas import dtrsm
+
+    return dtrsm(1.0, factor, Q, side=1, lower=1, trans_a=1, overwrite_b=1)
 
 
 def _jittered_cholesky(A: Float64) -> tuple[Float64, float]:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from atomcore._arrays import as_float64, whole_number
 from atomcore.data import Dataset
-from atomcore.models.gdml import fit as training
+from atomcore.kernels.gdml import Predictor
+from atomcore.models.gdml.fit import Trained, Trainer
 from atomcore.models.gdml.iterative import Iterative
-from atomcore.models.gdml.material import Geometries, as_geometries, geometries, labels
-from atomcore.models.gdml.predictor import Predictor
+from atomcore.models.gdml.material import as_geometries
+from atomcore.models.gdml.predictor import make_predictor
 from atomcore.models.gdml.record import GdmlRecord
-from atomcore.models.gdml.report import GdmlReport, check_labels
-from atomcore.models.gdml.symmetry import Symmetry, check_group, find_symmetry
+from atomcore.models.gdml.report import GdmlReport
 
 Float64 = npt.NDArray[np.float64]
 
@@ -136,62 +136,16 @@ class GDML:
             When `lam` is too small for the covariance.
         """
         self._check()
-        geometry = geometries(dataset)
-        energy, forces = labels(dataset, self.energies)
-        symmetry = self._find_symmetry(geometry, progress)
-        points = training.make_points(geometry, symmetry.permutations)
-        constraints = self.energies == "constraints"
-        y, scale = training.normalised(energy if constraints else None, forces)
-        solution = training.solve(
-            points, y, self.sigma, self.lam, self.solver, constraints=constraints, seed=self.seed, progress=progress
-        )
-        record = GdmlRecord(
-            numbers=geometry.numbers,
-            sigma=self.sigma,
-            scale=scale,
-            constant=0.0 if energy is None or not constraints else float(energy.mean()),
-            lattice=geometry.lattice,
-            descriptors=points.x,
-            derivative_coefficients=training.derivative_coefficients(points, solution.alphas),
-            energy_coefficients=solution.energy_alphas,
-            permutations=symmetry.permutations,
-        )
-        slope, correlation, doubts = None, None, ()
-        if energy is not None:
-            predicted = Predictor(record).evaluate(geometry.positions)[0]
-            slope, correlation, doubts = check_labels(energy, predicted)
-            if not constraints:
-                record = record.shifted(float(np.mean(energy - predicted)))
-        self._adopt(record)
-        self.alphas = solution.alphas
-        for text in doubts:
-            warnings.warn(text, stacklevel=2)
-        eigenvalue = training.largest_eigenvalue(points, self.sigma, constraints=constraints, seed=self.seed)
-        energy_noise, forces_noise = self._predictor.noise(geometry.positions)
-        self.report = GdmlReport(
-            n_structures=len(dataset),
-            numbers=geometry.numbers,
-            symmetry=symmetry,
-            convergence=solution.convergence,
-            condition=(eigenvalue + self.lam) / self.lam,
-            energy_noise=energy_noise,
-            forces_noise=forces_noise,
-            slope=slope,
-            correlation=correlation,
-            warnings=doubts,
-        )
+        self.adopt(Trainer(self, dataset, progress=progress).solve(self.sigma, self.lam))
         return self
 
-    def _find_symmetry(self, geometry: Geometries, progress: bool) -> Symmetry:
-        if not isinstance(self.symmetries, bool):
-            return check_group(self.symmetries, geometry.numbers)
-        if not self.symmetries:
-            return Symmetry(np.arange(len(geometry.numbers))[None])
-        positions, numbers, lattice = geometry.positions, geometry.numbers, geometry.lattice
-        return find_symmetry(positions, numbers, lattice=lattice, seed=self.seed, progress=progress)
-
-    def _adopt(self, record: GdmlRecord) -> None:
-        self._record, self._predictor = record, Predictor(record)
+    def adopt(self, trained: Trained) -> "GDML":
+        """Become what a `Trainer` has made, with warnings of what is doubtful about the labels."""
+        self._record, self._predictor = trained.record, make_predictor(trained.record)
+        self.alphas, self.report = trained.alphas, trained.report
+        for text in () if trained.report is None else trained.report.warnings:
+            warnings.warn(text, stacklevel=3)
+        return self
 
     # The trained model
 
@@ -207,7 +161,7 @@ class GDML:
         """
         energies = "offset" if record.energy_coefficients is None else "constraints"
         model = cls(record.sigma, lam, symmetries=record.permutations, energies=energies)
-        model._adopt(record)
+        model._record, model._predictor = record, make_predictor(record)
         return model
 
     @property
@@ -257,7 +211,7 @@ class GDML:
 
     def _evaluate(self, positions: Float64) -> tuple[Float64, Float64]:
         assert self._predictor is not None
-        return self._predictor.evaluate(positions)
+        return self._predictor.predict(positions)
 
     def compute(self, atoms: Any, properties: Sequence[str] = ("energy", "forces")) -> dict[str, Any]:
         """Compute properties of one structure.

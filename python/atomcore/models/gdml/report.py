@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from atomcore.kernels.gdml import Predictor
 from atomcore.models.gdml.iterative import Convergence
 from atomcore.models.gdml.symmetry import Symmetry
 
 Float64 = npt.NDArray[np.float64]
 
+_MOST_GEOMETRIES = 50  # that rounding noise is measured with
+_SHIFT = 10.0  # Angstrom
 _LEAST_CORRELATION = 0.95  # thresholds of sGDML's checks
 _LARGEST_MISFIT = 0.1
 
@@ -29,7 +32,8 @@ class GdmlReport:
         Of the matrix that was solved: its largest eigenvalue (by power iteration) over `lam`, which is the smallest,
         since covariances of molecules have six or five null directions a structure.
     energy_noise, forces_noise : float
-        Rounding noise of predictions in double precision, in eV and eV/A.
+        Rounding noise of predictions, in eV and eV/A: by how much they change (root mean square) when geometries are
+        moved as a whole.
     slope, correlation : float or None
         Of the line ``E_label = slope * E_model + constant`` through the training set; None without energies, or where
         they are all alike.
@@ -88,3 +92,12 @@ def check_labels(energy: Float64, predicted: Float64) -> tuple[float | None, flo
             f"energies change {slope:.3g} times as much as the forces say: are their units what was declared?"
         )
     return slope, correlation, tuple(found)
+
+
+def rounding_noise(predictor: Predictor, positions: Float64, seed: int) -> tuple[float, float]:
+    """Return by how much energies and forces change when training geometries are translated: rounding alone."""
+    rng = np.random.default_rng(seed)
+    some = positions[rng.permutation(len(positions))[:_MOST_GEOMETRIES]]
+    energy, forces = predictor.predict(some)
+    moved_energy, moved_forces = predictor.predict(some + rng.uniform(-_SHIFT, _SHIFT, (len(some), 1, 3)))
+    return tuple(float(np.sqrt(np.mean(d**2))) for d in (energy - moved_energy, forces - moved_forces))  # type: ignore[return-value]

@@ -272,3 +272,11 @@ def _contradicting(generators: list[Generator]) -> list[Generator]:
         for g in generators
         if any(longest[atom] > len(cycle) for cycle in _nontrivial_cycles(g.permutation) for atom in cycle)
     ]
+
+
+def pair_permutations(permutations: Int64) -> Int64:
+    """Return what permutations of atoms [P, N] do to the pairs (1, 0), (2, 0), (2, 1), ...: shape (P, N (N - 1) / 2)."""
+    a, b = np.tril_indices(permutations.shape[1], -1)
+    high = np.maximum(permutations[:, a], permutations[:, b])
+    low = np.minimum(permutations[:, a], permutations[:, b])
+    return high * (high - 1) // 2 + low

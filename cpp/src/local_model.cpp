@@ -1,4 +1,4 @@
-#include "src/network_model.hpp"
+#include "src/local_model.hpp"
 
 #include <algorithm>
 #include <map>
@@ -51,15 +51,25 @@ struct Batch {
 
 }  // namespace
 
-NetworkModel::NetworkModel(const NetworkRecord& model, Precision precision) : cutoff_(model.plan.cutoff()) {
-  for (const ElementRecord& element : model.elements) numbers_.push_back(element.number);
-  if (precision == Precision::float32)
-    parts_ = std::make_unique<const ModelParts<float>>(model);
-  else
-    parts_ = std::make_unique<const ModelParts<double>>(model);
+template <typename Head, typename Record>
+LocalModel::Parts<Head> LocalModel::parts_of(const Record& record) {
+  for (const auto& element : record.elements) numbers_.push_back(element.number);
+  return std::make_unique<const ModelParts<Head>>(record);
 }
 
-std::vector<std::int32_t> NetworkModel::species_of(span<const std::int32_t> numbers) const {
+LocalModel::LocalModel(const NetworkRecord& record, Precision precision) : cutoff_(record.plan.cutoff()) {
+  if (precision == Precision::float32)
+    parts_ = parts_of<ElementNetworks<float>>(record);
+  else
+    parts_ = parts_of<ElementNetworks<double>>(record);
+}
+
+LocalModel::LocalModel(const AtomicKernelRecord& record)
+    : cutoff_(record.plan.cutoff()), parts_(parts_of<ElementKernels>(record)) {
+  if (record.variance) variance_ = std::make_unique<const AtomicVariance>(record);
+}
+
+std::vector<std::int32_t> LocalModel::species_of(span<const std::int32_t> numbers) const {
   std::vector<std::int32_t> species, unknown;
   species.reserve(numbers.size());
   for (const std::int32_t number : numbers) {
@@ -75,33 +85,39 @@ std::vector<std::int32_t> NetworkModel::species_of(span<const std::int32_t> numb
   return species;
 }
 
-std::size_t NetworkModel::members() const {
+std::size_t LocalModel::members() const {
   return std::visit([](const auto& parts) { return parts->members(); }, parts_);
 }
 
-void NetworkModel::check(const Request& request) const {
-  if (request.spread && members() < 2)
-    invalid("the model has one network an element and so no spread; train an ensemble for that");
+void LocalModel::check(const Request& request) const {
+  if (request.spread && !abilities().spread)
+    invalid(std::holds_alternative<Parts<ElementKernels>>(parts_)
+                ? "the model was saved without its variance and so has no spread; save it with variance=True for that"
+                : "the model has one network an element and so no spread; train an ensemble for that");
 }
 
-Evaluation NetworkModel::compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
-                                 int n_threads) const {
+Evaluation LocalModel::compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
+                               int n_threads) const {
   check(request);
   check_size("positions", structure.positions.size(), 3 * structure.numbers.size());
   check_size("row_ptr", list.row_ptr.size(), structure.numbers.size() + 1);
   const std::vector<std::int32_t> species = species_of(structure.numbers);
   const std::vector<std::int32_t> all_of_one(species.size(), 0);
   const Surroundings near{structure.positions, structure.cell, all_of_one, species, &list, cpu::exact_square(cutoff_)};
+  const Request of_members{request.derivatives, request.spread && !variance_, request.extrapolation};
   Extrapolation extrapolation;
   MemberValues values = std::visit(
       [&](const auto& parts) {
-        return evaluate(*parts->part(elements_of(species, numbers_.size())), near, request, extrapolation, n_threads);
+        const auto part = parts->part(elements_of(species, numbers_.size()));
+        return evaluate(*part, near, of_members, extrapolation, n_threads);
       },
       parts_);
-  return evaluation_of(std::move(values), members(), request.spread, std::move(extrapolation));
+  Evaluation result = evaluation_of(std::move(values), members(), of_members.spread, std::move(extrapolation));
+  if (request.spread && variance_) result.spread = variance_->spread(near, request.derivatives, n_threads);
+  return result;
 }
 
-Evaluation NetworkModel::compute(const Structure& structure, const Request& request, int n_threads) const {
+Evaluation LocalModel::compute(const Structure& structure, const Request& request, int n_threads) const {
   const std::vector<std::int64_t> structure_ptr{0, static_cast<std::int64_t>(structure.numbers.size())};
   check_neighbor_input(structure.positions, structure.cell, structure.pbc, structure_ptr, cutoff_);
   return compute(
@@ -111,8 +127,8 @@ Evaluation NetworkModel::compute(const Structure& structure, const Request& requ
 }
 
 // Small structures of the same elements, so that one part of the model serves them all.
-std::vector<Evaluation> NetworkModel::compute_together(span<const Structure> structures, const Request& request,
-                                                       int n_threads) const {
+std::vector<Evaluation> LocalModel::compute_together(span<const Structure> structures, const Request& request,
+                                                     int n_threads) const {
   Batch batch;
   for (const Structure& structure : structures) batch.add(structure, species_of(structure.numbers));
   check_neighbor_input(batch.positions, batch.cells, batch.pbc, batch.structure_ptr, cutoff_);
@@ -135,22 +151,19 @@ std::vector<Evaluation> NetworkModel::compute_together(span<const Structure> str
   return results;
 }
 
-std::vector<Evaluation> NetworkModel::compute(span<const Structure> structures, const Request& request,
-                                              int n_threads) const {
+std::vector<Evaluation> LocalModel::compute(span<const Structure> structures, const Request& request,
+                                            int n_threads) const {
   check(request);
   std::vector<Evaluation> results(structures.size());
   const auto alone = [&](std::size_t i) {
-    try {
-      results[i] = compute(structures[i], request, n_threads);
-    } catch (const Error& e) {
-      throw Error(e.code(), "structure " + std::to_string(i) + ": " + e.what());
-    }
+    results[i] = of_structure(i, [&] { return compute(structures[i], request, n_threads); });
   };
   std::map<std::vector<bool>, std::vector<std::size_t>> small;  // structures by their elements
   for (std::size_t i = 0; i < structures.size(); ++i) {
     const Structure& item = structures[i];
     const auto known = [&](std::int32_t z) { return std::find(numbers_.begin(), numbers_.end(), z) != numbers_.end(); };
-    if (item.numbers.size() < kLargeStructure && item.positions.size() == 3 * item.numbers.size() &&
+    const bool together = item.numbers.size() < kLargeStructure && !(request.spread && variance_);
+    if (together && item.positions.size() == 3 * item.numbers.size() &&
         std::all_of(item.numbers.begin(), item.numbers.end(), known))
       small[elements_of(species_of(item.numbers), numbers_.size())].push_back(i);
     else

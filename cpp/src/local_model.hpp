@@ -1,5 +1,5 @@
-// Behler-Parrinello networks, one or an ensemble of them: symmetry functions of each atom's neighbours, then a network
-// for its element.
+// Models of local energies: symmetry functions of each atom's neighbours, then a network or a sum of kernels for its
+// element. Networks may be an ensemble.
 #pragma once
 
 #include <cstdint>
@@ -7,16 +7,20 @@
 #include <variant>
 #include <vector>
 
+#include "src/atomic_variance.hpp"
 #include "src/model.hpp"
+#include "src/model_file.hpp"
 #include "src/model_parts.hpp"
 
 namespace atomcore {
 
-class NetworkModel final : public Model {
+class LocalModel final : public Model {
  public:
-  NetworkModel(const NetworkRecord& record, Precision precision);
+  LocalModel(const NetworkRecord& record, Precision precision);
+  explicit LocalModel(const AtomicKernelRecord& record);
 
   double cutoff() const override { return cutoff_; }
+  Abilities abilities() const override { return {true, members() > 1 || variance_, true}; }
   Evaluation compute(const Structure& structure, const Request& request, int n_threads) const override;
   Evaluation compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
                      int n_threads) const override;
@@ -24,8 +28,10 @@ class NetworkModel final : public Model {
                                   int n_threads) const override;
 
  private:
-  template <typename T>
-  using Parts = std::unique_ptr<const ModelParts<T>>;
+  template <typename Head>
+  using Parts = std::unique_ptr<const ModelParts<Head>>;
+  template <typename Head, typename Record>
+  Parts<Head> parts_of(const Record& record);
   std::vector<std::int32_t> species_of(span<const std::int32_t> numbers) const;
   std::size_t members() const;
   void check(const Request& request) const;
@@ -34,7 +40,8 @@ class NetworkModel final : public Model {
 
   double cutoff_;
   std::vector<std::int32_t> numbers_;  // atomic numbers, in the order of the model
-  std::variant<Parts<float>, Parts<double>> parts_;
+  std::variant<Parts<ElementNetworks<float>>, Parts<ElementNetworks<double>>, Parts<ElementKernels>> parts_;
+  std::unique_ptr<const AtomicVariance> variance_;  // of kernels; or null
 };
 
 }  // namespace atomcore

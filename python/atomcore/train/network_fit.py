@@ -12,17 +12,18 @@ import numpy as np
 from atomcore._files import write_json
 from atomcore._progress import speaking
 from atomcore._threads import resolve_threads
+from atomcore.data.split import as_split
 from atomcore.evaluation import evaluate
 from atomcore.models import BehlerParrinello, Ensemble
 from atomcore.potential import Potential
 from atomcore.train.board import check_tensorboard
 from atomcore.train.callbacks import History, WeightAverage
-from atomcore.train.checkpoints import LAST
-from atomcore.train.folder import check_checkpoint, check_folder, member_folder, start_folder
+from atomcore.train.checkpoints import check_checkpoint
+from atomcore.train.folder import LAST, check_folder, member_folder, start_folder
 from atomcore.train.loop import Display, run_task, torch_threads
 from atomcore.train.options import Options
 from atomcore.train.parallel import Ranks, join
-from atomcore.train.prepare import as_split, make_material
+from atomcore.train.prepare import make_material
 from atomcore.train.report import Report
 from atomcore.train.task import Material, Task
 from atomcore.train.transfer import fingerprint, frozen

@@ -1,0 +1,26 @@
+"""From trained models to model files, checked against the engine that will run them, and back.
+
+Names are imported when first used: files of kernel models need no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_NAMES = {
+    "export": "networks",
+    "load_gdml": "kernels",
+    "restore": "networks",
+    "save_gdml": "kernels",
+    "save_kernel_machine": "kernels",
+}
+__all__ = ["export", "load_gdml", "restore", "save_gdml", "save_kernel_machine"]
+
+if TYPE_CHECKING:
+    from atomcore.export.kernels import load_gdml, save_gdml, save_kernel_machine
+    from atomcore.export.networks import export, restore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'atomcore.export' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"atomcore.export.{_NAMES[name]}"), name)

@@ -1,0 +1,204 @@
+"""Coulomb matrices of molecules (Rupp et al., Phys. Rev. Lett. 108, 058301 (2012))."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from atomcore._arrays import as_structure, check_numbers, whole_number
+from atomcore.features.inverse_distances import pair_lengths
+from atomcore.units import length_factors
+
+Float = npt.NDArray[np.float64]
+KINDS = ("raw", "sorted", "eigenvalues")
+LENGTH_UNITS = {"Angstrom": "Angstrom", "bohr": "Bohr"}  # names here and in units
+_DEGENERATE = 1e-8  # relative to the largest eigenvalue
+
+
+class CoulombMatrix:
+    """The Coulomb matrix, C_ii = Z_i^exponent / 2 and C_ij = Z_i Z_j / r_ij, or what does not depend on the order.
+
+    Parameters
+    ----------
+    kind
+        "raw": the lower triangle, row by row, in the order of the atoms; "sorted": the same with rows and columns in
+        the order of falling norms of the rows; "eigenvalues": in the order of falling absolute values.
+    n_atoms_max
+        How many atoms the largest molecule has: smaller ones are padded with zeros, and larger ones refused. By default
+        nothing is padded, and molecules of different size have different numbers of features.
+    exponent
+        2.4 in the paper: Z^2.4 / 2 fits the energies of free atoms in hartree.
+    length_unit
+        The unit of r: "Angstrom", as in DScribe, ML4Chem and QML, or "bohr", as in the paper.
+
+    Attributes
+    ----------
+    per_atom : bool
+        False: one row of features a structure.
+
+    Notes
+    -----
+    A sorted matrix has a kink where two rows have the same norm, and an eigenvalue where two are equal: derivatives are
+    those of the branch that the structure is on.
+    """
+
+    per_atom = False
+
+    def __init__(
+        self,
+        kind: str = "raw",
+        *,
+        n_atoms_max: int | None = None,
+        exponent: float = 2.4,
+        length_unit: str = "Angstrom",
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind is {kind!r}; accepted: {', '.join(map(repr, KINDS))}")
+        if length_unit not in LENGTH_UNITS:
+            raise ValueError(f"length_unit is {length_unit!r}; accepted: {', '.join(map(repr, LENGTH_UNITS))}")
+        if not 0 < exponent < np.inf:
+            raise ValueError(f"exponent is {exponent}; accepted: a number above 0")
+        self.kind, self.exponent, self.length_unit = kind, float(exponent), length_unit
+        self.n_atoms_max = None if n_atoms_max is None else whole_number("n_atoms_max", n_atoms_max, 1)
+
+    def __repr__(self) -> str:
+        return (
+            f"CoulombMatrix({self.kind!r}, n_atoms_max={self.n_atoms_max}, exponent={self.exponent:g}, "
+            f"length_unit={self.length_unit!r})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CoulombMatrix) and self.to_metadata() == other.to_metadata()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.to_metadata().values()))
+
+    def labels_for(self, n_atoms: int) -> list[str]:
+        """Return the names of the features of structures of so many atoms (with padding: of all)."""
+        n = self.n_atoms_max or n_atoms
+        if self.kind == "eigenvalues":
+            return [f"eigenvalue {k}" for k in range(n)]
+        return [f"C({a},{b})" for a, b in zip(*np.tril_indices(n), strict=True)]
+
+    def compute(self, atoms: Any, *, jacobian: bool = False) -> Float | tuple[Float, Float]:
+        """Evaluate the features of one molecule.
+
+        Parameters
+        ----------
+        atoms
+            ASE Atoms, or anything with ``numbers``, ``positions``, ``cell`` and ``pbc``; not periodic.
+        jacobian
+            Return the derivatives as well.
+
+        Returns
+        -------
+        x : float64 [K]
+            K = n (n + 1) / 2, or n for eigenvalues, where n is ``n_atoms_max`` or else the number N of atoms.
+        J : float64 [K, N, 3]
+            dx/dr, per A; only with ``jacobian=True``.
+
+        Raises
+        ------
+        ValueError
+            A periodic structure, more atoms than ``n_atoms_max``, two atoms at the same place, or malformed input.
+
+        Warns
+        -----
+        UserWarning
+            Derivatives of eigenvalues that are equal: those of one basis of their space, which another may share
+            differently (their sum is well defined).
+        """
+        structure = as_structure(atoms)
+        check_numbers(structure.numbers)
+        if structure.pbc.any():
+            raise ValueError(f"pbc is {structure.pbc.tolist()}; accepted: molecules, which are not periodic")
+        n = len(structure.numbers)
+        if self.n_atoms_max is not None and n > self.n_atoms_max:
+            raise ValueError(f"atoms has {n} atoms; accepted: at most {self.n_atoms_max} (n_atoms_max)")
+        matrix = _matrix(structure.positions, structure.numbers, self.exponent, self._length())
+        order = np.arange(n)
+        if self.kind == "eigenvalues":
+            return self._eigenvalues(matrix, jacobian)
+        if self.kind == "sorted":
+            order = np.argsort(-np.linalg.norm(matrix.values, axis=1), kind="stable")
+        return self._triangle(matrix, order, jacobian)
+
+    def _length(self) -> float:
+        return length_factors()[LENGTH_UNITS[self.length_unit]]
+
+    def _triangle(self, matrix: "_Matrix", order: npt.NDArray[np.intp], jacobian: bool) -> Float | tuple[Float, Float]:
+        n = len(order)
+        a, b = np.tril_indices(n)
+        i, j = order[a], order[b]
+        size = self.n_atoms_max or n
+        x = np.zeros(size * (size + 1) // 2)
+        x[: len(a)] = matrix.values[i, j]  # row by row: what pads comes last
+        if not jacobian:
+            return x
+        J = np.zeros((len(x), n, 3))
+        row = np.arange(len(a))
+        np.add.at(J, (row, i), matrix.slopes[i, j])
+        np.add.at(J, (row, j), matrix.slopes[j, i])
+        return x, J
+
+    def _eigenvalues(self, matrix: "_Matrix", jacobian: bool) -> Float | tuple[Float, Float]:
+        n = len(matrix.values)
+        values, vectors = np.linalg.eigh(matrix.values)
+        order = np.argsort(-np.abs(values), kind="stable")
+        x = np.zeros(self.n_atoms_max or n)
+        x[:n] = values[order]
+        if not jacobian:
+            return x
+        gaps = np.diff(values)
+        equal = int((gaps < _DEGENERATE * np.abs(values).max(initial=0.0)).sum())
+        if equal:
+            warnings.warn(
+                f"{equal} eigenvalues of the Coulomb matrix are equal to the one before (a symmetric molecule): their "
+                "single derivatives are those of one of many bases",
+                stacklevel=3,
+            )
+        V = vectors[:, order]
+        J = np.zeros((len(x), n, 3))
+        J[:n] = np.einsum("ik,ijc,jk->kic", 2.0 * V, matrix.slopes, V)  # v^T dC v
+        return x, J
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return what a file keeps, for `atomcore.features.from_metadata`."""
+        return {
+            "kind": "coulomb_matrix",
+            "form": self.kind,
+            "n_atoms_max": self.n_atoms_max,
+            "exponent": self.exponent,
+            "length_unit": self.length_unit,
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+        """Return the features that `to_metadata` describes."""
+        return cls(
+            metadata["form"],
+            n_atoms_max=metadata["n_atoms_max"],
+            exponent=metadata["exponent"],
+            length_unit=metadata["length_unit"],
+        )
+
+
+class _Matrix(NamedTuple):
+    values: Float  # [N, N]
+    slopes: Float  # [N, N, 3], of element (i, j) in the position of atom i, per A
+
+
+def _matrix(positions: Float, numbers: npt.NDArray[np.int32], exponent: float, length: float) -> _Matrix:
+    """Return the Coulomb matrix; ``length`` is the unit of r in A."""
+    n = len(numbers)
+    Z = numbers.astype(np.float64)
+    d = positions[:, None] - positions
+    a, b = np.tril_indices(n, -1)
+    inverse = np.zeros((n, n))
+    inverse[a, b] = inverse[b, a] = 1.0 / pair_lengths(d[a, b], a, b)
+    values = length * np.outer(Z, Z) * inverse
+    slopes = -(values * inverse**2)[:, :, None] * d
+    values[np.diag_indices(n)] = 0.5 * Z**exponent
+    return _Matrix(values, slopes)
