@@ -1,4 +1,4 @@
-"""Covariances of energies and gradients, and their derivatives in hyper-parameters, against plain formulas and torch."""
+"""Covariances of energies and gradients, and their derivatives in hyper-parameters: plain formulas and autograd."""
 
 import numpy as np
 import pytest
