@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atomcore.models.bpnn import BehlerParrinello
     from atomcore.models.ensemble import Ensemble
+    from atomcore.models.gdml import GDML
     from atomcore.models.many_body import ManyBody, Term
 
 _HOMES = {
+    "GDML": "atomcore.models.gdml",
     "BehlerParrinello": "atomcore.models.bpnn",
     "Ensemble": "atomcore.models.ensemble",
     "ManyBody": "atomcore.models.many_body",
     "Term": "atomcore.models.many_body",
 }
-__all__ = ["BehlerParrinello", "Ensemble", "ManyBody", "Term"]
+__all__ = ["GDML", "BehlerParrinello", "Ensemble", "ManyBody", "Term"]
 
 
 def __getattr__(name: str) -> Any:
