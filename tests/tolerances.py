@@ -18,6 +18,7 @@ REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
 PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
 FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
 ROUNDING = Tolerance(1e-11, 1e-11)  # the same dynamics by two integrators, after 50 steps
+SOLVED = Tolerance(1e-8, 1e-7)  # ill-conditioned linear equations solved by two codes
 REVERSED = Tolerance(1e-8, 0.0)  # A, where dynamics come back to
 STRAIN_FD = Tolerance(1e-8, 1e-6)  # stress against central differences in the strain
 WEIGHTS_FD = Tolerance(1e-7, 1e-6)  # weight gradients against central differences
