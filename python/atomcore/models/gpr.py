@@ -53,9 +53,8 @@ class GaussianProcess(KernelMachine):
 
     def _given_noise(self, labels: Labels) -> tuple[float, float]:
         given = (("noise", self.noise, labels.is_energy), ("gradient_noise", self.gradient_noise, ~labels.is_energy))
-        return tuple(
-            (_NOISE * float(labels.values[rows].std(initial=1.0))) ** 2
-            if value is None
-            else non_negative(name, value) ** 2
-            for name, value, rows in given
-        )
+        found = []
+        for name, value, rows in given:
+            spread = labels.values[rows].std() if rows.any() else 0.0
+            found.append((_NOISE * (spread or 1.0) if value is None else non_negative(name, value)) ** 2)
+        return found[0], found[1]
