@@ -8,7 +8,7 @@ from atomcore.kernels import RBF, Laplacian, Matern
 from atomcore.kernels.linalg import NotPositiveDefinite
 from atomcore.models import GaussianProcess
 from atomcore.models import _kernel_search as search_module
-from helpers import run_python, shared_data, slope
+from helpers import run_python, slope
 from kernel_cases import as_oracle, functions, labelled, molecules, mueller_brown, mueller_brown_grid
 from tolerances import CRITERION_FD, FORCES_FD, GROWN, KERNEL_MODEL, assert_close
 
@@ -53,9 +53,9 @@ def test_mean_and_variance_are_those_of_plain_linear_algebra(kernel, gradients):
 def test_structures_by_atoms_against_plain_linear_algebra(labels):
     images, query = molecules(4), molecules(2, seed=9)
     kernel = RBF(2.0, variance=0.3)
-    model = GaussianProcess(
-        kernel, features=functions(), labels=labels, search=None, mean="constant", **NOISE
-    ).fit(from_atoms(images))
+    model = GaussianProcess(kernel, features=functions(), labels=labels, search=None, mean="constant", **NOISE).fit(
+        from_atoms(images)
+    )
     own, asked = as_oracle(model, images), as_oracle(model, query)
     kinds = {"energies": "energy" in labels, "gradients": "forces" in labels}
     K = kernel_oracle.covariance(kernel, own, own, **kinds)
@@ -197,7 +197,12 @@ def test_several_outputs_are_each_what_they_are_alone():
     for k in range(2):
         alone = GaussianProcess(RBF(0.5), **settings).fit(X, two[:, k], gradients=slopes[..., k])
         value, gradient, one, one_std = alone.predict(query, return_std=True, derivatives=True)
-        for a, b in ((values[:, k], value), (gradients[..., k], gradient), (std[:, k], one), (gradients_std[..., k], one_std)):
+        for a, b in (
+            (values[:, k], value),
+            (gradients[..., k], gradient),
+            (std[:, k], one),
+            (gradients_std[..., k], one_std),
+        ):
             assert_close(a, b, GROWN)
 
 
