@@ -47,6 +47,27 @@ void covariance(const cpu::ScaledKernel& kernel, const Points& A, const cpu::Obs
   cpu::covariance(kernel, A.set, rows, set_of(B), columns, to, n_threads);
 }
 
+Array<double> covariance_diagonal(const cpu::ScaledKernel& kernel, const Points& A, const cpu::Observed& rows,
+                                  int n_threads) {
+  Array<double> out(static_cast<py::ssize_t>(rows.size(A.set)));
+  double* const to = out.mutable_data();
+  py::gil_scoped_release release;
+  cpu::covariance_diagonal(kernel, A.set, rows, to, n_threads);
+  return out;
+}
+
+py::tuple gradient_of_trace(const cpu::ScaledKernel& kernel, const Points& A, const cpu::Observed& rows,
+                            const Points* B, const cpu::Observed& columns, const Array<double>& W, bool one_scale,
+                            int n_threads) {
+  cpu::TraceGradient found;
+  {
+    py::gil_scoped_release release;
+    found = cpu::gradient_of_trace(kernel, A.set, rows, set_of(B), columns, W.data(), one_scale, n_threads);
+  }
+  const auto n = static_cast<py::ssize_t>(found.scales.size());
+  return py::make_tuple(found.variance, to_array(std::move(found.scales), {n}), found.shape);
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -59,4 +80,7 @@ void bind_kernels(py::module_& m) {
       py::make_tuple("rbf", "matern12", "matern32", "matern52", "rational_quadratic", "laplacian", "polynomial");
   m.def("covariance", &covariance, py::arg(), py::arg(), py::arg(), py::arg().none(true), py::arg(),
         py::arg().noconvert(), py::arg());
+  m.def("covariance_diagonal", &covariance_diagonal);
+  m.def("gradient_of_trace", &gradient_of_trace, py::arg(), py::arg(), py::arg(), py::arg().none(true), py::arg(),
+        py::arg().noconvert(), py::arg(), py::arg());
 }

@@ -237,4 +237,30 @@ void covariance(const ScaledKernel& kernel, const PointSet& A, Observed rows, co
                              n_threads);
 }
 
+void covariance_diagonal(const ScaledKernel& kernel, const PointSet& A, Observed rows, double* out, int n_threads) {
+  parallel_for(static_cast<std::int64_t>(A.n_structures), n_threads, 1, [&](std::int64_t r, std::int64_t end) {
+    std::vector<double> K;
+    for (; r < end; ++r) {
+      const auto s = static_cast<std::size_t>(r);
+      const std::int64_t first = A.structure_ptr[s];
+      const std::int64_t n_rows = A.structure_ptr[s + 1] - first, structure_ptr[] = {0, n_rows};
+      const std::int64_t n_variables = rows.gradients ? A.gradient_ptr[s + 1] - A.gradient_ptr[s] : 0;
+      const std::int64_t gradient_ptr[] = {0, n_variables};
+      const PointSet own{static_cast<std::size_t>(n_rows),
+                         1,
+                         A.x + static_cast<std::size_t>(first) * kernel.n_features,
+                         A.elements == nullptr ? nullptr : A.elements + first,
+                         structure_ptr,
+                         rows.gradients ? std::vector<const double*>{A.jacobians[s]} : std::vector<const double*>{},
+                         gradient_ptr};
+      const std::size_t n = rows.size(own), e = rows.n_energies(own);
+      K.resize(n * n);
+      covariance(kernel, own, rows, nullptr, rows, K.data(), 1);
+      if (rows.energies) out[s] = K[0];
+      double* const gradient = out + rows.n_energies(A) + (rows.gradients ? A.gradient_ptr[s] : 0);
+      for (std::size_t v = e; v < n; ++v) gradient[v - e] = K[v * n + v];
+    }
+  });
+}
+
 }  // namespace atomcore::cpu

@@ -74,8 +74,7 @@ def diagonal(
     """Return the diagonal of `covariance`: the variance of each observation before anything is known [rows]."""
     rows, _ = _observed(kernel, A, None, energies, forces)
     scaled = _scaled(kernel, A.n_features)
-    return _core.covariance_diagonal(scaled, A.core, _core.Observed(*rows), A.n_observations(*rows),
-                                     resolve_threads(threads))  # fmt: skip
+    return _core.covariance_diagonal(scaled, A.core, _core.Observed(*rows), resolve_threads(threads))
 
 
 def gradient_of_trace(
