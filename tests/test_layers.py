@@ -57,6 +57,8 @@ CPP_OBJECTS = (  # layer 2, in src
     "gdml_model",
     "gdml_potential",
     "many_body_model",
+    "many_body_file",
+    "many_body_potential",
 )
 
 

@@ -3,7 +3,9 @@
 import datetime
 import itertools
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,14 @@ def save_gdml(model: Any, path: str | os.PathLike) -> None:
     atomcore.AtomcoreError
         When the two disagree, or the core refuses the file; what was at ``path`` is then untouched.
     """
-    record = model.record
+    metadata, tensors = _gdml(model.record)
+    metadata["gdml"]["lam"] = model.lam
+    with replacing(path) as temporary:
+        model_file.write(temporary, tensors, metadata)
+        _check_gdml(model, Potential.load(temporary))
+
+
+def _gdml(record: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     atoms = _symbols(record.numbers)
     metadata = _metadata("gdml", "molecular", ["gdml"], list(dict.fromkeys(atoms)))
     metadata["atoms"] = atoms
@@ -35,15 +44,11 @@ def save_gdml(model: Any, path: str | os.PathLike) -> None:
         "sigma": record.sigma,
         "scale": record.scale,
         "constant": record.constant,
-        "lam": model.lam,
         "points": len(record.descriptors),
         "permutations": len(record.permutations),
     }
     names = ("lattice", "descriptors", "derivative_coefficients", "energy_coefficients", "permutations")
-    tensors = {f"gdml.{name}": getattr(record, name) for name in names if getattr(record, name) is not None}
-    with replacing(path) as temporary:
-        model_file.write(temporary, tensors, metadata)
-        _check_gdml(model, Potential.load(temporary))
+    return metadata, {f"gdml.{name}": getattr(record, name) for name in names if getattr(record, name) is not None}
 
 
 def load_gdml(path: str | os.PathLike) -> Any:
@@ -218,6 +223,97 @@ def _check_kernel_machine(model: Any, potential: Potential, record: Any, *, with
             *(np.append(values[names[1]], values[names[0]]) ** 2 / scale for values in (found, expected)),
             "the variance of the model",
         )
+
+
+def save_many_body(model: Any, path: str | os.PathLike) -> None:
+    """Write a `ManyBody` expansion, once the engine has given the same numbers for two molecules of each component.
+
+    Raises
+    ------
+    TypeError
+        When the model of a term is none that a model file holds.
+    atomcore.AtomcoreError
+        Engine and expansion disagree, or the core refuses the file; what was at ``path`` is then untouched.
+    """
+    components = [
+        {"name": name, "atoms": _symbols(numbers), "masses": masses}
+        for name, numbers, masses in model.components.records()
+    ]
+    elements = list(dict.fromkeys(symbol for component in components for symbol in component["atoms"]))
+    terms, tensors = [], {}
+    requires = {"many_body"}
+    for t, term in enumerate(model.terms):
+        metadata, own = _of_term(term)
+        requires |= set(metadata["requires"])
+        tensors |= {f"terms.{t}.{name}": array for name, array in own.items()}
+        terms.append({"components": list(term.components), **_criterion(term.criterion), "model": metadata})
+    metadata = _metadata("many_body", "global", sorted(requires), elements)
+    metadata |= {"components": components, "terms": terms}
+    with replacing(path) as temporary:
+        model_file.write(temporary, tensors, metadata)
+        _check_many_body(model, Potential.load(temporary))
+
+
+def load_many_body(path: str | os.PathLike) -> Any:
+    """Return the `ManyBody` expansion that a file holds; errors are those of `load_gdml`."""
+    from atomcore.data.clusters import Criterion
+    from atomcore.models.many_body import ManyBody, Term
+
+    metadata, tensors = _read(path, "many_body")
+    terms = []
+    with tempfile.TemporaryDirectory() as folder:
+        for t, term in enumerate(metadata["terms"]):
+            prefix, part = f"terms.{t}.", Path(folder) / "term.atomcore"
+            own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+            model_file.write(part, own, term["model"])
+            model = load_gdml(part) if term["model"]["kind"] == "gdml" else Potential.load(part)
+            criterion = Criterion(**term["criterion"]) if "criterion" in term else None
+            terms.append(Term(components=term["components"], model=model, criterion=criterion))
+    formulas = {component["name"]: "".join(component["atoms"]) for component in metadata["components"]}
+    return ManyBody(terms, formulas)
+
+
+def _of_term(term: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return metadata and tensors of the model of a term."""
+    if term.record is not None:
+        return _gdml(term.record)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "term.atomcore"
+        if isinstance(term.model, Potential):
+            path.write_bytes(term.model._content)
+        elif hasattr(term.model, "save"):
+            term.model.save(path)
+        else:
+            raise TypeError(
+                f"the model of the term {'+'.join(term.components)} is {type(term.model).__name__}; accepted in a "
+                "model file: a GDML model, a Potential, or a model with .save"
+            )
+        metadata, tensors = model_file.read(path)
+    if metadata.get("target", "energy") != "energy":
+        raise ValueError(
+            f"the model of the term {'+'.join(term.components)} predicts {metadata['target']}; accepted: energy"
+        )
+    return {name: value for name, value in metadata.items() if name not in ("sha256", "format_version")}, tensors
+
+
+def _criterion(criterion: Any) -> dict[str, Any]:
+    """Return the entry of a term; what is infinite is left out."""
+    if criterion is None:
+        return {}
+    bounds = {name: getattr(criterion, name) for name in ("lower", "cutoff", "width")}
+    return {"criterion": {"measure": criterion.measure, **{name: x for name, x in bounds.items() if np.isfinite(x)}}}
+
+
+def _check_many_body(model: Any, potential: Potential) -> None:
+    """Compare for two molecules of each component, whose geometries are those of a grid."""
+    from ase import Atoms
+
+    numbers = np.concatenate([model.components.numbers_of([name]) for name in model.components for _ in range(2)])
+    grid = 1.1 * np.stack(np.unravel_index(np.arange(len(numbers)), (len(numbers), 2, 2)), axis=1)
+    structure = Atoms(numbers, grid + np.random.default_rng(0).uniform(-0.1, 0.1, grid.shape))
+    energy, forces = model.energy_forces(structure)
+    found = np.append(*reversed(potential.energy_forces(structure)))
+    _check(found, np.append(forces, energy), "the expansion")
 
 
 def _read(path: str | os.PathLike, *kinds: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
