@@ -54,6 +54,8 @@ CPP_OBJECTS = (  # layer 2, in src
     "network_file",
     "kernel_file",
     "molecule",
+    "structure_descriptor",
+    "structure_kernel",
     "gdml_model",
     "gdml_potential",
     "many_body_model",

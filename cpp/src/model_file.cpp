@@ -10,11 +10,12 @@ namespace {
 
 constexpr std::int64_t kFormatMajor = 1;
 // in this order in ModelRecord::content
-constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "many_body"};
-constexpr std::array kCapabilities{"local", "local", "molecular", "global"};
+constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "structure_kernel", "many_body"};
+// what a kind can do; where it depends, more than one
+constexpr std::array kCapabilities{"local", "local", "molecular", "molecular or global", "global"};
 constexpr std::array kRequirements{"symmetry_functions", "function_families", "element_networks", "ensemble",
                                    "normalized_inputs",  "charges",           "kernel_expansion", "gdml",
-                                   "many_body"};
+                                   "structure_kernel",   "many_body"};
 
 void check_version(const Json& metadata) {
   const auto version = counts_member(metadata, "format_version", kMetadata);
@@ -46,7 +47,7 @@ std::size_t kind_of(const Json& metadata) {
   const std::size_t kind = known_name(string_member(metadata, "kind", kMetadata), kKinds, "model kind");
   const std::string& capability = string_member(metadata, "capability", kMetadata);
   known_name(capability, std::array{"local", "molecular", "global"}, "capability");
-  if (capability != kCapabilities[kind])
+  if (std::string(kCapabilities[kind]).find(capability) == std::string::npos)
     corrupt("'capability' is '" + capability + "' where a model of the kind '" + kKinds[kind] + "' is '" +
             kCapabilities[kind] + "'");
   return kind;
@@ -60,6 +61,8 @@ ModelRecord read_model(const Json& metadata, const TensorReader& tensors) {
       return {"", read_atomic_kernel(metadata, tensors)};
     case 2:
       return {"", read_gdml(metadata, tensors)};
+    case 3:
+      return {"", read_structure_kernel(metadata, tensors)};
     default:
       return {"", read_many_body(metadata, tensors)};
   }

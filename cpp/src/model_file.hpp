@@ -55,7 +55,7 @@ struct ManyBodyRecord {
 
 struct ModelRecord {
   std::string metadata;  // the JSON text of the file; empty for a term of another model
-  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord, ManyBodyRecord> content;
+  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord, StructureKernelRecord, ManyBodyRecord> content;
 };
 
 // Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and

@@ -10,6 +10,7 @@ namespace atomcore {
 
 NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors);
 AtomicKernelRecord read_atomic_kernel(const Json& metadata, const TensorReader& tensors);
+StructureKernelRecord read_structure_kernel(const Json& metadata, const TensorReader& tensors);
 MolecularGdmlRecord read_gdml(const Json& metadata, const TensorReader& tensors);
 ManyBodyRecord read_many_body(const Json& metadata, const TensorReader& tensors);
 
