@@ -16,6 +16,7 @@ _KERNELS = {
     "polynomial": "Polynomial",
     "linear": "Linear",
 }
+_LOSSES = {"forces_rmse": "force RMSE, eV/Å", "forces_mse": "force MSE, (eV/Å)$^2$"}
 _OF_MANY_BODIES = ("components", "lower", "labels", "criterion")
 # Sections that mean something to one sort of model only.
 _OF_NETWORKS = ("training", "loss", "optimizer", "schedule", "ensemble", "transfer", "reference_energies")
@@ -116,6 +117,11 @@ def _features(plain: dict[str, Any], split: Any) -> Any:
 
         return select(features, split.train, plain["functions_per_element"], threads=plain["run"]["threads"])
     return features
+
+
+def loss_in_words(config: Mapping[str, Any]) -> str:
+    """Return what a search of this configuration made small."""
+    return _LOSSES.get(config.get("search", {}).get("loss"), "loss")
 
 
 def _search(section: Mapping[str, Any], model: Any) -> dict[str, Any] | None:

@@ -82,7 +82,8 @@ class StructureInputs:
         per_atom = getattr(features, "per_atom", True)
         if atomic and not per_atom:
             raise ValueError(
-                f"atomic is True, but {features!r} describes whole structures; accepted: features of atoms, or atomic=False"
+                f"atomic is True, but {features!r} describes whole structures; accepted: features of atoms, or "
+                "atomic=False"
             )
         self.features, self.per_atom = features, per_atom
         self.atomic = per_atom if atomic is None else bool(atomic)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from atomcore.models._kernel_machine import KernelMachine, _non_negative
+from atomcore.models._kernel_labels import non_negative
+from atomcore.models._kernel_machine import KernelMachine
 from atomcore.models._kernel_search import Labels
 
 _NOISE = 1e-3  # of the deviation of the labels, where neither a number is given nor one searched for
@@ -53,6 +54,8 @@ class GaussianProcess(KernelMachine):
     def _given_noise(self, labels: Labels) -> tuple[float, float]:
         given = (("noise", self.noise, labels.is_energy), ("gradient_noise", self.gradient_noise, ~labels.is_energy))
         return tuple(
-            (_NOISE * float(labels.values[rows].std(initial=1.0))) ** 2 if value is None else _non_negative(name, value) ** 2
+            (_NOISE * float(labels.values[rows].std(initial=1.0))) ** 2
+            if value is None
+            else non_negative(name, value) ** 2
             for name, value, rows in given
         )

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from atomcore.models._kernel_machine import KernelMachine, _non_negative
+from atomcore.models._kernel_labels import non_negative
+from atomcore.models._kernel_machine import KernelMachine
 from atomcore.models._kernel_search import Labels
 
 
@@ -45,6 +46,6 @@ class KernelRidge(KernelMachine):
         return self._noise[1]
 
     def _given_noise(self, labels: Labels) -> tuple[float, float]:
-        own = _non_negative("regularization", self.regularization)
+        own = non_negative("regularization", self.regularization)
         other = self.gradient_regularization
-        return own, own if other is None else _non_negative("gradient_regularization", other)
+        return own, own if other is None else non_negative("gradient_regularization", other)
