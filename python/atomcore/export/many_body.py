@@ -32,7 +32,8 @@ def save_many_body(model: Any, path: str | os.PathLike) -> None:
         {"name": name, "atoms": _symbols(numbers), "masses": masses}
         for name, numbers, masses in model.components.records()
     ]
-    terms, tensors = [], {}
+    terms: list[dict[str, Any]] = []
+    tensors: dict[str, np.ndarray] = {}
     requires, elements = {"many_body"}, dict.fromkeys(symbol for own in components for symbol in own["atoms"])
     for t, term in enumerate(model.terms):
         metadata, own = _parts(term)
@@ -116,5 +117,5 @@ def _compare(model: Any, potential: Potential) -> None:
     record = max(known, key=lambda own: len(own.numbers))
     atoms = Atoms(record.numbers, _embedded(1.0 / record.descriptors[0], len(record.numbers)))
     energy, forces = model.energy_forces(atoms)
-    found = np.append(*reversed(potential.energy_forces(atoms)))
-    _check(found, np.append(forces, energy), "the many-body model")
+    found, own = potential.energy_forces(atoms)
+    _check(np.append(own, found), np.append(forces, energy), "the many-body model")
