@@ -1,6 +1,7 @@
 """Many-body expansions: the compiled sum against its parts and its definition, derivatives, cells, other potentials."""
 
 import copy
+import importlib.util
 import pickle
 from itertools import permutations as orders_of
 
@@ -10,14 +11,15 @@ import pytest
 from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.md.verlet import VelocityVerlet
-from ase.units import fs
+from ase.units import fs, kcal, mol
 
 from atomcore import AtomcoreError, Calculator, Potential, model_file
 from atomcore.data import Criterion, Entities, cut_clusters, find_sets
+from atomcore.interop.sgdml import read_many_body
 from atomcore.models import ManyBody, Term
 from atomcore.models.gdml import GdmlRecord
 from atomcore.models.many_body import total
-from helpers import shared_data, slope
+from helpers import NEEDS_SOURCES, REPOSITORY, shared_data, slope
 from model_builder import random_model
 from test_clusters import KINDS, mixture
 from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, ROUNDING, STRAIN_FD, Tolerance, assert_close
@@ -392,7 +394,7 @@ def test_infinite_sums_are_refused():
 
 # ---- against mbGDML
 
-EV = 0.0433641153087705  # of a kcal/mol
+EV = kcal / mol  # of a kcal/mol
 COEFFICIENTS = Tolerance(4e-3, 0.0)  # kcal/mol: the coefficients of these models reach 1e16
 COEFFICIENTS_FORCES = Tolerance(1e-2, 0.0)  # kcal/mol/A
 
@@ -540,3 +542,32 @@ def test_damaged_files_are_refused_in_words(change, message, tmp_path):
     change(metadata)
     with pytest.raises(AtomcoreError, match=message):
         model_file.write(tmp_path / "other.atomcore", tensors, metadata)
+
+
+@NEEDS_SOURCES
+def test_example_of_water(capsys):
+    folder = shared_data("water_mp2").parent
+    shared_data("mbgdml_models_500")
+    spec = importlib.util.spec_from_file_location("water", REPOSITORY / "examples" / "water_many_body.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    errors = np.abs(example.main(folder, monomers=100, per_frame=20, steps=20)).mean(axis=0)
+    assert errors[0] > 40  # kcal/mol, of molecules by themselves
+    assert errors[1] < 12
+    assert errors[2] < 2
+    assert "20 steps" in capsys.readouterr().out
+
+
+def test_models_of_mbgdml_are_read_as_one_expansion():
+    folder = shared_data("mbgdml_models_500")
+    paths = [folder / f"{n}h2o.npz" for n in (1, 2, 3)]
+    model = read_many_body(paths)
+    assert [term.criterion for term in model.terms] == [term.criterion for term in water_models().terms]
+    with np.load(shared_data("water_mp2") / "6h2o.npz") as data:
+        atoms = ase.Atoms(data["Z"], data["R"][0])
+    orders = model.compute(atoms, ["orders"])["orders"]
+    assert_close(np.cumsum(orders) / EV, [row[0] for row in MBGDML_HEXAMERS], COEFFICIENTS)
+    hard = [None, None, Criterion(measure=FARTHEST, cutoff=3.0)]
+    assert read_many_body(paths, criteria=hard).terms[2].criterion == hard[2]
+    with pytest.raises(ValueError, match="criteria has 1 entries for 3"):
+        read_many_body(paths, criteria=[None])
