@@ -78,7 +78,7 @@ def _kernel(section: Mapping[str, Any]) -> Any:
     """Return the kernel; None, for one whose length fits the data, where nothing but the usual one is asked for."""
     from atomcore import kernels
 
-    name, options = section["kernel"], section["kernel_options"]
+    name, options = section["kernel"], section["kernel_options"] or {}
     if name not in _KERNELS:
         raise ValueError(f"model.kernel is {name!r}; accepted: {', '.join(_KERNELS)}")
     if not isinstance(options, Mapping):
@@ -93,7 +93,7 @@ def _kernel(section: Mapping[str, Any]) -> Any:
     if section["search"] is None and "length" not in options:
         raise ValueError(
             "model.kernel_options has no length, and model.search=null looks for none; accepted: "
-            "model.kernel_options.length=..., or a search"
+            "model.kernel_options={length: 2.0}, or a search"
         )
     return kind(**options)
 
