@@ -9,13 +9,14 @@
 namespace atomcore::cpu {
 namespace {
 
-// Multiply-adds of one call of LAPACK or BLAS: half a second at most, so that Ctrl-C is heard and progress shown.
-constexpr double kLargestCall = 1.2e10;
 constexpr std::int64_t kSmallestPart = 256;  // splitting further costs speed
 
 class Work {
  public:
-  Work(double total, const Progress& progress) : progress_(progress), total_(total) {}
+  Work(double total, const Progress& progress, double largest_call)
+      : progress_(progress), total_(total), largest_call_(largest_call) {}
+  // Whether this is too much for one call and can be divided along `n` rows.
+  bool divide(double operations, std::int64_t n) const { return operations > largest_call_ && n >= 2 * kSmallestPart; }
   void done(double operations) {
     done_ += operations;
     interruptible_.check();
@@ -25,10 +26,8 @@ class Work {
  private:
   Interruptible interruptible_;
   const Progress& progress_;
-  double total_, done_ = 0.0;
+  double total_, largest_call_, done_ = 0.0;
 };
-
-bool divide(double operations, std::int64_t n) { return operations > kLargestCall && n >= 2 * kSmallestPart; }
 
 // The lower triangle of A, or of its factor L, as Fortran sees it: itself, or its transpose where it is stored by rows.
 struct Triangle {
@@ -59,7 +58,7 @@ void subtract_product(const Rectangle& C, const Rectangle& A, const Rectangle& B
                       std::int64_t k, Work& work) {
   const double operations = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   const std::int64_t largest = std::max({m, n, k}), half = largest / 2;
-  if (divide(operations, largest)) {
+  if (work.divide(operations, largest)) {
     if (m == largest) {
       subtract_product(C, A, B, half, n, k, work);
       subtract_product(C.rows(half), A.rows(half), B, m - half, n, k, work);
@@ -72,17 +71,18 @@ void subtract_product(const Rectangle& C, const Rectangle& A, const Rectangle& B
     }
     return;
   }
+  const char a = A.by_rows == C.by_rows ? 'N' : 'T', b = B.by_rows == C.by_rows ? 'T' : 'N';
   if (C.by_rows)
-    blas::gemm('T', 'N', n, m, k, -1.0, B.data, B.ld, A.data, A.ld, 1.0, C.data, C.ld);
+    blas::gemm(b, a, n, m, k, -1.0, B.data, B.ld, A.data, A.ld, 1.0, C.data, C.ld);
   else
-    blas::gemm('N', 'T', m, n, k, -1.0, A.data, A.ld, B.data, B.ld, 1.0, C.data, C.ld);
+    blas::gemm(a, b, m, n, k, -1.0, A.data, A.ld, B.data, B.ld, 1.0, C.data, C.ld);
   work.done(operations);
 }
 
 // C [n, n] -= A [n, k] A^T
 void subtract_square(const Triangle& C, const Rectangle& A, std::int64_t n, std::int64_t k, Work& work) {
   const double operations = 0.5 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(k);
-  if (divide(operations, std::max(n, k))) {
+  if (work.divide(operations, std::max(n, k))) {
     if (n >= k) {
       const std::int64_t half = n / 2;
       subtract_square(C, A, half, k, work);
@@ -101,7 +101,7 @@ void subtract_square(const Triangle& C, const Rectangle& A, std::int64_t n, std:
 // X [m, n] := X L^-T
 void solve_right(const Triangle& L, const Rectangle& X, std::int64_t n, std::int64_t m, Work& work) {
   const double operations = 0.5 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(m);
-  if (divide(operations, std::max(n, m))) {
+  if (work.divide(operations, std::max(n, m))) {
     if (m >= n) {
       solve_right(L, X, n, m / 2, work);
       solve_right(L, X.rows(m / 2), n, m - m / 2, work);
@@ -144,7 +144,7 @@ std::int64_t factor_parts(const Parts& A, std::int64_t n, Work& work) {
 std::int64_t factor_triangle(const Triangle& A, std::int64_t n, Work& work) {
   if (n == 0) return -1;
   const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / 6.0;
-  if (divide(cube, n)) return factor_parts(parts_of(A, n / 2), n, work);
+  if (work.divide(cube, n)) return factor_parts(parts_of(A, n / 2), n, work);
   const std::int64_t info = blas::potrf(A.uplo(), n, A.data, A.ld);
   work.done(cube);
   for (std::int64_t k = 0; info == 0 && k < n; ++k)  // a NaN passes as positive in some libraries
@@ -224,9 +224,9 @@ std::pair<std::int64_t, std::int64_t> find_not_finite(const LowerMatrix& A) {
   return {-1, -1};
 }
 
-std::int64_t factor(const LowerMatrix& A, const Progress& progress) {
+std::int64_t factor(const LowerMatrix& A, const Progress& progress, double largest_call) {
   const auto n = static_cast<double>(A.n);
-  Work work(std::max(1.0, n * n * n / 6.0), progress);
+  Work work(n * n * n / 6.0, progress, largest_call);
   return one_piece(A) ? factor_triangle(whole(A), A.n, work) : factor_parts(parts_of(A), A.n, work);
 }
 

@@ -18,8 +18,11 @@ using Progress = std::function<void(double)>;
 // Where the first element that is not finite is, or {-1, -1}.
 std::pair<std::int64_t, std::int64_t> find_not_finite(const LowerMatrix& A);
 
+// Multiply-adds of one call of LAPACK or BLAS: half a second at most, so that Ctrl-C is heard and progress shown.
+constexpr double kLargestCall = 1.2e10;
+
 // A = L L^T in place. Returns -1, or the index of the first pivot that is not positive: A is then spoilt.
-std::int64_t factor(const LowerMatrix& A, const Progress& progress);
+std::int64_t factor(const LowerMatrix& A, const Progress& progress, double largest_call = kLargestCall);
 
 // Rows of B [m, n] become L^-1 b, or L^-T b where `transposed`.
 void solve_triangular(const LowerMatrix& L, bool transposed, double* B, std::int64_t m);

@@ -88,18 +88,20 @@ class InverseDistances:
 
     def _nearest(self, d: Float, structure: Structure) -> Float:
         """Return the differences of positions [pairs, 3] between the images that count."""
-        if not structure.pbc.any():
+        pbc, cell = structure.pbc, structure.cell
+        if not pbc.any():
             return d
+        if not np.linalg.matrix_rank(cell[pbc]) == pbc.sum():
+            raise ValueError(f"cell is {cell.tolist()}; accepted: independent vectors in the periodic directions")
         if self.image == "fractional":
-            if not structure.pbc.all() or abs(np.linalg.det(structure.cell)) == 0.0:
+            if not pbc.all():
                 raise ValueError(
-                    f"pbc is {structure.pbc.tolist()}; accepted with image='fractional': three periodic directions and "
-                    "a cell that spans space, or none"
+                    f"pbc is {pbc.tolist()}; accepted with image='fractional': three periodic directions, or none"
                 )
-            return d - np.round(np.linalg.solve(structure.cell.T, d.T).T) @ structure.cell
+            return d - np.round(np.linalg.solve(cell.T, d.T).T) @ cell
         from ase.geometry import find_mic
 
-        return find_mic(d, structure.cell, structure.pbc)[0]
+        return find_mic(d, np.where(pbc[:, None], cell, 0.0), pbc)[0]  # which makes the others orthogonal
 
     def to_metadata(self) -> dict[str, Any]:
         """Return what a file keeps, for `atomcore.features.from_metadata`."""

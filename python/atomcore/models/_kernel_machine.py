@@ -408,8 +408,14 @@ class KernelMachine(Estimator):
         self._check_fitted()
         return record(self)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, *, variance: bool = True) -> None:
         """Write the model file (``.atomcore``), after checking that the C++ engine gives the same numbers.
+
+        Parameters
+        ----------
+        path : path-like
+        variance : bool
+            Store what standard deviations are computed from, where the model has them: ``4 n^2`` bytes for n labels.
 
         Raises
         ------
@@ -418,12 +424,12 @@ class KernelMachine(Estimator):
         atomcore.AtomcoreError
             When engine and model disagree; an older file at ``path`` is then left as it was.
         """
-        from atomcore.export import export
+        from atomcore.export import save_kernel_machine
 
         self._check_fitted()
         if self.features is None:
             raise ValueError("a model of rows of numbers has no model file; accepted: models of structures")
-        export(self, path)
+        save_kernel_machine(self, path, variance=variance)
 
     # Checks
 

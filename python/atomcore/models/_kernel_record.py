@@ -1,128 +1,153 @@
-"""Kernel machines of structures as sums of kernels, the form that the engine evaluates and model files hold.
+"""A trained kernel machine of structures as plain numbers: what model files and the engine hold."""
 
-Features of an atom or structure, columns that the model uses, times ``factors``, are the x of
-
-    f(x) = sum_m [ coefficients_m k(x, centres_m) + derivative_coefficients_m . dk(x, centres_m)/dcentres_m ]
-
-with a kernel of unit length and unit variance.
-"""
-
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from atomcore.kernels import Points
-from atomcore.models._kernel_exact import ExactSolver
+Float64 = np.ndarray
 
 
-def record(model: Any) -> dict[str, Any]:
-    """Return a trained model of structures as plain arrays.
+@dataclass(frozen=True, eq=False)
+class KernelSum:
+    """sum_m c_m k(x, z_m) + v_m . dk(x, z_m)/dz_m in eV, with a kernel of unit length and unit variance."""
 
-    Returns
-    -------
-    dict
-        kind : "atomic_kernel" or "structure_kernel"
-        elements : tuple of str
-        features : the feature object
-        concatenated : bool; of a structure kernel, features of the atoms joined in their order
-        numbers : int32 [N] or None; of a concatenated model, the atoms it needs
-        kernel : dict with ``kind`` (a name of the core), ``parameters`` (two numbers), ``variance``
-        mean : "elements", "constant" or "zero"; reference [n_elements], offset: eV, E = offset + sum of references + f
-        sums : dict from symbol (for structures: "") to a dict with columns [k] (indices of features), factors [k],
-            centres [M, k], coefficients [M], derivative_coefficients [M, k] or None; the variance of the kernel is in
-            the coefficients
-        spread : what the variance needs, None for models without:
-            sparse : bool
-            inner : lower factor [n, n] of the covariance of the labels with their noise, or of the inducing points
-            outer : lower factor [M, M] (sparse models) such that the variance is
-                k(x, x) - |inner^-1 k|^2 + |outer^-1 k|^2, else None
-            batches : list of (points, energies, forces): what the rows of ``inner`` are covariances with
+    scale: Float64  # [K], what features are multiplied by before the kernel sees them; 0 for those it does not see
+    centres: Float64  # [M, K], scaled
+    coefficients: Float64  # [M]
+    derivative_coefficients: Float64 | None  # [M, K]
+    minimum: Float64  # [K], the range of the features, not scaled, in training
+    maximum: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class Variance:
+    """What the predictive variance is computed from; rows: for each batch all energies, then all gradients."""
+
+    features: Float64  # [n, K], scaled
+    elements: np.ndarray  # [n], atomic numbers, or 0 where points are whole structures
+    structure_ptr: np.ndarray  # [S + 1]
+    batch_ptr: np.ndarray  # [B + 1], structures
+    jacobians: list[Float64]  # [n_s, K, m_s] of each structure, scaled; empty without gradients
+    energies: bool
+    gradients: bool
+    factor: Float64  # [rows, rows], lower
+    outer_factor: Float64 | None  # of sparse models
+
+
+@dataclass(frozen=True, eq=False)
+class KernelRecord:
+    """What `record` returns."""
+
+    atomic: bool
+    features: Any
+    template: np.ndarray | None  # atomic numbers, in their order, that structures must have
+    kind: str  # of the kernel, as the core names it
+    parameters: tuple[float, float]
+    variance_of_kernel: float
+    elements: tuple[str, ...]
+    reference: Float64  # [elements], eV
+    constant: float  # eV
+    sums: dict[int, KernelSum]  # by atomic number, or 0 where points are whole structures
+    variance: Variance | None
+
+
+def record(model: Any) -> KernelRecord:
+    """Return a trained `KernelMachine` of structures as numbers.
+
+    Raises
+    ------
+    ValueError
+        For models of rows of numbers or of several outputs.
     """
-    inputs, solver = model._inputs, model._solver
-    if solver.alpha.shape[1] != 1:
-        raise ValueError(f"the model has {solver.alpha.shape[1]} outputs; accepted in a model file: one")
-    kernel, atomic = model.kernel_, inputs.atomic
-    coefficients = model._coefficients[:, 0]
-    elements = model._mean == "elements"
-    points, weights, slopes = _terms(solver)
+    inputs, kernel = model._inputs, model.kernel_
+    if model.features is None:
+        raise ValueError("a model of rows of numbers has no model file; accepted: models of structures")
+    if model._batches[0].outputs != 1:
+        raise ValueError(f"the model has {model._batches[0].outputs} outputs; accepted in model files: one, the energy")
+    lengths = kernel.scales(len(next(iter(inputs.scale.values()))))
+    X, elements, c, v = _centres(model)
+    ranges = _ranges(model)
     sums = {}
     for z, scale in inputs.scale.items():
-        own = points.elements == z if atomic else np.ones(len(points.X), bool)
-        sums[_symbol(z) if atomic else ""] = _one_sum(
-            kernel, scale, points.X[own], weights[own], slopes if slopes is None else slopes[own]
-        )
-    return {
-        "kind": "atomic_kernel" if atomic else "structure_kernel",
-        "elements": inputs.elements,
-        "features": inputs.features,
-        "concatenated": inputs.template is not None,
-        "numbers": inputs.template,
-        "kernel": {"kind": kernel.kind, "parameters": kernel.parameters, "variance": float(kernel.variance)},
-        "mean": model._mean,
-        "reference": coefficients if elements else np.zeros(len(inputs.elements)),
-        "offset": float(coefficients[0]) if model._mean == "constant" else 0.0,
-        "sums": sums,
-        "spread": _spread(model) if model._has_variance else None,
-    }
+        mine = elements == z
+        slopes = None if v is None else kernel.variance * v[mine] / lengths
+        sums[z] = KernelSum(scale / lengths, X[mine] / lengths, kernel.variance * c[mine], slopes, *ranges[z])
+    by_element = model._mean == "elements"
+    coefficients = model._coefficients[:, 0]
+    return KernelRecord(
+        atomic=inputs.atomic,
+        features=model.features,
+        template=inputs.template,
+        kind=kernel.kind,
+        parameters=tuple(kernel.parameters),
+        variance_of_kernel=kernel.variance,
+        elements=inputs.elements,
+        reference=coefficients if by_element else np.zeros(len(inputs.elements)),
+        constant=float(coefficients[0]) if model._mean == "constant" else 0.0,
+        sums=sums,
+        variance=_variance(model, lengths) if model._has_variance else None,
+    )
 
 
-def _symbol(number: int) -> str:
-    from ase.data import chemical_symbols
-
-    return chemical_symbols[number]
+def _kinds_of(points: Any) -> np.ndarray:
+    return np.zeros(len(points.X), np.int64) if points.elements is None else points.elements.astype(np.int64)
 
 
-def _terms(solver: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Return the centres with their weights [M] and the weights of the derivatives at them [M, K]."""
-    if not isinstance(solver, ExactSolver):
-        return solver.points, solver.alpha[:, 0], None
-    parts, first = [], 0
-    for labels in solver.batches:
-        alpha = solver.alpha[first : first + len(labels.values), 0]
-        first += len(labels.values)
-        parts.append(_of_batch(labels, alpha))
-    points = [labels.points for labels in solver.batches]
-    X = np.concatenate([p.X for p in points])
-    numbers = None if points[0].elements is None else np.concatenate([p.elements for p in points])
-    weights, slopes = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Points(X, numbers), weights, slopes if slopes.any() else None
-
-
-def _of_batch(labels: Any, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    points = labels.points
-    counts = np.diff(points.structure_ptr)
-    energies = np.zeros(len(counts))
-    if labels.is_energy.any():
-        energies = alpha[labels.is_energy]
-    slopes = np.zeros_like(points.X)
-    if not labels.is_energy.all():
-        own, ptr = alpha[~labels.is_energy], points.gradient_ptr
-        for s in range(len(counts)):
-            rows = slice(points.structure_ptr[s], points.structure_ptr[s + 1])
-            slopes[rows] = points.jacobian_of(s) @ own[ptr[s] : ptr[s + 1]]
-    return np.repeat(energies, counts), slopes
-
-
-def _one_sum(
-    kernel: Any, scale: np.ndarray, X: np.ndarray, weights: np.ndarray, slopes: np.ndarray | None
-) -> dict[str, Any]:
-    columns = np.flatnonzero(scale)
-    lengths = kernel.scales(len(scale))[columns]
-    return {
-        "columns": columns,
-        "factors": scale[columns] / lengths,
-        "centres": X[:, columns] / lengths,
-        "coefficients": kernel.variance * weights,
-        "derivative_coefficients": None if slopes is None else kernel.variance * slopes[:, columns] / lengths,
-    }
-
-
-def _spread(model: Any) -> dict[str, Any]:
-    """Return what the predictive variance needs."""
+def _centres(model: Any) -> tuple[Float64, np.ndarray, Float64, Float64 | None]:
+    """Return scaled features, elements, coefficients and derivative coefficients of all centres."""
     solver = model._solver
-    if isinstance(solver, ExactSolver):
-        batches = [(labels.points, labels.kinds["energies"], labels.kinds["forces"]) for labels in solver.batches]
-        return {"sparse": False, "inner": solver.factor.lower(), "outer": None, "batches": batches}
-    inner = solver.inner.lower()
-    batches = [(solver.points, True, False)]
-    return {"sparse": True, "inner": inner, "outer": inner @ solver.outer.lower(), "batches": batches}
+    alpha = solver.alpha[:, 0]
+    if model.inducing is not None:
+        return solver.points.X, _kinds_of(solver.points), alpha, None
+    parts, row = [], 0
+    for labels in solver.batches:
+        points, kinds = labels.points, labels.kinds
+        counts = np.diff(points.structure_ptr)
+        c, v = np.zeros(len(points.X)), np.zeros_like(points.X) if kinds["forces"] else None
+        if kinds["energies"]:
+            c = np.repeat(alpha[row : row + len(counts)], counts)
+            row += len(counts)
+        for s in range(len(counts) if kinds["forces"] else 0):
+            J = points.jacobian_of(s)
+            v[points.structure_ptr[s] : points.structure_ptr[s + 1]] = J @ alpha[row : row + J.shape[2]]
+            row += J.shape[2]
+        parts.append((points.X, _kinds_of(points), c, v))
+    columns = list(zip(*parts, strict=True))
+    slopes = None if columns[3][0] is None else np.concatenate(columns[3])
+    return *(np.concatenate(column) for column in columns[:3]), slopes
+
+
+def _ranges(model: Any) -> dict[int, tuple[Float64, Float64]]:
+    """Return the least and the largest value of every feature, before scaling, of each kind of point in training."""
+    raw = [model._inputs._raw(batch.taken, jacobian=False) for batch in model._batches]
+    X, kinds = np.concatenate([points.X for points in raw]), np.concatenate([_kinds_of(points) for points in raw])
+    return {z: (X[kinds == z].min(axis=0), X[kinds == z].max(axis=0)) for z in model._inputs.scale}
+
+
+def _variance(model: Any, lengths: Float64) -> Variance:
+    solver = model._solver
+    if model.inducing is not None:
+        n = len(solver.points.X)
+        ptr = np.arange(n + 1)
+        return Variance(
+            solver.points.X / lengths, _kinds_of(solver.points), ptr, np.array([0, n]), [], True, False,
+            solver.inner.lower(), solver.outer.lower(),
+        )  # fmt: skip
+    batches = [labels.points for labels in solver.batches]
+    counts = np.concatenate([np.diff(points.structure_ptr) for points in batches])
+    kinds = solver.batches[0].kinds
+    jacobians = []
+    if kinds["forces"]:
+        jacobians = [points.jacobian_of(s) / lengths[:, None] for points in batches for s in range(points.n_structures)]
+    return Variance(
+        np.concatenate([points.X for points in batches]) / lengths,
+        np.concatenate([_kinds_of(points) for points in batches]),
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.concatenate([[0], np.cumsum([points.n_structures for points in batches])]),
+        jacobians,
+        kinds["energies"],
+        kinds["forces"],
+        solver.factor.lower(),
+        None,
+    )

@@ -301,9 +301,11 @@ class ManyBody:
                 continue
             values = self._values(term, [atoms], [entities])
             scale = np.ones(len(values.energies)) if factors is None else factors[t][values.entities].prod(axis=1)
+            if not len(values.energies):
+                continue
             terms[t] = (scale * values.energies).sum()
             rows = _atoms_of(values.entities, entities)
-            share = scale * values.energies / max(rows.shape[1], 1)
+            share = scale * values.energies / rows.shape[1]
             np.add.at(energies, rows, share[:, None])
             if derivatives:
                 slopes = -scale[:, None, None] * values.forces
@@ -362,7 +364,8 @@ def total(values: Iterable[TermValues], entities: Sequence[Entities]) -> tuple[F
         np.add.at(energies, own.structure, own.energies)
         for s in range(len(entities)):
             mine = own.structure == s
-            np.add.at(forces[s], _atoms_of(own.entities[mine], entities[s]), own.forces[mine])
+            if mine.any():
+                np.add.at(forces[s], _atoms_of(own.entities[mine], entities[s]), own.forces[mine])
     return energies, forces
 
 
@@ -429,9 +432,7 @@ def _evaluated(term: Term, numbers: npt.NDArray[np.int32], positions: Float64, t
 
 
 def _atoms_of(sets: Int64, entities: Entities) -> Int64:
-    """Return the atoms [T, n_atoms] of sets of entities [T, n] that have the same components."""
-    if not len(sets):
-        return np.empty((0, 0), np.int64)
+    """Return the atoms [T, n_atoms] of one and more sets of entities [T, n] that have the same components."""
     columns = []
     for members in sets.T:
         size = int(entities.ptr[members[0] + 1] - entities.ptr[members[0]])
