@@ -56,7 +56,10 @@ CPP_OBJECTS = (  # layer 2, in src
     "molecule",
     "gdml_model",
     "gdml_potential",
+    "many_body_record",
     "many_body_model",
+    "many_body_potential",
+    "many_body_file",
 )
 
 

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.calculators.emt import EMT
+from ase.md.verlet import VelocityVerlet
+from ase.units import fs
 
+from atomcore import AtomcoreError, Calculator, Potential, model_file
 from atomcore.data import Criterion, Entities, cut_clusters, find_sets
 from atomcore.models import ManyBody, Term
 from atomcore.models.gdml import GdmlRecord
 from atomcore.models.many_body import total
 from helpers import shared_data, slope
+from model_builder import random_model
 from test_clusters import KINDS, mixture
 from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, ROUNDING, STRAIN_FD, Tolerance, assert_close
 
@@ -452,3 +456,87 @@ def test_water_forces_are_those_that_mbgdml_sums():
 
 
 MBGDML_FORCES = [[1.268409, 4.324969, -3.005858], [-0.660689, 0.179341, 3.05743], [-0.106228, -4.235014, 0.573884]]
+
+
+# ---- in files
+
+
+@pytest.mark.parametrize("box", [None, TRICLINIC])
+def test_saved_models_run_in_the_engine(box, tmp_path):
+    model = expansion(threads=2)
+    model.save(tmp_path / "model.atomcore")
+    potential = Potential.load(tmp_path / "model.atomcore")
+    atoms = mixture(["H2O", "NH3", "H2O", "H2O"], box, seed=24)
+    asked = ("energy", "forces", "energies") + (("stress",) if box is not None else ())
+    expected = model.compute(atoms, asked)
+    again = ManyBody.load(tmp_path / "model.atomcore")
+    for other in (potential, pickle.loads(pickle.dumps(potential)), again):
+        results = other.compute(atoms, asked)
+        for name in asked:
+            assert_close(results[name], expected[name], EXACT)
+    batch = potential.compute_batch([atoms, molecule("H2O")], ("energy",))
+    assert_close(batch[0]["energy"], expected["energy"], EXACT)
+    assert (potential.kind, potential.capability) == ("many_body", "global")
+    assert repr(again) == repr(model)
+    with pytest.raises(ValueError, match="structure 1: atom 0"):
+        potential.compute_batch([atoms, molecule("CH4")])
+    with pytest.raises(ValueError, match="no variance"):
+        potential.compute(atoms, ["energy_spread"])
+
+
+def test_calculator_of_a_saved_model_conserves_energy(tmp_path):
+    model = expansion(mixed=False, width=1.5)
+    model.save(tmp_path / "model.atomcore")
+    atoms = mixture(["H2O", "H2O", "H2O"], seed=25, spread=4.0)
+    atoms.calc = Calculator(tmp_path / "model.atomcore")
+    assert_close(atoms.get_potential_energy(), model.energy_forces(atoms)[0], EXACT)
+    start = atoms.get_potential_energy()
+    VelocityVerlet(atoms, 0.05 * fs).run(100)
+    moved = atoms.get_potential_energy() - start
+    assert abs(moved) > 1e-4  # something happens
+    assert abs(atoms.get_total_energy() - start) < 1e-2 * abs(moved)
+
+
+def test_a_network_serves_as_a_term_in_a_file(tmp_path):
+    network = Potential.load(random_model(("H", "O"), reference=(-1.0, -2.0)).write(tmp_path / "network.atomcore"))
+    components = {"h2o": "OHH"}
+    criterion = Criterion(measure=SUM, cutoff=5.0, width=1.0)
+    terms = [
+        Term(components=("h2o",), model=made_record(("h2o",))),
+        Term(components=("h2o", "h2o"), model=network, criterion=criterion),
+    ]
+    model = ManyBody(terms, components)
+    model.save(tmp_path / "model.atomcore")
+    atoms = mixture(["H2O", "H2O", "H2O"], seed=26, spread=3.0)
+    energy, forces = model.energy_forces(atoms)
+    for other in (Potential.load(tmp_path / "model.atomcore"), ManyBody.load(tmp_path / "model.atomcore")):
+        own = other.energy_forces(atoms)
+        assert_close(own[0], energy, ENGINE)
+        assert_close(own[1], forces, ENGINE)
+    with pytest.raises(TypeError, match="EMT, which has no file"):
+        ManyBody([Term(components=("h2o",), model=EMT())], components).save(tmp_path / "other.atomcore")
+    assert not (tmp_path / "other.atomcore").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["terms"][1].update(components=["h2o", "xx"]), "names a component that the file does not have"),
+        (lambda m: m["terms"][1].update(components=["h2o"]), "model of other atoms than its components"),
+        (lambda m: m["terms"][1]["criterion"].update(measure="odd"), "odd"),
+        (lambda m: m["terms"][1]["criterion"].update(cutoff=-1.0), "leave nothing between"),
+        (lambda m: m["terms"][1].pop("criterion"), "no entry 'criterion'"),
+        (lambda m: m["components"][0].update(masses=[1.0]), "a mass for each"),
+        (lambda m: m["components"][0].update(masses=[1.0, 0.0, 1.0]), "not positive"),
+        (lambda m: m.update(terms=[]), "'terms' is empty"),
+        (lambda m: m["terms"][0].update(model={**m, "terms": []}), "itself a many-body expansion"),
+        (lambda m: m.update(capability="local"), "'capability' is 'local'"),
+        (lambda m: m["terms"][0]["model"].update(kind="magic"), "magic"),
+    ],
+)
+def test_damaged_files_are_refused_in_words(change, message, tmp_path):
+    expansion(mixed=False).save(tmp_path / "model.atomcore")
+    metadata, tensors = model_file.read(tmp_path / "model.atomcore")
+    change(metadata)
+    with pytest.raises(AtomcoreError, match=message):
+        model_file.write(tmp_path / "other.atomcore", tensors, metadata)

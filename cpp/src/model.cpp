@@ -2,6 +2,7 @@
 
 #include "src/gdml_potential.hpp"
 #include "src/local_model.hpp"
+#include "src/many_body_potential.hpp"
 
 namespace atomcore {
 namespace {
@@ -19,6 +20,10 @@ struct Maker {
   std::unique_ptr<const Model> operator()(const MolecularGdmlRecord& record) const {
     require_double();
     return std::make_unique<const GdmlPotential>(record);
+  }
+  std::unique_ptr<const Model> operator()(const ManyBodyRecord& record) const {
+    require_double();
+    return std::make_unique<const ManyBodyPotential>(record);
   }
 
   // Coefficients of kernels are large and cancel.

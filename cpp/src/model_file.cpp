@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t kFormatMajor = 1;
 // in this order in ModelRecord::content
-constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml"};
-constexpr std::array kCapabilities{"local", "local", "molecular"};
+constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "many_body"};
+constexpr std::array kCapabilities{"local", "local", "molecular", "global"};
 
 void check_version(const Json& metadata) {
   const auto version = counts_member(metadata, "format_version", kMetadata);
@@ -23,7 +23,7 @@ void check_version(const Json& metadata) {
   for (const std::string& name : strings_member(metadata, "requires", kMetadata))
     known_name(name,
                std::array{"symmetry_functions", "function_families", "element_networks", "ensemble",
-                          "normalized_inputs", "charges", "kernel_expansion", "gdml"},
+                          "normalized_inputs", "charges", "kernel_expansion", "gdml", "many_body"},
                "requirement");
   known_name(string_member(metadata, "precision", kMetadata), std::array{"float32", "float64"}, "precision");
   const Json& units = member(metadata, "units", kMetadata);
@@ -44,20 +44,26 @@ std::size_t kind_of(const Json& metadata) {
 
 ModelRecord build(const Safetensors& file) {
   const std::string& text = file.metadata();
-  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
-  check_version(metadata);
-  const TensorReader tensors(file);
-  switch (kind_of(metadata)) {
-    case 0:
-      return {text, read_networks(metadata, tensors)};
-    case 1:
-      return {text, read_atomic_kernel(metadata, tensors)};
-    default:
-      return {text, read_gdml(metadata, tensors)};
-  }
+  ModelRecord record = read_model(parse_json(text.data(), text.data() + text.size(), kMetadata), TensorReader(file));
+  record.metadata = text;
+  return record;
 }
 
 }  // namespace
+
+ModelRecord read_model(const Json& metadata, const TensorReader& tensors) {
+  check_version(metadata);
+  switch (kind_of(metadata)) {
+    case 0:
+      return {"", read_networks(metadata, tensors)};
+    case 1:
+      return {"", read_atomic_kernel(metadata, tensors)};
+    case 2:
+      return {"", read_gdml(metadata, tensors)};
+    default:
+      return {"", read_many_body(metadata, tensors)};
+  }
+}
 
 ModelRecord read_model_file(const std::string& path) {
   const Safetensors file = Safetensors::read(path);

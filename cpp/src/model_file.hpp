@@ -8,6 +8,7 @@
 
 #include "src/feature_plan.hpp"
 #include "src/kernel_records.hpp"
+#include "src/many_body_record.hpp"
 #include "src/mlp.hpp"
 
 namespace atomcore {
@@ -40,7 +41,7 @@ struct NetworkRecord {
 
 struct ModelRecord {
   std::string metadata;  // the JSON text of the file
-  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord> content;
+  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord, ManyBodyRecord> content;
 };
 
 // Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and
