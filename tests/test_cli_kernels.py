@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from ase.build import molecule
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import atomcore
 from atomcore.cli.main import main
-from atomcore.data import load
+from atomcore.data import from_atoms, load
 from helpers import run_python
 from sgdml_files import surface
 
@@ -164,3 +167,67 @@ def test_clusters_of_what_a_model_gets_wrong(water, capsys):
     assert "holds no model that knows its uncertainty" in capsys.readouterr().err
     assert main(["plot", "landscape", "run"]) == 2
     assert "accepted for landscape: the folder of a run with search.sigma" in capsys.readouterr().err
+
+
+# Kernels of features
+
+
+@pytest.mark.parametrize("features", ["inverse_distances", "coulomb"])
+def test_a_gaussian_process_tells_its_uncertainty(water, features):
+    run("train", "model=gpr", "data.path=water.npz", f"features={features}", "model.kernel=matern", "split.train=15",
+        "split.valid=0", "split.test=null", "model.starts=1")  # fmt: skip
+    potential = atomcore.Potential.load("run/model.atomcore")
+    data = load("water.npz")
+    found = [potential.compute(atoms, ["energy", "energy_spread"]) for atoms in data]
+    error = np.array([values["energy"] for values in found]) - data.energy
+    spread = np.array([values["energy_spread"] for values in found])
+    assert np.sqrt(np.mean(error**2)) < 0.2 * data.energy.std()
+    assert np.mean(np.abs(error) < 3 * spread) > 0.8
+    pytest.importorskip("matplotlib")
+    run("plot", "variance", "run")
+    assert (water / "variance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_kernel_ridge_regression_on_features_of_atoms(water):
+    surface(20).save("water.npz")
+    run("train", "model=krr", "data.path=water.npz", "model.kernel=laplacian", "model.kernel_options={length: 3.0}",
+        "model.labels=[energy]", "model.search=null", "split.train=15", "split.valid=0", "split.test=null",
+        "features.radial=[{eta: 2.0, shift: 0.9},{eta: 2.0, shift: 1.6}]", "features.angular=[]")  # fmt: skip
+    metrics = json.loads((water / "run/metrics.json").read_text())
+    assert metrics["train"]["energy_rmse"] < 1e-3 < metrics["test"]["energy_rmse"] < load("water.npz").energy.std()
+
+
+# Many bodies
+
+
+def test_terms_of_an_expansion_are_trained_one_after_the_other(water, capsys):
+    rng = np.random.default_rng(11)
+    dimers = []
+    for _ in range(30):
+        first, second = (molecule("H2O") for _ in range(2))
+        second.rotate(rng.uniform(0, 360), rng.normal(size=3))
+        second.positions += [0.0, 0.0, 2.9]
+        dimers.append(first + second)
+        dimers[-1].positions += 0.05 * rng.normal(size=(6, 3))
+    monomers = [dimer[rows] for dimer in dimers for rows in (slice(0, 3), slice(3, 6))]
+    for name, images in (("one", monomers), ("two", dimers)):
+        for atoms in images:
+            calculator = EMT()
+            atoms.calc = SinglePointCalculator(
+                atoms, energy=calculator.get_potential_energy(atoms), forces=calculator.get_forces(atoms)
+            )
+        from_atoms(images).save(f"{name}.npz")
+    water_is = "model.components={h2o: OHH}"
+    shared = ["train", "model=mbgdml", water_is, "model.sigma=2", "model.lam=1e-8", "split.train=24", "split.valid=0",
+              "split.test=null"]  # fmt: skip
+    run(*shared, "data.path=one.npz", "run.dir=1")
+    run(*shared, "data.path=two.npz", "run.dir=2", "model.lower=1/model.atomcore",
+        "model.criterion={measure: centre_distance_sum, cutoff: 6.0}")  # fmt: skip
+    expansion = atomcore.models.ManyBody.load("2/model.atomcore")
+    assert [term.order for term in expansion.terms] == [1, 2]
+    split = atomcore.data.Split.load("2/split.json", load("two.npz"))
+    errors = atomcore.evaluation.evaluate(atomcore.Potential.load("2/model.atomcore"), split.train).metrics()
+    alone = atomcore.evaluation.evaluate(atomcore.Potential.load("1/model.atomcore"), split.train).metrics()
+    assert errors["forces_rmse"] < 0.1 * alone["forces_rmse"]
+    run("info", "2/model.atomcore")
+    assert "many_body" in capsys.readouterr().out

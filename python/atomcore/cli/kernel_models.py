@@ -58,7 +58,10 @@ def train(plain: dict[str, Any], split: Any, config: str, progress: bool) -> Any
         if "components" in section:
             from atomcore.cli.many_body_term import prepare
 
-            split, options["complete"] = prepare(section, split, plain["data"]["path"])
+            term, options["complete"] = prepare(section, split, plain["data"]["path"])
+            report = fit_kernel_machine(model, term, **options)
+            split.save(options["run_dir"] / "split.json")  # of the data as they are, not of what the term is trained on
+            return report
     else:
         model = _model(section, _arguments(section) | {"features": _features(plain, split), "kernel": _kernel(section)})
     return fit_kernel_machine(model, split, **options)
