@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atomcore.data import Dataset
 from atomcore.interop.sgdml import ModelFile
 
 PERMUTATIONS = np.array([[0, 1, 2], [0, 2, 1]])
@@ -35,6 +36,24 @@ def water_arrays(n: int = 6, dialect: str = "sgdml") -> dict[str, np.ndarray]:
             "mb": np.array(1),
         }
     return arrays
+
+
+def surface(n, seed=7):
+    """Return geometries of water with the energies and forces of springs between all atoms."""
+    rng = np.random.default_rng(seed)
+    positions = water_arrays()["R"][0] + 0.06 * rng.normal(size=(n, 3, 3))
+    energy, forces = np.zeros(n), np.zeros((n, 3, 3))
+    for a, b, length, stiffness in ((0, 1, 0.96, 30.0), (0, 2, 0.96, 30.0), (1, 2, 1.52, 8.0)):
+        apart = positions[:, a] - positions[:, b]
+        distance = np.linalg.norm(apart, axis=1)
+        energy += 0.5 * stiffness * (distance - length) ** 2
+        pull = (stiffness * (1 - length / distance))[:, None] * apart
+        forces[:, a] -= pull
+        forces[:, b] += pull
+    return Dataset(
+        numbers=np.tile([8, 1, 1], n), positions=positions.reshape(-1, 3), cells=np.zeros((n, 3, 3)),
+        pbc=np.zeros((n, 3), bool), structure_ptr=3 * np.arange(n + 1), energy=energy - 2000, forces=forces.reshape(-1, 3),
+    )  # fmt: skip
 
 
 def random_model(*, constraints: bool = False, lattice: bool = False, sigma: float = 10.75) -> ModelFile:

@@ -21,7 +21,7 @@ PNG = b"\x89PNG"
 def figures(monkeypatch):
     """Keep the figures instead of writing them."""
     kept = []
-    for module in ("dynamics", "errors", "features", "training"):
+    for module in ("dynamics", "errors", "features", "kernels", "training"):
         monkeypatch.setattr(f"atomcore.plot.{module}.save", lambda figure, path: kept.append(figure))
     return kept
 
@@ -174,7 +174,7 @@ def test_the_command_draws(trained, monkeypatch, capsys, arguments, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("spread", "run"), "SOURCE holds no ensemble"),
+        (("spread", "run"), "SOURCE holds no model that knows the spread"),
         (("parity", "model.atomcore"), "FILE is missing: parity of a model file"),
         (("coverage", "model.atomcore", "set.npz"), "needs --training FILE"),
         (("learning", "model.atomcore"), "accepted for learning: the folder of a run"),
@@ -207,3 +207,72 @@ def test_elements_that_were_never_trained_on_are_left_out_of_the_coverage(traine
     (trained / "carbon.xyz").write_text("2\n\nC 0 0 0\nO 0 0 1.2\n")
     assert main(["plot", "coverage", "other.atomcore", "carbon.xyz", "--training", "few.npz"]) == 0
     assert [axes.get_title() for axes in figures[0].axes] == ["O: 1 of 1 atoms outside"]
+
+
+def trials(sigmas=(2.0, 5.0, 20.0), lams=(1e-12, 1e-10)):
+    return [{"sigma": s, "lam": lam, "loss": abs(s - 5) + 0.1 - np.log10(lam) / 100} for s in sigmas for lam in lams]
+
+
+def test_a_landscape_of_all_pairs_is_a_map(figures):
+    rows = trials()
+    rows[-1]["loss"] = np.inf
+    plot.landscape(rows[::-1], "", what="force RMSE, eV/Å")
+    axes, bar = figures[0].axes
+    assert axes.get_title() == "best 0.2: sigma 5, lambda 1.0e-10"
+    table = axes.images[0].get_array()
+    assert_close(table[:, :2].filled(np.nan), [[row["loss"] for row in rows[i:4:2]] for i in (0, 1)], INVARIANT)
+    assert table.mask.tolist() == [[False] * 3, [False, False, True]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["1e-12", "1e-10"]
+    assert "failed" in [text.get_text() for text in axes.texts]
+    assert bar.get_ylabel() == "force RMSE, eV/Å"
+    place = line(axes, "best")
+    assert place[0, 0] == 1  # the second length
+
+
+def test_a_landscape_of_one_setting_is_a_curve_and_of_any_pairs_are_dots(figures, tmp_path):
+    plot.landscape(trials(lams=(1e-10,)), "")
+    (axes,) = figures[0].axes
+    assert_close(line(axes, "best"), [[5.0], [0.2]], INVARIANT)
+    rows = [*trials()[:5], {"sigma": 7.0, "lam": 1e-8, "loss": np.inf}]
+    plot.landscape(rows, "")
+    axes = figures[1].axes[0]
+    assert len(axes.collections[0].get_offsets()) == 5
+    assert_close(line(axes, "failed"), [[7.0], [1e-8]], INVARIANT)
+    with pytest.raises(ValueError, match="rows has no finite loss"):
+        plot.landscape(rows[-1:], tmp_path / "x.png")
+
+
+def test_data_curves_have_the_mean_of_seeds(figures):
+    rows = [{"n_train": n, "forces_rmse": 1e-3 * f / n, "energy_mae": 1.0} for n in (10, 20) for f in (100.0, 300.0)]
+    plot.data_curves({"active": rows, "random": [{"n_train": 10, "forces_rmse": 0.5}]}, "")
+    energy, forces = figures[0].axes
+    assert_close(line(forces, "active, RMSE"), [[10.0, 20.0], [20.0, 10.0]], INVARIANT)
+    assert_close(line(forces, "random, RMSE"), [[10.0], [500.0]], INVARIANT)
+    assert [axes.get_ylabel() for axes in (energy, forces)] == ["energy error, meV", "force error, meV/Å"]
+    with pytest.raises(ValueError, match="series has no errors"):
+        plot.data_curves({"active": [{"n_train": 3}]}, "")
+
+
+def test_clusters_stand_by_their_loss(figures):
+    plot.clusters([0.1, 0.4, 0.2], [30, 10, 20], "", what="force MSE")
+    upper, lower = figures[0].axes
+    assert [bar.get_height() for bar in lower.patches] == [10, 20, 30]
+    mean = (3 + 4 + 4) / 60
+    assert_close(line(upper, "mean of all structures")[1], [mean, mean], INVARIANT)
+    assert upper.get_title() == "30 of 60 structures above the mean"
+    with pytest.raises(ValueError, match="accepted: one of each a cluster"):
+        plot.clusters([0.1], [1, 2], "")
+
+
+def test_variance_maps_are_surfaces_over_grids_and_dots_elsewhere(figures):
+    grid = np.stack(np.meshgrid([0.0, 1.0, 2.0], [0.0, 1.0]), axis=-1).reshape(-1, 2)
+    plot.variance_map(grid, np.arange(6.0), "", mean=-np.arange(6.0), training=grid[:2])
+    assert len(figures[0].axes) == 4  # two panels with their bars
+    assert_close(line(figures[0].axes[1], "2 training points"), grid[:2].T, INVARIANT)
+    points = np.random.default_rng(3).normal(size=(30, 2))
+    plot.variance_map(points, np.arange(30.0), "", labels=("a", "b"))
+    axes = figures[1].axes[0]
+    assert_close(np.asarray(axes.collections[0].get_offsets()), points, INVARIANT)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", "b")
+    with pytest.raises(ValueError, match="points has shape"):
+        plot.variance_map(points, np.arange(29.0), "")

@@ -15,8 +15,9 @@ from atomcore.data import load
 from atomcore.data.readers.sgdml import fingerprints
 from atomcore.interop import sgdml
 from atomcore.interop.pickles import read_objects
+from atomcore.models.gdml import GDML
 from helpers import Payload, shared_data
-from sgdml_files import PERMUTATIONS, predicted_energy, random_model, saved, water_arrays
+from sgdml_files import PERMUTATIONS, predicted_energy, random_model, saved, surface, water_arrays
 from tolerances import EXACT, PEER, PRINTED, REFERENCE, assert_close
 
 KCAL = kcal / mol
@@ -335,10 +336,13 @@ def test_the_official_ethanol_model(tmp_path):
     with np.load(folder / "sgdml_ethanol_reference.npz") as reference:
         positions, expected = reference["R"][:2], reference["E_longdouble"][:2] * KCAL
     assert np.abs(predicted_energy(model, positions) - expected).max() < 3 * 4e-6 * KCAL  # the noise its README states
+    energy, forces = sgdml.as_gdml(model).predict_positions(positions)
+    with np.load(folder / "sgdml_ethanol_reference.npz") as reference:
+        assert np.abs(energy - expected).max() < 3 * 4e-6 * KCAL
+        assert np.abs(forces - reference["F_longdouble"][:2] * KCAL).max() < 3 * 2e-5 * KCAL
     sgdml.write_model_file(model, tmp_path / "m.npz")
-    assert_close(
-        sgdml.read_model_file(tmp_path / "m.npz").derivative_coefficients, model.derivative_coefficients, EXACT
-    )
+    again = sgdml.read_model_file(tmp_path / "m.npz")
+    assert_close(again.derivative_coefficients, model.derivative_coefficients, EXACT)
 
 
 def test_models_of_mbgdml_as_published():
@@ -392,6 +396,34 @@ def test_damaged_models_are_refused(tmp_path):
     for key in ("R_desc", "sig", "perms", "z"):
         with pytest.raises(atomcore.AtomcoreError, match=r"bad\.npz has no array"):
             sgdml.read_model_file(saved(bad, {name: value for name, value in held.items() if name != key}))
+
+
+@DIALECTS
+@pytest.mark.parametrize("energies", ["offset", "constraints", None])
+def test_trained_models_go_out_and_come_back(tmp_path, dialect, energies):
+    data, others = surface(30), surface(5, seed=8)
+    chosen = np.arange(0, 30, 3)
+    model = GDML(2.5, 1e-9, energies=energies).fit(data.subset(chosen), progress=False)
+    units = "kcal/mol, bohr"
+    sgdml.write_model(model, tmp_path / "m.npz", dialect=dialect, units=units, dataset=data, train_indices=chosen)
+    again = sgdml.read_model(tmp_path / "m.npz")
+    assert again.energies == energies
+    assert again.lam == pytest.approx(1e-9)
+    for found, expected in zip(again.predict(others), model.predict(others), strict=True):
+        assert_close(found, expected, REFERENCE)
+    assert_close(again.predict(others)[0], predicted_energy(again.record, others.positions.reshape(5, 3, 3)), REFERENCE)
+    fingerprint = sgdml.write_dataset(data, tmp_path / "d.npz", dialect=dialect, units=units)
+    held = sgdml.read_model_file(tmp_path / "m.npz")
+    assert held.fingerprints["train"] == fingerprint == sgdml.fingerprint(data, dialect=dialect, units=units)
+    assert held.train_indices.tolist() == chosen.tolist()
+    assert_close(held.coefficients, model.alphas, REFERENCE)
+    if dialect == "sgdml":
+        program()
+        from sgdml.predict import GDMLPredict
+
+        with np.load(tmp_path / "m.npz", allow_pickle=True) as arrays:
+            _, forces = GDMLPredict(arrays, max_processes=1).predict(others.positions.reshape(5, 9) / Bohr)
+        assert_close(forces.reshape(5, 3, 3) * KCAL / Bohr, model.predict(others)[1], REFERENCE)
 
 
 # Tasks and predictions

@@ -14,7 +14,7 @@
 namespace atomcore::cpu {
 namespace {
 
-constexpr std::size_t kStreamed = std::size_t{64} << 20;  // bytes: more than a cache that others wait for
+constexpr std::size_t kStreamed = std::size_t{2} << 20;  // bytes: more than a second cache
 
 const GdmlKernels& gdml_kernels() { return AC_PICK(kGdml); }
 

@@ -43,17 +43,15 @@ const GdmlRecord& checked(const GdmlRecord& record) {
   return record;
 }
 
-// Divided by sigma; coefficients of derivatives with respect to inverse distances are likewise.
+// Coefficients reach 1e11 and what they multiply cancels, so nothing is divided by sigma: that would round the centres.
 cpu::KernelSum sum_of(const GdmlRecord& record) {
-  cpu::KernelSum sum{math::KernelKind::matern52,
-                     {},
-                     record.n_atoms * (record.n_atoms - 1) / 2,
-                     record.descriptors,
-                     record.energy_coefficients,
-                     record.derivative_coefficients};
-  for (double& x : sum.centres) x /= record.sigma;
-  for (double& v : sum.derivative_coefficients) v /= record.sigma;
-  return sum;
+  return {math::KernelKind::matern52,
+          {},
+          record.n_atoms * (record.n_atoms - 1) / 2,
+          record.descriptors,
+          record.energy_coefficients,
+          record.derivative_coefficients,
+          record.sigma};
 }
 
 }  // namespace
@@ -61,7 +59,6 @@ cpu::KernelSum sum_of(const GdmlRecord& record) {
 GdmlModel::GdmlModel(const GdmlRecord& record)
     : distances_(checked(record).n_atoms, record.lattice),
       expansion_(sum_of(record), cpu::permuted_pairs(record.permutations, record.n_atoms)),
-      sigma_(record.sigma),
       scale_(record.scale),
       constant_(record.constant),
       periodic_(!record.lattice.empty()) {}
@@ -79,7 +76,6 @@ void GdmlModel::evaluate(const double* positions, std::size_t n, double* energie
     const std::size_t count = std::min(kBlock, n - first);
     for (std::size_t i = 0; i < count; ++i)
       distances_.evaluate(positions + (first + i) * 3 * N, work.x.data() + i * D, work.C.data() + i * 3 * D);
-    for (std::size_t k = 0; k < count * D; ++k) work.x[k] /= sigma_;
     expansion_.evaluate(work.x.data(), count, work.values.data(), derivatives ? work.slopes.data() : nullptr,
                         work.expansion);
     for (std::size_t i = 0; i < count; ++i) {
@@ -87,7 +83,7 @@ void GdmlModel::evaluate(const double* positions, std::size_t n, double* energie
       if (!derivatives) continue;
       double* const slope = work.slopes.data() + i * D;
       const double* const C = work.C.data() + i * 3 * D;
-      for (std::size_t k = 0; k < D; ++k) slope[k] *= scale_ / sigma_;
+      for (std::size_t k = 0; k < D; ++k) slope[k] *= scale_;
       if (gradients != nullptr) cpu::pull_back(N, C, slope, gradients + (first + i) * 3 * N);
       if (strain_gradients != nullptr) cpu::pull_back_strain(N, C, slope, strain_gradients + (first + i) * 9);
     }

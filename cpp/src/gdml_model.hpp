@@ -44,7 +44,7 @@ class GdmlModel {
  private:
   cpu::InverseDistances distances_;
   cpu::PermutedExpansion expansion_;
-  double sigma_, scale_, constant_;
+  double scale_, constant_;
   bool periodic_;
 };
 

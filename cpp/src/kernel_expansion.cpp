@@ -1,6 +1,7 @@
 #include "src/kernel_expansion.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "src/error.hpp"
 #include "src/isa.hpp"
@@ -28,11 +29,15 @@ const ExpansionKernels& expansion_kernels() { return AC_PICK(kExpansion); }
 KernelExpansion::KernelExpansion(const KernelSum& sum)
     : kind_(sum.kind),
       parameters_(sum.parameters),
+      inverse_square_(1.0 / (sum.length * sum.length)),
       n_features_(sum.n_features),
       n_panels_(panels_for(sum.centres.size() / std::max<std::size_t>(1, sum.n_features))),
       centres_(panels_of(sum.centres, n_features_, n_panels_)),
       coefficients_(n_panels_ * kPanel),
       directions_(panels_of(sum.derivative_coefficients, n_features_, n_panels_)) {
+  if (sum.length != 1.0 && !math::is_radial(kind_))
+    throw Error(ErrorCode::invalid_value, "length is " + std::to_string(sum.length) +
+                                              "; accepted: 1 for kernels that are no functions of the distance");
   if (!sum.derivative_coefficients.empty() && math::smoothness(kind_) == 0)
     throw Error(ErrorCode::invalid_value,
                 "derivative coefficients are for kernels that can be derived where two points are one; the Laplacian "
@@ -42,14 +47,10 @@ KernelExpansion::KernelExpansion(const KernelSum& sum)
 
 void KernelExpansion::evaluate(const double* x, std::size_t n, double* values, double* gradients,
                                Workspace& work) const {
-  const ExpansionView view{static_cast<int>(kind_),
-                           parameters_.a,
-                           parameters_.b,
-                           n_features_,
-                           n_panels_,
-                           centres_.data(),
-                           coefficients_.data(),
-                           directions_.size() > 0 ? directions_.data() : nullptr};
+  const double* const directions = directions_.size() > 0 ? directions_.data() : nullptr;
+  const ExpansionView view{static_cast<int>(kind_), parameters_.a,        parameters_.b,
+                           inverse_square_,         n_features_,          n_panels_,
+                           centres_.data(),         coefficients_.data(), directions};
   const auto& kernels = expansion_kernels();
   work.buffer.require(expansion_work(n_features_));
   for (std::size_t i = 0; i < n; i += kTilePoints)

@@ -17,9 +17,10 @@ struct KernelSum {
   math::KernelKind kind;
   math::KernelParameters parameters;
   std::size_t n_features;
-  std::vector<double> centres;                  // [M, n_features], divided by the lengths of the kernel
+  std::vector<double> centres;                  // [M, n_features], divided by the lengths of the kernel, if it has many
   std::vector<double> coefficients;             // [M], or empty
   std::vector<double> derivative_coefficients;  // [M, n_features], or empty
+  double length = 1.0;                          // of radial kernels: distances are divided by it
 };
 
 // Prepared for many points. Immutable: any number of threads may use one, each with its own workspace.
@@ -32,13 +33,14 @@ class KernelExpansion {
   explicit KernelExpansion(const KernelSum& sum);
 
   std::size_t n_features() const { return n_features_; }
-  // values [n] = f(x) and, unless it is null, gradients [n, n_features] = df/dx, of points x [n, n_features] that are
-  // divided by the lengths too. Bitwise the same for a point whatever others come with it.
+  // values [n] = f(x) and, unless it is null, gradients [n, n_features] = df/dx, of points x [n, n_features] on the
+  // scale of the centres. Bitwise the same for a point whatever others come with it.
   void evaluate(const double* x, std::size_t n, double* values, double* gradients, Workspace& work) const;
 
  private:
   math::KernelKind kind_;
   math::KernelParameters parameters_;
+  double inverse_square_;
   std::size_t n_features_, n_panels_;
   Lines<double> centres_, coefficients_, directions_;
 };

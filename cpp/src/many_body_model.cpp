@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "math/cell.hpp"
@@ -128,7 +129,11 @@ class TermSum {
   void flush() {
     const std::size_t stride = 3 * n_atoms_;
     double* const gradients = derivatives_ ? gradients_.data() : nullptr;
-    evaluate_tuples(*term_.model, {positions_.data(), count_ * stride}, energies_.data(), gradients, n_threads_);
+    try {
+      evaluate_tuples(*term_.model, {positions_.data(), count_ * stride}, energies_.data(), gradients, n_threads_);
+    } catch (const Error&) {
+      for (std::size_t t = 0; t < count_; ++t) evaluate_named(t);
+    }
     for (std::size_t t = 0; t < count_; ++t) {
       shape_.apply(term_.criterion, &positions_[t * stride], &energies_[t],
                    derivatives_ ? &gradients_[t * stride] : nullptr, work_);
@@ -142,6 +147,17 @@ class TermSum {
     double scale = 1.0;
     for (std::size_t k = 0; k < n_ && scaling_ != nullptr; ++k) scale *= scaling_[entity[k]];
     return scale;
+  }
+
+  // For an error that says which set it is about.
+  void evaluate_named(std::size_t t) {
+    try {
+      term_.model->evaluate(&positions_[t * 3 * n_atoms_], 1, &energies_[t], nullptr);
+    } catch (const Error& e) {
+      std::string names;
+      for (std::size_t k = 0; k < n_; ++k) names += (k ? ", " : "") + std::to_string(entity_[t * n_ + k]);
+      throw Error(e.code(), "the set of the entities " + names + ", atoms counted in it: " + e.what());
+    }
   }
 
   void scatter(std::size_t t) {

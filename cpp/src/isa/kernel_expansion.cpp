@@ -101,23 +101,23 @@ template <KernelKind kind, bool kDirections>
 [[gnu::noinline]] void weigh(const ExpansionView& sum, const double* coefficients, std::size_t n, double* q, double* s,
                              double* values) {
   const math::KernelParameters parameters{sum.a, sum.b};
+  // q changes with x by 2 (x - z) and s by v; for products it is z and v, and sums of |x - z| have no directions.
+  constexpr double slope = metric_of(kind) == Metric::square ? 2.0 : 1.0;
   for (std::size_t p = 0; p < n; ++p) {
     P value = math::load_pack(values + p * kWidth);
     for (std::size_t l = 0; l < kChunkVectors; ++l) {
       double* const q_l = q + p * kChunk + l * kWidth;
       double* const s_l = s + p * kChunk + l * kWidth;
       const P c = math::load_pack(coefficients + l * kWidth);
-      const math::KernelJet<P> k = math::kernel_jet<kind>(math::load_pack(q_l), parameters);
+      const auto k = math::kernel_jet<kind>(sum.inverse_square * math::load_pack(q_l), parameters);
+      const P d = (slope * sum.inverse_square) * k.d;
       value += c * k.f;
-      // dq/dx is 2 (x - z) and s changes with v; with products they are z and v; sums of |x - z| have no directions
-      constexpr double slope = metric_of(kind) == Metric::square ? 2.0 : 1.0;
-      P A = (slope * c) * k.d;
+      P A = c * d;
       if constexpr (kDirections) {
-        const P moved = math::load_pack(s_l);
-        const P B = metric_of(kind) == Metric::square ? -2.0 * k.d : k.d;
+        const P moved = math::load_pack(s_l), dd = (slope * sum.inverse_square) * (slope * sum.inverse_square) * k.dd;
+        const P B = metric_of(kind) == Metric::square ? -d : d;  // dk/dz . v is B s
         value += B * moved;
-        const P bend = (metric_of(kind) == Metric::square ? -4.0 : 1.0) * k.dd;
-        A += bend * moved;
+        A += (metric_of(kind) == Metric::square ? -dd : dd) * moved;
         math::store_pack(s_l, B);
       }
       math::store_pack(q_l, A);

@@ -11,8 +11,9 @@ constexpr std::size_t kTilePoints = 8;   // points that go through the centres t
 
 // Centres in panels: number k of panel b is the line [b, k] of `centres`, and of `directions`.
 struct ExpansionView {
-  int kind;     // math::KernelKind
-  double a, b;  // math::KernelParameters
+  int kind;               // math::KernelKind
+  double a, b;            // math::KernelParameters
+  double inverse_square;  // of the length: what sums of |x - z|^2 are multiplied by; 1 for other kernels
   std::size_t n_features;
   std::size_t n_panels;        // a multiple of kChunkPanels; what is behind the last centre has no coefficients
   const double* centres;       // [n_panels, n_features, kPanel]

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from atomcore._core import AtomcoreError
-from atomcore.cli import labels
+from atomcore.cli import active, labels
+from atomcore.cli.kernel_models import loss_in_words
 
 _MODEL = "model.atomcore"
+_TRIALS = "search/valid.csv"
 _KINDS = """\
 kinds of pictures:
   parity    predictions against labels
@@ -18,6 +20,9 @@ kinds of pictures:
   elements  errors of the forces, element by element
   coverage  principal components of the features in training and in FILE
   spread    errors of the forces against the spread of an ensemble
+  landscape sigma and lambda that a search for GDML has tried
+  clusters  losses of clusters of the structures in FILE
+  variance  where a Gaussian process is unsure, among the structures in FILE
 
 where the labels of a FILE are is said as for 'atomcore evaluate': --units, --energy-key, ...
 """
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("source", metavar="SOURCE", help="folder of a run, or model file (.atomcore)")
     parser.add_argument("file", metavar="FILE", nargs="?", help="structures with labels; default: those of the run")
     parser.add_argument("-o", "--output", help="picture to write (PNG) [KIND.png]")
-    parser.add_argument("--training", metavar="FILE", help="what a model file was trained on, for coverage")
+    parser.add_argument("--training", metavar="FILE", help="what a model file was trained on")
     labels.add_options(parser, hidden=True)
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
@@ -59,10 +64,16 @@ def _learning(options: argparse.Namespace, picture: Path) -> None:
     from atomcore import plot
 
     folder = Path(options.source)
+    if (folder / active.ROUNDS).is_file():
+        others = {part.parent.name: active.curve(part.parent) for part in sorted(folder.glob(f"*/{active.ROUNDS}"))}
+        plot.data_curves({"active": active.curve(folder), **others}, picture)
+        return
     logs = [folder / "log.csv"] if (folder / "log.csv").is_file() else sorted(folder.glob("member-*/log.csv"))
     if not logs:
-        raise ValueError(f"SOURCE is {options.source!r}; accepted for learning: the folder of a run, with its log.csv")
-    plot.learning_curves([_rows(log) for log in logs], picture)
+        raise ValueError(
+            f"SOURCE is {options.source!r}; accepted for learning: the folder of a run, with its log.csv or rounds.csv"
+        )
+    plot.learning_curves([rows_of(log) for log in logs], picture)
 
 
 def _elements(options: argparse.Namespace, picture: Path) -> None:
@@ -87,12 +98,7 @@ def _coverage(options: argparse.Namespace, picture: Path) -> None:
     from atomcore import plot
     from atomcore.features import SymmetryFunctions
 
-    if options.training:
-        train = labels.load(options, options.training)
-    elif Path(options.source).is_dir():
-        train = _run_parts(options)["train"]
-    else:
-        raise ValueError("coverage of a model file needs --training FILE, what it was trained on")
+    train = _training(options)
     info = _potential(options).info
     if "features" not in info:
         raise ValueError(
@@ -103,7 +109,72 @@ def _coverage(options: argparse.Namespace, picture: Path) -> None:
     plot.coverage({element: (known[element], new[element]) for element in new if element in known}, picture)
 
 
-_DRAW = {"parity": _parity, "learning": _learning, "elements": _elements, "coverage": _coverage, "spread": _spread}
+def _landscape(options: argparse.Namespace, picture: Path) -> None:
+    from atomcore import plot
+
+    table = Path(options.source) / _TRIALS
+    if not table.is_file():
+        raise ValueError(
+            f"SOURCE is {options.source!r}; accepted for landscape: the folder of a run with search.sigma=..., which "
+            f"has {_TRIALS}"
+        )
+    rows = [{"lam": row["lambda"], **row} for row in rows_of(table)]
+    plot.landscape(rows, picture, what=loss_in_words(_configuration(Path(options.source) / "config.yaml")))
+
+
+def _clusters(options: argparse.Namespace, picture: Path) -> None:
+    from atomcore import plot
+    from atomcore.train import find_problematic
+
+    potential, test = _potential(options), _test(options)
+    found = _evaluated(potential, test)
+    if found.forces is None:
+        raise ValueError("FILE has no forces; accepted for clusters: structures with energies and forces")
+    squares = np.sum((found.forces - found.forces_label) ** 2, axis=1)
+    losses = np.add.reduceat(squares, test.structure_ptr[:-1]) / (3 * test.n_atoms)
+    made = find_problematic(1.0 / _inverse_distances(test), test.energy, losses, 1)
+    plot.clusters(made.losses.tolist(), [len(rows) for rows in made.clusters], picture, what="force MSE, (eV/Å)$^2$")
+
+
+def _variance(options: argparse.Namespace, picture: Path) -> None:
+    from atomcore import plot
+
+    potential, test = _potential(options), _test(options)
+    if "energy_spread" not in potential.properties:
+        raise ValueError("SOURCE holds no model that knows its uncertainty: a Gaussian process, or an ensemble")
+    deviation = np.array([potential.compute(atoms, ["energy_spread"])["energy_spread"] for atoms in test])
+    train = _training(options)
+    known, others, shares = plot.principal_components(_inverse_distances(train), _inverse_distances(test))
+    axes = [f"component {k + 1} ({100 * share:.0f} % of the variance)" for k, share in enumerate(shares)]
+    plot.variance_map(
+        others,
+        1000 * deviation,
+        picture,
+        training=known,
+        labels=(axes[0], axes[1]),
+        what="standard deviation of the energy, meV",
+    )
+
+
+def _inverse_distances(data: Any) -> np.ndarray:
+    """Return the inverse distances [n, D] of structures of one molecule."""
+    from atomcore.kernels.gdml import descriptors
+    from atomcore.models.gdml.material import geometries
+
+    geometry = geometries(data)
+    return descriptors(geometry.positions, geometry.lattice)[0]
+
+
+_DRAW = {
+    "parity": _parity,
+    "learning": _learning,
+    "elements": _elements,
+    "coverage": _coverage,
+    "spread": _spread,
+    "landscape": _landscape,
+    "clusters": _clusters,
+    "variance": _variance,
+}
 
 
 def _potential(options: argparse.Namespace) -> Any:
@@ -118,6 +189,14 @@ def _evaluated(potential: Any, data: Any) -> Any:
 
     labels.warn_of_other_baseline(potential, data)
     return evaluate(potential, data)
+
+
+def _training(options: argparse.Namespace) -> Any:
+    if options.training:
+        return labels.load(options, options.training)
+    if Path(options.source).is_dir():
+        return _run_parts(options)["train"]
+    raise ValueError(f"{options.kind} of a model file needs --training FILE, what it was trained on")
 
 
 def _test(options: argparse.Namespace) -> Any:
@@ -170,7 +249,7 @@ def _by_element(functions: Any, structures: Any, threads: int | None) -> dict[st
     return {element: np.concatenate(parts) for element, parts in rows.items()}
 
 
-def _rows(log: Path) -> list[dict[str, float]]:
+def rows_of(log: Path) -> list[dict[str, float]]:
     """Return the rows of a log, without the cells that are empty."""
     import csv
 

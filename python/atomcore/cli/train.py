@@ -8,7 +8,7 @@ from typing import Any
 
 from atomcore._files import check_folder, remove_leftovers
 from atomcore.cli import kernel_models
-from atomcore.cli.kernel_models import is_kernel_machine, meaningless
+from atomcore.cli.kernel_models import is_kernel_machine, loss_in_words, meaningless
 from atomcore.cli.overrides import check_overrides, flags_first, literal, parse, restated
 from atomcore.cli.processes import INTERRUPTED, launch, launched, speaks
 from atomcore.cli.sweep import Run, summarise
@@ -170,7 +170,7 @@ def run(config: Any) -> Any:
                 raise ValueError(str(error.__cause__ or error)) from error
             report = fit(model, split, run_dir=Path(config.run.dir), config=text, **_options(plain))
         if speaks():
-            draw(report, Path(config.run.dir))
+            draw(report, Path(config.run.dir), loss_in_words(plain))
     return report
 
 
@@ -199,8 +199,8 @@ def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
     return BehlerParrinello.load(path) if held == 1 else Ensemble.load(path)
 
 
-def draw(report: Any, folder: Path) -> None:
-    """Write the pictures of a training run, or say why there are none."""
+def draw(report: Any, folder: Path, loss: str = "loss") -> None:
+    """Write the pictures of a training run, or say why there are none; ``loss`` is what a search made small."""
     from atomcore import plot
 
     parity, curve, landscape = (folder / f"{name}.png" for name in ("parity", "learning_curve", "landscape"))
@@ -211,7 +211,7 @@ def draw(report: Any, folder: Path) -> None:
         if hasattr(report, "histories"):
             plot.learning_curves(report.histories, curve)
         elif report.search is not None:
-            plot.landscape([vars(trial) for trial in report.search.trials], landscape)
+            plot.landscape([vars(trial) for trial in report.search.trials], landscape, what=loss)
     except ModuleNotFoundError as error:
         _log.warning('No pictures: %s; pip install "atomcore[plot]"', error)
 

@@ -61,7 +61,8 @@ class Split:
         dataset : Dataset
             The structures, in the order of the file.
         train, valid, test : int or float, optional
-            Number of structures (int) or share of all of them (float from 0 to 1). What is not named goes to train.
+            Number of structures (int) or share of all of them (float from 0 to 1). What is not named goes to train or,
+            in mode "random" where train is named, to test.
         seed : int
             The test set depends on the seed and its own size only, not on the size of the validation set.
         mode : {"random", "block", "kfold"}
@@ -89,6 +90,9 @@ class Split:
         unit = _unit(block, len(dataset)) if mode == "block" else 1
         rng = np.random.default_rng(whole_number("seed", seed, 0))
         left, indices = np.arange(len(dataset) // unit), {}
+        if mode == "random" and sizes["train"] is not None and sizes["test"] is None:
+            taken = sum(_count(name, sizes[name] or 0, len(dataset), unit) for name in ("train", "valid"))
+            sizes["test"] = max(len(dataset) - taken, 0)
         for name in ("test", "valid"):
             if mode == "kfold" and name == "test":
                 dealt = _fold(sizes["test"], folds, fold, len(dataset), rng)
@@ -258,7 +262,7 @@ def _check_train(sizes: dict[str, float | None], actual: dict[str, int], n: int)
     if not fits:
         raise ValueError(
             f"train={train}, valid={actual['valid']} and test={actual['test']} do not add up to the {n} structures: "
-            f"every structure is used once, {actual['train']} are left for train (leave train away to take them)"
+            f"every structure is used once, {actual['train']} are left for train (leave train away to take them, or test to have the rest there)"
         )
 
 

@@ -154,10 +154,10 @@ class Factor:
             _core.cholesky_solve(self._matrix, self.n, transposed, sides)
         return _like(y, sides)
 
-    def half_solve(self, y: npt.ArrayLike) -> Float:
-        """Return L^-1 y for y [n] or [n, m]: y^T A^-1 y is the square of its columns."""
+    def half_solve(self, y: npt.ArrayLike, *, transposed: bool = False) -> Float:
+        """Return L^-1 y, or L^-T y, for y [n] or [n, m]: y^T A^-1 y is the square of the columns of L^-1 y."""
         sides = self._sides(y)
-        _core.cholesky_solve(self._matrix, self.n, False, sides)
+        _core.cholesky_solve(self._matrix, self.n, transposed, sides)
         return _like(y, sides)
 
     def inverse(self) -> Float:

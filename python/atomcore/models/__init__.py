@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atomcore.models.bpnn import BehlerParrinello
     from atomcore.models.ensemble import Ensemble
+    from atomcore.models.gdml import GDML
+    from atomcore.models.gpr import GaussianProcess
+    from atomcore.models.krr import KernelRidge
     from atomcore.models.many_body import ManyBody, Term
 
 _HOMES = {
     "BehlerParrinello": "atomcore.models.bpnn",
     "Ensemble": "atomcore.models.ensemble",
+    "GDML": "atomcore.models.gdml",
+    "GaussianProcess": "atomcore.models.gpr",
+    "KernelRidge": "atomcore.models.krr",
     "ManyBody": "atomcore.models.many_body",
     "Term": "atomcore.models.many_body",
 }
-__all__ = ["BehlerParrinello", "Ensemble", "ManyBody", "Term"]
+__all__ = ["GDML", "BehlerParrinello", "Ensemble", "GaussianProcess", "KernelRidge", "ManyBody", "Term"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,33 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from atomcore._memory import require_memory
+from atomcore._memory import require_memory, size_in_words
 from atomcore.kernels import Points, covariance
-from atomcore.kernels.linalg import cholesky
+from atomcore.kernels.linalg import add_to_diagonal, cholesky
 from atomcore.models._kernel_search import Labels
-
-
-def prior_variance(kernel: Any, points: Points, kinds: dict[str, bool]) -> np.ndarray:
-    """Variance of each row (all energies, then all derivatives) before anything is known."""
-    ptr = points.structure_ptr
-    energies, derivatives = [], []
-    for s in range(len(ptr) - 1):
-        one = structures(points, s, s + 1)
-        own = covariance(kernel, one, **kinds).diagonal()
-        energies.append(own[: kinds["energies"]])
-        derivatives.append(own[kinds["energies"] :])
-    return np.concatenate(energies + derivatives)
-
-
-def structures(points: Points, start: int, stop: int) -> Points:
-    """Return some structures of a point set."""
-    ptr = points.structure_ptr
-    rows = slice(ptr[start], ptr[stop])
-    if points.has_gradients and points.jacobian is None:
-        return Points.of_variables(points.X[rows])
-    elements = None if points.elements is None else points.elements[rows]
-    jacobian = None if points.jacobian is None else points.jacobian[start:stop]
-    return Points(points.X[rows], elements, ptr[start : stop + 1] - ptr[start], jacobian)
 
 
 def between(
@@ -54,15 +31,16 @@ class ExactSolver:
 
     def __init__(self, kernel: Any, labels: Labels, noise: tuple[float, float]) -> None:
         n = len(labels.values)
+        fewer = min(n // 2, 3000)
         require_memory(
             8.0 * n * n,
             f"the kernel matrix of {n} labels",
-            f"a sparse model, inducing={min(n // 2, 3000)}, whose matrices take {16e-6 * min(n // 2, 3000) ** 2:.3g} MB",
+            f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
         )
         self.kernel, self.noise = kernel, noise
         self.batches = [labels]
         K = covariance(kernel, labels.points, **labels.kinds)
-        K[np.diag_indices(n)] += labels.noise(*noise)
+        add_to_diagonal(K, labels.noise(*noise))
         self.factor = cholesky(K)
         self.values = labels.values
         self.alpha = self.factor.solve(self.values)
@@ -70,10 +48,10 @@ class ExactSolver:
     def add(self, labels: Labels) -> None:
         """Add labels: the factor grows by their rows."""
         rows = np.concatenate(
-            [between(self.kernel, old.points, old.kinds, labels.points, labels.kinds) for old in self.batches]
+            [between(self.kernel, labels.points, labels.kinds, old.points, old.kinds) for old in self.batches], axis=1
         )
         own = covariance(self.kernel, labels.points, **labels.kinds)
-        own[np.diag_indices_from(own)] += labels.noise(*self.noise)
+        add_to_diagonal(own, labels.noise(*self.noise))
         self.factor = self.factor.append(rows, own)
         self.batches.append(labels)
 

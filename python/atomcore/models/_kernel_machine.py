@@ -1,22 +1,21 @@
 """What kernel ridge regression and Gaussian processes share: labels, training, prediction, growing, files."""
 
-import inspect
 import logging
-import math
 import os
-from collections.abc import Iterator, Sequence
-from numbers import Real
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from atomcore._arrays import as_float64, whole_number
+from atomcore._arrays import whole_number
 from atomcore._progress import Progress
 from atomcore.data import Dataset
-from atomcore.kernels import RBF
+from atomcore.kernels import RBF, diagonal
 from atomcore.models import _kernel_sparse as sparse
-from atomcore.models._kernel_exact import ExactSolver, prior_variance
+from atomcore.models._kernel_estimator import Estimator
+from atomcore.models._kernel_exact import ExactSolver
 from atomcore.models._kernel_inputs import SCALINGS, ArrayInputs, StructureInputs, as_dataset, is_structures
+from atomcore.models._kernel_labels import Batch, chunks, columns, flat_gradients, in_words, positive
 from atomcore.models._kernel_search import CRITERIA, Labels, Search, left_out, scaled_kernel, search
 
 _log = logging.getLogger("atomcore")
@@ -28,10 +27,11 @@ MEANS = ("elements", "constant", "zero")
 _PROPERTIES = ("energy", "forces", "energy_spread", "forces_spread")
 
 
-class KernelMachine:
+class KernelMachine(Estimator):
     """Estimator with scikit-learn's conventions; see `KernelRidge` and `GaussianProcess`."""
 
     _has_variance: ClassVar[bool] = False
+    _criteria: ClassVar[tuple[str, ...]] = CRITERIA
 
     # What every subclass stores from its arguments, unchanged, as scikit-learn wants it.
     kernel: Any
@@ -47,49 +47,6 @@ class KernelMachine:
     selection: str
     jitter: float
     seed: int
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the arguments of this model; with ``deep`` those of its kernel as ``kernel__length`` and so on."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        parameters = {name: getattr(self, name) for name in names}
-        if deep and hasattr(self.kernel, "get_params"):
-            parameters |= {f"kernel__{name}": value for name, value in self.kernel.get_params().items()}
-        return parameters
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Change arguments, those of the kernel by ``kernel__length`` and so on; nothing is trained anew.
-
-        Raises
-        ------
-        ValueError
-            For a name that there is not.
-        """
-        own = self.get_params(deep=False)
-        nested = {name: value for name, value in parameters.items() if name.startswith("kernel__")}
-        for name, value in parameters.items():
-            if name in own:
-                setattr(self, name, value)
-            elif name not in nested:
-                raise ValueError(f"{type(self).__name__} has no argument {name!r}; accepted: {', '.join(own)}")
-        if nested:
-            base = RBF() if self.kernel is None else self.kernel
-            changed = {name.removeprefix("kernel__"): value for name, value in nested.items()}
-            self.kernel = type(base)(**{**base.get_params(), **changed})
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn's model selection asks an estimator."""
-        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
-
-        target = TargetTags(required=False, multi_output=True)
-        return Tags(
-            estimator_type="regressor", target_tags=target, regressor_tags=RegressorTags(), input_tags=InputTags()
-        )
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        given = {name: value for name, value in self.get_params(deep=False).items() if value != defaults[name].default}
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     # Training
 
@@ -164,8 +121,8 @@ class KernelMachine:
         first = self._batches[0]
         if batch.kinds != first.kinds or batch.outputs != first.outputs:
             raise ValueError(
-                f"the labels have {batch.outputs} outputs and {_in_words(batch.kinds)}; accepted: "
-                f"{first.outputs} and {_in_words(first.kinds)}, as in training"
+                f"the labels have {batch.outputs} outputs and {in_words(batch.kinds)}; accepted: "
+                f"{first.outputs} and {in_words(first.kinds)}, as in training"
             )
         if self.inducing is None:
             self._solver.add(self._labels(batch))
@@ -175,7 +132,7 @@ class KernelMachine:
         self._finish()
         return self
 
-    def _batch(self, data: Any, y: Any, gradients: Any) -> "Batch":
+    def _batch(self, data: Any, y: Any, gradients: Any) -> Batch:
         """Return checked labels of points or structures."""
         taken = self._inputs.take(data)
         n, m = len(taken), int(self._inputs.n_derivatives(taken).sum())
@@ -189,19 +146,21 @@ class KernelMachine:
         else:
             energies = y
             if gradients is not None:
-                slopes = _flat_gradients(gradients, *taken.shape)
-        energies = None if energies is None else _columns("y", energies, n)
+                slopes = flat_gradients(gradients, *taken.shape)
+        energies = None if energies is None else columns("y", energies, n)
         wanted = _LABELS if self.labels is None else tuple(self.labels)
         there = {"energy": energies is not None, "forces": slopes is not None}
         missing = [name for name in wanted if not there[name]] if self.labels is not None else []
         if missing or not any(there.values()):
             raise ValueError(f"there are no {' and no '.join(missing or _LABELS)} to train on")
         if energies is not None and slopes is not None and energies.shape[1] != slopes.shape[1]:
-            raise ValueError(f"gradients are of {slopes.shape[1]} outputs and y of {energies.shape[1]}; accepted: one number")
+            raise ValueError(
+                f"gradients are of {slopes.shape[1]} outputs and y of {energies.shape[1]}; accepted: one number"
+            )
         slopes = slopes if "forces" in wanted else None
         return Batch(taken, energies, slopes, energies is not None and "energy" in wanted)
 
-    def _labels(self, batch: "Batch", *, mean: bool = False) -> Labels:
+    def _labels(self, batch: Batch, *, mean: bool = False) -> Labels:
         """Return the rows that a batch gives: all energies, less their mean function if asked to, then all slopes."""
         inputs, n = self._inputs, len(batch.taken)
         points = inputs.points(batch.taken, jacobian=batch.slopes is not None)
@@ -217,7 +176,9 @@ class KernelMachine:
             owners.append(np.repeat(np.arange(n), inputs.n_derivatives(batch.taken)))
             weights.append(np.ones(len(batch.slopes)))
         energy = np.arange(sum(map(len, values))) < (n if batch.with_energies else 0)
-        return Labels(points, np.concatenate(values), np.concatenate(weights).astype(float), energy, np.concatenate(owners))
+        return Labels(
+            points, np.concatenate(values), np.concatenate(weights).astype(float), energy, np.concatenate(owners)
+        )
 
     def _find_hyper_parameters(self, progress: bool) -> None:
         kernel = RBF() if self.kernel is None else self.kernel
@@ -237,7 +198,7 @@ class KernelMachine:
         if not self.search_.converged:
             _log.warning("The search for hyper-parameters stopped before it converged: %s", self.search_)
 
-    def _sample(self, batch: "Batch") -> "Batch":
+    def _sample(self, batch: Batch) -> Batch:
         """Return as many structures as have ``search_rows`` labels, drawn with the seed."""
         counts = np.full(len(batch.taken), int(batch.with_energies))
         if batch.slopes is not None:
@@ -249,17 +210,19 @@ class KernelMachine:
     def _begin_sparse(self) -> None:
         batch = self._batches[0]
         assert self.inducing is not None
-        points = sparse.choose(self._inputs.points(batch.taken, jacobian=False), self.inducing, self.selection, self.seed)
+        points = sparse.choose(
+            self._inputs.points(batch.taken, jacobian=False), self.inducing, self.selection, self.seed
+        )
         columns = batch.outputs + self._design(self._inputs.part(batch.taken, [0])).shape[1]
         self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns, _CHUNK)
 
-    def _gather(self, batch: "Batch", progress: bool) -> None:
+    def _gather(self, batch: Batch, progress: bool) -> None:
         """Take a batch into a sparse model, in chunks."""
         sizes = np.full(len(batch.taken), int(batch.with_energies))
         if batch.slopes is not None:
             sizes += self._inputs.n_derivatives(batch.taken)
         bar = Progress(len(sizes), "projecting structures", enabled=progress)
-        for chosen in _chunks(sizes, _CHUNK):
+        for chosen in chunks(sizes, _CHUNK):
             part = batch.part(self._inputs, chosen)
             labels = self._labels(part)
             design = np.zeros((len(labels.values), self._solver.right.shape[1] - batch.outputs))
@@ -284,7 +247,7 @@ class KernelMachine:
         if not self._batches[0].with_energies and self._batches[0].energies is not None:
             self._fit_mean(self._batches, predicted=True)
 
-    def _labels_only(self, batch: "Batch") -> np.ndarray:
+    def _labels_only(self, batch: Batch) -> np.ndarray:
         parts = []
         if batch.with_energies:
             assert batch.energies is not None
@@ -293,7 +256,7 @@ class KernelMachine:
             parts.append(batch.slopes)
         return np.concatenate(parts)
 
-    def _fit_mean(self, batches: "list[Batch]", *, predicted: bool = False) -> None:
+    def _fit_mean(self, batches: list[Batch], *, predicted: bool = False) -> None:
         """Fit the mean function to energies by least squares, ``predicted`` to what the weights leave of them."""
         design = np.concatenate([self._design(batch.taken) for batch in batches])
         if any(batch.energies is None for batch in batches):
@@ -364,13 +327,13 @@ class KernelMachine:
         """Return values and slopes without the mean function, and the variances of both, block by block."""
         sizes = self._inputs.n_derivatives(taken) * kinds["forces"] + kinds["energies"]
         parts = []
-        for chosen in _chunks(sizes, max(1, int(_BLOCK) // self._solver.row_size)):
+        for chosen in chunks(sizes, max(1, int(_BLOCK) // self._solver.row_size)):
             points = self._inputs.points(self._inputs.part(taken, chosen), jacobian=kinds["forces"])
             mean, reduction = self._solver.predict(points, kinds, variance=variance)
             split = len(chosen) * kinds["energies"]
             left = None
             if variance:  # rounding makes what is nothing negative
-                left = np.maximum(prior_variance(self.kernel_, points, kinds) - reduction, 0.0)
+                left = np.maximum(diagonal(self.kernel_, points, **kinds) - reduction, 0.0)
             parts.append([mean[:split], mean[split:], *((left[:split], left[split:]) if variance else (None, None))])
         return tuple(None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True))
 
@@ -396,7 +359,7 @@ class KernelMachine:
         return {name: float(results[name][0]) if name.startswith("energy") else results[name] for name in wanted}
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the coefficient of determination R^2 of values, averaged over outputs; scikit-learn's default score."""
+        """Return the coefficient of determination R^2 of values, averaged over outputs: scikit-learn's default."""
         if y is None:
             y = as_dataset(X, labels=True).energy
         values = np.asarray(self.predict(X)).reshape(len(y), -1)
@@ -446,8 +409,14 @@ class KernelMachine:
         self._check_fitted()
         return record(self)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, *, variance: bool = True) -> None:
         """Write the model file (``.atomcore``), after checking that the C++ engine gives the same numbers.
+
+        Parameters
+        ----------
+        path : path-like
+        variance : bool
+            Store what standard deviations are computed from, where the model has them: ``4 n^2`` bytes for n labels.
 
         Raises
         ------
@@ -456,12 +425,12 @@ class KernelMachine:
         atomcore.AtomcoreError
             When engine and model disagree; an older file at ``path`` is then left as it was.
         """
-        from atomcore.export import export
+        from atomcore.export import save_kernel_machine
 
         self._check_fitted()
         if self.features is None:
             raise ValueError("a model of rows of numbers has no model file; accepted: models of structures")
-        export(self, path)
+        save_kernel_machine(self, path, variance=variance)
 
     # Checks
 
@@ -471,7 +440,7 @@ class KernelMachine:
 
     def _check_arguments(self) -> None:
         choices = (
-            ("search", self.search, (None, *CRITERIA)),
+            ("search", self.search, (None, *self._criteria)),
             ("mean", self.mean, (None, *MEANS)),
             ("selection", self.selection, sparse.SELECTIONS),
             ("scaling", self.scaling, SCALINGS),
@@ -488,80 +457,4 @@ class KernelMachine:
         whole_number("search_rows", self.search_rows, 2)
         if self.inducing is not None:
             whole_number("inducing", self.inducing, 1)
-        _positive("jitter", self.jitter)
-
-
-class Batch(NamedTuple):
-    """Labels that came together: of one call of `fit` or `add`."""
-
-    taken: Any  # rows of numbers, or a Dataset
-    energies: np.ndarray | None  # [n, outputs], as they are
-    slopes: np.ndarray | None  # [sum of derivatives, outputs]
-    with_energies: bool  # whether energies are trained on, and do not set the mean function alone
-
-    @property
-    def outputs(self) -> int:
-        """Number of values a point."""
-        some = self.energies if self.slopes is None else self.slopes
-        assert some is not None
-        return some.shape[1]
-
-    @property
-    def kinds(self) -> tuple[bool, bool]:
-        """Whether energies and slopes are trained on."""
-        return self.with_energies, self.slopes is not None
-
-    def part(self, inputs: Any, chosen: np.ndarray) -> "Batch":
-        """Return some of the points or structures."""
-        ptr = np.concatenate([[0], np.cumsum(inputs.n_derivatives(self.taken))])
-        slopes = None
-        if self.slopes is not None:
-            slopes = self.slopes[np.concatenate([np.arange(ptr[s], ptr[s + 1]) for s in chosen])]
-        energies = None if self.energies is None else self.energies[chosen]
-        return Batch(inputs.part(self.taken, chosen), energies, slopes, self.with_energies)
-
-
-def _in_words(kinds: tuple[bool, bool]) -> str:
-    return " and ".join(name for name, there in zip(("values", "derivatives"), kinds, strict=True) if there)
-
-
-def _chunks(sizes: np.ndarray, limit: int) -> Iterator[np.ndarray]:
-    """Yield indices of consecutive structures that have at most ``limit`` rows together, or one alone."""
-    start, total = 0, 0
-    for i, size in enumerate(sizes):
-        if i > start and total + size > limit:
-            yield np.arange(start, i)
-            start, total = i, 0
-        total += size
-    yield np.arange(start, len(sizes))
-
-
-def _columns(name: str, values: Any, n: int) -> np.ndarray:
-    """Return labels as columns [n, T]."""
-    one = np.ndim(values) == 1
-    array = as_float64(name, values, (n,) if one else (n, "T"))
-    return _finite(name, array.reshape(n, -1))
-
-
-def _flat_gradients(values: Any, n: int, width: int) -> np.ndarray:
-    """Return gradients [n, D] or [n, D, T] with a column an output."""
-    array = as_float64("gradients", values, (n, width) if np.ndim(values) == 2 else (n, width, "T"))
-    return _finite("gradients", array.reshape(n * width, -1))
-
-
-def _finite(name: str, array: np.ndarray) -> np.ndarray:
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} has a value that is not finite, the first at index {int(np.argwhere(~np.isfinite(array))[0, 0])}")
-    return array
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not (0 < float(value) < math.inf):
-        raise ValueError(f"{name} is {value!r}; accepted: a positive number")
-    return float(value)
-
-
-def _non_negative(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not (0 <= float(value) < math.inf):
-        raise ValueError(f"{name} is {value!r}; accepted: a number from zero")
-    return float(value)
+        positive("jitter", self.jitter)

@@ -9,13 +9,13 @@ import numpy as np
 
 from atomcore._progress import Progress
 from atomcore.kernels import Points, covariance, gradient_of_trace
-from atomcore.kernels.linalg import Factor, NotPositiveDefinite, cholesky
+from atomcore.kernels.linalg import Factor, NotPositiveDefinite, add_to_diagonal, cholesky
 
 CRITERIA = ("marginal_likelihood", "leave_one_out", "cross_validation")
 _FOLDS = 5
 _CANDIDATES = 12  # starts that are looked at; the best of them are followed to their minimum
 _PAIRS = 2000  # of points that the scale of distances is judged by
-_SMALLEST_NOISE = 1e-9  # of the variance of the labels: below it rounding decides whether the matrix is definite
+_SMALLEST_NOISE = 1e-8  # of the variance of the labels: below it rounding decides whether the matrix is definite
 _WIDEST = math.log(1e4)  # how far hyper-parameters may move from the scale of the data, either way
 _FAILED = 1e10  # value of a criterion where the matrix is not positive definite
 
@@ -68,10 +68,13 @@ class Search:
 
 
 def marginal_likelihood(factor: Factor, values: np.ndarray) -> tuple[float, np.ndarray]:
-    """Minus the log marginal likelihood per label, and its derivative in the matrix (Rasmussen and Williams, eq. 5.9)."""
+    """Minus the log marginal likelihood per label, and its derivative in the matrix.
+
+    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), equations 2.30 and 5.9.
+    """
     n, outputs = values.shape
     alpha = factor.solve(values)
-    loss = 0.5 * float(np.sum(values * alpha)) + outputs * (0.5 * factor.logdet() + 0.5 * n * math.log(2 * math.pi))
+    loss = 0.5 * float(np.sum(values * alpha)) + outputs * (0.5 * factor.logdet + 0.5 * n * math.log(2 * math.pi))
     slope = factor.inverse()
     slope *= 0.5 * outputs
     slope -= 0.5 * (alpha @ alpha.T)
@@ -115,6 +118,12 @@ def cross_validation(
     return loss, 0.5 * (slope + slope.T)
 
 
+def _size(values: np.ndarray) -> float:
+    """Mean square of labels, one where they are nothing."""
+    size = float(np.mean(values**2)) if values.size else 0.0
+    return size if size > 0 else 1.0
+
+
 def _members(groups: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(groups, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
@@ -132,9 +141,7 @@ class _Problem:
         self.kinds = [labels.is_energy, ~labels.is_energy]
         self.noisy = [i for i, rows in enumerate(self.kinds) if rows.any()]
         self.evaluations = 0
-        variance = [labels.values[rows].var() if rows.any() else 1.0 for rows in self.kinds]
-        self.scale = np.maximum([max(v, np.mean(labels.values[rows] ** 2, initial=0.0) * 1e-12) if rows.any() else v
-                                 for v, rows in zip(variance, self.kinds, strict=True)], np.finfo(float).tiny)  # fmt: skip
+        self.scale = np.array([_size(labels.values[rows]) for rows in self.kinds])
         importance = np.where(labels.is_energy, 1 / self.scale[0], 1 / self.scale[1])
         groups = labels.owner
         if criterion == "cross_validation":
@@ -159,7 +166,7 @@ class _Problem:
         """Return the factor of the matrix with its noise."""
         kernel, noise = self.split(theta)
         K = covariance(kernel, self.labels.points, **self.labels.kinds)
-        K[np.diag_indices_from(K)] += self.labels.noise(*noise)
+        add_to_diagonal(K, self.labels.noise(*noise))
         self.evaluations += 1
         return cholesky(K)
 
@@ -216,15 +223,13 @@ def search(
         bar.update(i + 1)
     ranked = [entry for entry in sorted(ranked) if entry[0] < _FAILED]
     if not ranked:
-        raise NotPositiveDefinite(
-            "no candidate for the hyper-parameters gives a positive definite matrix; are points or labels repeated?"
-        )
+        raise NotPositiveDefinite("no candidate for the hyper-parameters gives a positive definite matrix", 0)
     bounds = _bounds(problem, centre)
     results = []
     for i, (_, index) in enumerate(ranked[:starts]):
         results.append(
             minimize(problem, candidates[index], jac=True, method="L-BFGS-B", bounds=bounds,
-                     options={"maxiter": 200, "ftol": 1e-10, "gtol": 1e-5})
+                     options={"maxiter": 200, "ftol": 1e-8, "gtol": 1e-5})
         )  # fmt: skip
         bar.update(_CANDIDATES + i + 1, f"best {min(result.fun for result in results):.4g}")
     results.sort(key=lambda result: result.fun)
@@ -243,7 +248,7 @@ def scaled_kernel(kernel: Any, points: Points, seed: int) -> Any:
     other = i != j
     if points.elements is not None:
         other &= points.elements[i] == points.elements[j]
-    squared = np.mean((points.X[i[other]] - points.X[j[other]]) ** 2, axis=0) if other.any() else np.ones(1)
+    squared = np.mean((points.X[i[other]] - points.X[j[other]]) ** 2, axis=0) if other.any() else np.ones(points.X.shape[1])
     distance = math.sqrt(squared.sum()) or 1.0
     length = kernel.length
     if np.ndim(length):
@@ -283,8 +288,8 @@ def _with_variance(problem: _Problem, own: np.ndarray, ratio: np.ndarray) -> np.
         except NotPositiveDefinite:
             break
         theta[0] += math.log(max(fit, 1e-12))
-        theta[-len(noise):] += math.log(max(fit, 1e-12))  # the shape stays
-    theta[-len(noise):] = np.maximum(theta[-len(noise):], np.log(2 * _SMALLEST_NOISE * problem.scale[problem.noisy]))
+        theta[-len(noise) :] += math.log(max(fit, 1e-12))  # the shape stays
+    theta[-len(noise) :] = np.maximum(theta[-len(noise) :], np.log(2 * _SMALLEST_NOISE * problem.scale[problem.noisy]))
     return theta
 
 
@@ -293,6 +298,4 @@ def _bounds(problem: _Problem, centre: np.ndarray) -> list[tuple[float, float]]:
     n = len(centre) - len(problem.noisy)
     limits = [(value - 2 * _WIDEST, value + 2 * _WIDEST) for value in centre[:n]]
     size = np.ones(2) if problem.fixed_variance else problem.scale
-    return limits + [
-        (math.log(_SMALLEST_NOISE * size[i]), math.log(10.0 * size[i])) for i in problem.noisy
-    ]
+    return limits + [(math.log(_SMALLEST_NOISE * size[i]), math.log(10.0 * size[i])) for i in problem.noisy]

@@ -10,7 +10,6 @@ A is gathered from chunks of structures, so that memory depends on M and not on 
 well conditioned as the noise allows: the normal equations in K_Zn alone would square the condition number of K_ZZ.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,22 +20,21 @@ from atomcore.kernels.linalg import cholesky
 from atomcore.models._kernel_exact import between
 from atomcore.models._kernel_search import Labels
 
-SELECTIONS = ("cur", "farthest_point", "k_means")
+SELECTIONS = ("random", "cur", "farthest_point", "k_means")
 _ENERGIES = {"energies": True, "forces": False}
 
 
 def choose(points: Points, count: int, selection: str, seed: int) -> Points:
-    """Return ``count`` inducing points, of each element in proportion to its atoms.
+    """Return ``count`` inducing points, each of them a structure of one atom.
 
-    Every one of them is a structure of one atom.
+    Their number goes with the square root of the number of atoms of an element, so that rare ones have enough.
     """
     if points.elements is None:
         return Points(_pick(points.X, min(count, len(points.X)), selection, seed))
     numbers, counts = np.unique(points.elements, return_counts=True)
-    shares = np.minimum(np.maximum(1, np.round(count * counts / counts.sum()).astype(int)), counts)
-    parts = [
-        _pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)
-    ]
+    shares = np.sqrt(counts) / np.sqrt(counts).sum()
+    shares = np.minimum(np.maximum(1, np.round(count * shares).astype(int)), counts)
+    parts = [_pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)]
     return Points(np.concatenate(parts), np.repeat(numbers, [len(part) for part in parts]))
 
 
@@ -44,6 +42,8 @@ def _pick(X: np.ndarray, count: int, selection: str, seed: int) -> np.ndarray:
     distinct = np.unique(X, axis=0)  # repeated points make K_ZZ singular
     if len(distinct) <= count:
         return distinct
+    if selection == "random":
+        return distinct[np.sort(np.random.default_rng(seed).permutation(len(distinct))[:count])]
     chosen = getattr(inducing, selection)(distinct, count, seed=seed)
     return chosen if selection == "k_means" else distinct[np.sort(chosen)]
 
@@ -69,10 +69,8 @@ class SparseSolver:
         self.kernel, self.points, self.noise = kernel, points, noise
         K = covariance(kernel, points)
         self.jitter = jitter * float(np.mean(K.diagonal()))
-        K[np.diag_indices(M)] += self.jitter
-        self.inner = cholesky(K)
+        self.inner = cholesky(K, jitter=self.jitter)
         self.gram = np.eye(M)
-        self.design = 0  # columns of the mean function, which share the gathering with the labels
         self.right = np.zeros((M, outputs))
         self.n_labels = 0
 

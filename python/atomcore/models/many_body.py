@@ -1,5 +1,6 @@
 """Many-body expansions: the energy of molecules from models of one, two, three of them."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -265,6 +266,25 @@ class ManyBody:
         labels = clusters.dataset.forces
         return clusters.with_labels(clusters.dataset.energy - energy, None if labels is None else labels - forces)
 
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the expansion to a ``.atomcore`` file, which `Potential`, `Calculator` and the command line take.
+
+        Raises
+        ------
+        TypeError
+            When the model of a term is neither a GDML model nor a `Potential` nor has ``save``.
+        """
+        from atomcore.export import save_many_body
+
+        save_many_body(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "ManyBody":
+        """Read an expansion that :meth:`save` wrote."""
+        from atomcore.export import load_many_body
+
+        return load_many_body(path)
+
     def _entities(self, atoms: Any, entities: Entities | None) -> Entities:
         return self.entities(atoms) if entities is None else entities.named(self.components)
 
@@ -301,9 +321,11 @@ class ManyBody:
                 continue
             values = self._values(term, [atoms], [entities])
             scale = np.ones(len(values.energies)) if factors is None else factors[t][values.entities].prod(axis=1)
+            if not len(values.energies):
+                continue
             terms[t] = (scale * values.energies).sum()
             rows = _atoms_of(values.entities, entities)
-            share = scale * values.energies / max(rows.shape[1], 1)
+            share = scale * values.energies / rows.shape[1]
             np.add.at(energies, rows, share[:, None])
             if derivatives:
                 slopes = -scale[:, None, None] * values.forces
@@ -362,7 +384,8 @@ def total(values: Iterable[TermValues], entities: Sequence[Entities]) -> tuple[F
         np.add.at(energies, own.structure, own.energies)
         for s in range(len(entities)):
             mine = own.structure == s
-            np.add.at(forces[s], _atoms_of(own.entities[mine], entities[s]), own.forces[mine])
+            if mine.any():
+                np.add.at(forces[s], _atoms_of(own.entities[mine], entities[s]), own.forces[mine])
     return energies, forces
 
 
@@ -429,9 +452,7 @@ def _evaluated(term: Term, numbers: npt.NDArray[np.int32], positions: Float64, t
 
 
 def _atoms_of(sets: Int64, entities: Entities) -> Int64:
-    """Return the atoms [T, n_atoms] of sets of entities [T, n] that have the same components."""
-    if not len(sets):
-        return np.empty((0, 0), np.int64)
+    """Return the atoms [T, n_atoms] of one and more sets of entities [T, n] that have the same components."""
     columns = []
     for members in sets.T:
         size = int(entities.ptr[members[0] + 1] - entities.ptr[members[0]])

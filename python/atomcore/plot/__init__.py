@@ -2,7 +2,7 @@
 
 from atomcore.plot.dynamics import md_energy, md_volume
 from atomcore.plot.errors import error_by_element, parity, spread
-from atomcore.plot.features import coverage
+from atomcore.plot.features import coverage, principal_components
 from atomcore.plot.kernels import clusters, data_curves, landscape, variance_map
 from atomcore.plot.training import learning_curve, learning_curves
 
@@ -17,6 +17,7 @@ __all__ = [
     "md_energy",
     "md_volume",
     "parity",
+    "principal_components",
     "spread",
     "variance_map",
 ]

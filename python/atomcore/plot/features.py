@@ -36,7 +36,7 @@ def coverage(features: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | 
         if len(known) < 2:
             raise ValueError(f"features of {element}: {len(known)} atoms in training; accepted: at least 2")
         outside = ((new < known.min(axis=0)) | (new > known.max(axis=0))).any(axis=1)
-        points, others, shares = _principal(known, new)
+        points, others, shares = principal_components(known, new)
         _dots(axes, points, COLOURS["train"], 3)
         _dots(axes, others[~outside], COLOURS["test"], 3)
         _dots(axes, others[outside], WARNING, 6)
@@ -58,7 +58,7 @@ def coverage(features: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | 
     save(figure, path)
 
 
-def _principal(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def principal_components(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the first two principal components [n, 2], [m, 2] of both, and the shares of variance [2] of ``known``."""
     mean, deviation = known.mean(axis=0), known.std(axis=0)
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-12 * np.abs(mean))

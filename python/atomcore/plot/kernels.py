@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MAP = "viridis_r"  # dark is large; readable without colours
+_WIDE = 3.0  # ratio of losses from which on colours go by their logarithm
 _CELLS = 60  # of a landscape, up to which numbers stand in them
 _SERIES = (COLOURS["test"], COLOURS["valid"], OTHER, "#CC79A7", "#56B4E9")  # also Okabe and Ito's
+_SIZES = 8  # of training sets, up to which each is marked
 _LINES, _MARKERS = ("-", "--"), "osD^v"
 
 
@@ -69,13 +71,13 @@ def _cells(figure: "Figure", axes: "Axes", sigmas: Any, lams: Any, table: np.nda
     from matplotlib.colors import LogNorm
 
     shown = np.ma.masked_invalid(table)
-    norm = LogNorm(shown.min(), shown.max()) if shown.min() > 0 and shown.max() > shown.min() else None
+    norm = LogNorm(shown.min(), shown.max()) if 0 < _WIDE * shown.min() < shown.max() else None
     image = axes.imshow(shown, origin="lower", aspect="auto", cmap=_MAP, norm=norm)
     plain_ticks(figure.colorbar(image, ax=axes, label=what).ax.yaxis)
     if table.size <= _CELLS:
         for (i, j), value in np.ndenumerate(table):
             dark = np.isfinite(value) and sum(image.cmap(image.norm(value))[:3]) < 1.4
-            text = f"{value:.2g}" if np.isfinite(value) else "failed"
+            text = f"{value:.3g}" if np.isfinite(value) else "failed"
             axes.text(j, i, text, ha="center", va="bottom", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(sigmas)), [f"{value:g}" for value in sigmas], rotation=45 if len(sigmas) > 8 else 0)
     axes.set_yticks(range(len(lams)), [f"{value:.0e}" for value in lams])
@@ -86,7 +88,7 @@ def _dots(figure: "Figure", axes: "Axes", sigma: Any, lam: Any, loss: np.ndarray
     from matplotlib.colors import LogNorm
 
     known = np.isfinite(loss)
-    norm = LogNorm() if (loss[known] > 0).all() else None
+    norm = LogNorm() if 0 < _WIDE * loss[known].min() < loss[known].max() else None
     dots = axes.scatter(sigma[known], lam[known], c=loss[known], cmap=_MAP, norm=norm, s=40, edgecolors="black")
     plain_ticks(figure.colorbar(dots, ax=axes, label=what).ax.yaxis)
     axes.plot(sigma[~known], lam[~known], "x", color="black", label="failed")
@@ -129,8 +131,13 @@ def data_curves(series: Mapping[str, Sequence[Mapping[str, Any]]], path: str | o
                 chosen = [row for row in rows if key in row]
                 _curve(axes, chosen, key, label=f"{name}, {measure}", linestyle=line, **style)
         unit = "meV" if kind == "energy" else "meV/Å"
-        axes.set(xscale="log", yscale="log", xlabel="training structures", ylabel=f"{kind} error, {unit}")
+        axes.set(xscale="log", yscale="log", xlabel="training structures")
+        axes.set_ylabel(f"{kind.removesuffix('s')} error, {unit}")
         plain_ticks(axes.xaxis, axes.yaxis)
+        sizes = sorted({int(row["n_train"]) for rows in series.values() for row in rows})
+        if len(sizes) <= _SIZES:
+            axes.set_xticks(sizes, [str(size) for size in sizes])
+            axes.set_xticks([], minor=True)
         legend_above_data(axes)
         grid(axes)
     save(figure, path)

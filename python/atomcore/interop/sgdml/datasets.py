@@ -169,26 +169,32 @@ def write_dataset(
     str
         The fingerprint of the file.
     """
-    check_dialect(dialect)
     held = data if isinstance(data, DatasetFile) else DatasetFile(dataset=data)
     arrays = _labels(held.dataset, units, dialect)
+    made = fingerprints(arrays)[dialect]
     arrays |= {
         "type": "d",
         "name": name or held.name or Path(path).stem,
         "theory": theory or held.theory or "unknown",
+        "md5": made.encode() if dialect == "sgdml" else made,
     }
     if held.permutations is not None:
         arrays["perms"] = held.permutations
     if dialect == "mbgdml":
         arrays |= _provenance(held)
-    fingerprint = fingerprints(arrays)[dialect]
-    arrays["md5"] = fingerprint.encode() if dialect == "sgdml" else fingerprint
     write_arrays(path, arrays)
-    return fingerprint
+    return made
+
+
+def fingerprint(data: DatasetFile | Dataset, *, dialect: str = "sgdml", units: str = "eV, Angstrom") -> str:
+    """Return the fingerprint of the file that `write_dataset` makes, whose arguments these are."""
+    dataset = data.dataset if isinstance(data, DatasetFile) else data
+    return fingerprints(_labels(dataset, units, dialect))[dialect]
 
 
 def _labels(dataset: Dataset, units: str, dialect: str) -> dict[str, Any]:
     """Return atomic numbers, geometries, labels and their statistics in ``units``."""
+    check_dialect(dialect)
     n_atoms = _common_atoms(dataset)
     if dataset.forces is None:
         raise ValueError("data has no forces; accepted: structures with forces, which sGDML learns")

@@ -40,7 +40,7 @@ class ModelFile:
     lam : float, optional
         What was added to the diagonal of the kernel matrix.
     constant, scale : float
-        In eV and, the standard deviation of the labels, in eV/Angstrom.
+        In eV; `scale` is the standard deviation of the labels.
     descriptors : ndarray, shape (M, D)
         Inverse distances of the training points in 1/Angstrom, of the pairs (1,0), (2,0), (2,1), ...
     derivative_coefficients : ndarray, shape (M, D)

@@ -1,0 +1,55 @@
+"""The conventions of scikit-learn's estimators, without scikit-learn."""
+
+import inspect
+from typing import Any, Self
+
+from atomcore.kernels import RBF
+
+
+class Estimator:
+    """Arguments by name: what `clone`, `GridSearchCV` and the like of scikit-learn call."""
+
+    kernel: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments of this model; with ``deep`` those of its kernel as ``kernel__length`` and so on."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        parameters = {name: getattr(self, name) for name in names}
+        if deep and hasattr(self.kernel, "get_params"):
+            parameters |= {f"kernel__{name}": value for name, value in self.kernel.get_params().items()}
+        return parameters
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change arguments, those of the kernel by ``kernel__length`` and so on; nothing is trained anew.
+
+        Raises
+        ------
+        ValueError
+            For a name that there is not.
+        """
+        own = self.get_params(deep=False)
+        nested = {name: value for name, value in parameters.items() if name.startswith("kernel__")}
+        for name, value in parameters.items():
+            if name in own:
+                setattr(self, name, value)
+            elif name not in nested:
+                raise ValueError(f"{type(self).__name__} has no argument {name!r}; accepted: {', '.join(own)}")
+        if nested:
+            base = RBF() if self.kernel is None else self.kernel
+            changed = {name.removeprefix("kernel__"): value for name, value in nested.items()}
+            self.kernel = type(base)(**{**base.get_params(), **changed})
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's model selection asks an estimator."""
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
+
+        target = TargetTags(required=False, multi_output=True)
+        return Tags(
+            estimator_type="regressor", target_tags=target, regressor_tags=RegressorTags(), input_tags=InputTags()
+        )
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        given = {name: value for name, value in self.get_params(deep=False).items() if value != defaults[name].default}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
