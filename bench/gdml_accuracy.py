@@ -1,4 +1,4 @@
-"""How accurate GDML is: `python bench/gdml_accuracy.py [water] [groups] [active] [claisen]`, by default all but the last.
+"""How accurate GDML is: `python bench/gdml_accuracy.py [water] [groups] [active] [claisen]`, by default not the last.
 
 - water: errors on held-out water molecules with the splits, sigma 5 and lambda 1e-10 of section 21 of the
   specification, beside what sgdml 1.0.3 has there; and the best of a joint search over sigma and lambda on 1000

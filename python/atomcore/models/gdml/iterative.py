@@ -29,7 +29,8 @@ Int64 = npt.NDArray[np.int64]
 _log = logging.getLogger("atomcore")
 _PROBES = 10  # structures' worth of random columns from which leverage scores are estimated
 _SHARE = 0.25  # of the free memory that a preconditioner takes by default
-_MOST_COLUMNS = 8000  # by default: making the preconditioner costs as the square of their number
+_OF_ALL = 0.2  # of the unknowns: more columns save fewer iterations than they cost
+_MOST_COLUMNS = 8000  # the cost of making a preconditioner grows with the square of their number
 _JITTERS = 10.0 ** np.arange(-14, -3)  # of the mean diagonal, tried in turn
 
 
@@ -44,8 +45,8 @@ class Iterative:
     max_iterations : int, optional
         Default: as many as there are unknowns.
     columns : int, optional
-        Of the preconditioner, which takes ``8 * columns`` bytes an unknown; by default what a quarter of the free
-        memory holds, 8000 at most.
+        Of the preconditioner, which takes ``8 * columns`` bytes an unknown; by default a fifth of the unknowns, what a
+        quarter of the free memory holds, or 8000, whatever is least.
     checkpoint : path, optional
         File (``.npz``) that the state is written to every `checkpoint_seconds`; when it is there already, made by the
         same data and settings, the solution goes on from it, to the bit. It is deleted once the solution has converged.
@@ -221,7 +222,7 @@ def solve_iteratively(
 def _n_columns(options: Iterative, n: int) -> int:
     if options.columns is not None:
         return min(options.columns, n)
-    return int(max(min(_SHARE * free_memory() / (8.0 * n), _MOST_COLUMNS, n), min(n, 10)))
+    return max(int(min(_SHARE * free_memory() / (8.0 * n), _MOST_COLUMNS, _OF_ALL * n)), min(n, 10))
 
 
 def _make_preconditioner(system: System, columns: int, rng: np.random.Generator, progress: bool) -> _Preconditioner:
