@@ -18,25 +18,26 @@ def between(
     return covariance(kernel, rows, columns, **kinds)
 
 
+def require_matrix(n: int) -> None:
+    """Announce the memory that n labels need, or refuse (MemoryError) before anything is taken."""
+    fewer = min(n // 2, 3000)
+    require_memory(
+        8.0 * n * n,
+        f"the kernel matrix of {n} labels",
+        f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
+    )
+
+
 class ExactSolver:
     """Weights ``alpha = (K + noise)^-1 y`` and the factor of that matrix.
 
     Raises
     ------
-    MemoryError
-        Before anything large is taken, when the matrix does not fit.
     NotPositiveDefinite
         With the label at which the factorization failed.
     """
 
     def __init__(self, kernel: Any, labels: Labels, noise: tuple[float, float]) -> None:
-        n = len(labels.values)
-        fewer = min(n // 2, 3000)
-        require_memory(
-            8.0 * n * n,
-            f"the kernel matrix of {n} labels",
-            f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
-        )
         self.kernel, self.noise = kernel, noise
         self.batches = [labels]
         K = covariance(kernel, labels.points, **labels.kinds)

@@ -13,7 +13,7 @@ from atomcore.data import Dataset
 from atomcore.kernels import RBF, diagonal
 from atomcore.models import _kernel_sparse as sparse
 from atomcore.models._kernel_estimator import Estimator
-from atomcore.models._kernel_exact import ExactSolver
+from atomcore.models._kernel_exact import ExactSolver, require_matrix
 from atomcore.models._kernel_inputs import SCALINGS, ArrayInputs, StructureInputs, as_dataset, is_structures
 from atomcore.models._kernel_labels import Batch, chunks, columns, flat_gradients, in_words, positive
 from atomcore.models._kernel_search import CRITERIA, Labels, Search, left_out, scaled_kernel, search
@@ -91,6 +91,8 @@ class KernelMachine(Estimator):
             StructureInputs(self.features, self.atomic, self.scaling, data) if structural else ArrayInputs(X)
         )
         batch = self._batch(data, y, gradients)
+        if self.inducing is None:
+            require_matrix(int(self._sizes(batch).sum()))
         self._batches = [batch]
         self._mean = self.mean or ("elements" if structural else "constant")
         self._squeeze = np.ndim(data.energy if y is None and structural else y) == 1 or batch.outputs == 1
@@ -180,6 +182,11 @@ class KernelMachine(Estimator):
             points, np.concatenate(values), np.concatenate(weights).astype(float), energy, np.concatenate(owners)
         )
 
+    def _sizes(self, batch: Batch) -> np.ndarray:
+        """Return how many labels each point or structure has."""
+        sizes = np.full(len(batch.taken), int(batch.with_energies))
+        return sizes if batch.slopes is None else sizes + self._inputs.n_derivatives(batch.taken)
+
     def _find_hyper_parameters(self, progress: bool) -> None:
         kernel = RBF() if self.kernel is None else self.kernel
         part = self._sample(self._batches[0])
@@ -200,9 +207,7 @@ class KernelMachine(Estimator):
 
     def _sample(self, batch: Batch) -> Batch:
         """Return as many structures as have ``search_rows`` labels, drawn with the seed."""
-        counts = np.full(len(batch.taken), int(batch.with_energies))
-        if batch.slopes is not None:
-            counts += self._inputs.n_derivatives(batch.taken)
+        counts = self._sizes(batch)
         order = np.random.default_rng(self.seed).permutation(len(counts))
         chosen = np.sort(order[: max(2, int(np.searchsorted(np.cumsum(counts[order]), self.search_rows, "right")))])
         return batch if len(chosen) == len(counts) else batch.part(self._inputs, chosen)
@@ -218,9 +223,7 @@ class KernelMachine(Estimator):
 
     def _gather(self, batch: Batch, progress: bool) -> None:
         """Take a batch into a sparse model, in chunks."""
-        sizes = np.full(len(batch.taken), int(batch.with_energies))
-        if batch.slopes is not None:
-            sizes += self._inputs.n_derivatives(batch.taken)
+        sizes = self._sizes(batch)
         bar = Progress(len(sizes), "projecting structures", enabled=progress)
         for chosen in chunks(sizes, _CHUNK):
             part = batch.part(self._inputs, chosen)
