@@ -1,5 +1,6 @@
 """Many-body expansions: the energy of molecules from models of one, two, three of them."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -264,6 +265,25 @@ class ManyBody:
         energy, forces = self.predict(clusters.dataset, entities=own)
         labels = clusters.dataset.forces
         return clusters.with_labels(clusters.dataset.energy - energy, None if labels is None else labels - forces)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the expansion to a ``.atomcore`` file, which `Potential`, `Calculator` and the command line take.
+
+        Raises
+        ------
+        TypeError
+            When the model of a term is neither a GDML model nor a `Potential` nor has ``save``.
+        """
+        from atomcore.export import save_many_body
+
+        save_many_body(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "ManyBody":
+        """Read an expansion that :meth:`save` wrote."""
+        from atomcore.export import load_many_body
+
+        return load_many_body(path)
 
     def _entities(self, atoms: Any, entities: Entities | None) -> Entities:
         return self.entities(atoms) if entities is None else entities.named(self.components)
