@@ -1,6 +1,7 @@
 """Many-body expansions: the compiled sum against its parts and its definition, derivatives, cells, other potentials."""
 
 import copy
+import importlib.util
 import pickle
 from itertools import permutations as orders_of
 
@@ -9,12 +10,17 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.calculators.emt import EMT
+from ase.md.verlet import VelocityVerlet
+from ase.units import fs, kcal, mol
 
+from atomcore import AtomcoreError, Calculator, Potential, model_file
 from atomcore.data import Criterion, Entities, cut_clusters, find_sets
+from atomcore.interop.sgdml import read_many_body
 from atomcore.models import ManyBody, Term
 from atomcore.models.gdml import GdmlRecord
 from atomcore.models.many_body import total
-from helpers import shared_data, slope
+from helpers import NEEDS_SOURCES, REPOSITORY, shared_data, slope
+from model_builder import random_model
 from test_clusters import KINDS, mixture
 from tolerances import ENGINE, EXACT, FORCES_FD, INVARIANT, ROUNDING, STRAIN_FD, Tolerance, assert_close
 
@@ -388,7 +394,7 @@ def test_infinite_sums_are_refused():
 
 # ---- against mbGDML
 
-EV = 0.0433641153087705  # of a kcal/mol
+EV = kcal / mol  # of a kcal/mol
 COEFFICIENTS = Tolerance(4e-3, 0.0)  # kcal/mol: the coefficients of these models reach 1e16
 COEFFICIENTS_FORCES = Tolerance(1e-2, 0.0)  # kcal/mol/A
 
@@ -452,3 +458,116 @@ def test_water_forces_are_those_that_mbgdml_sums():
 
 
 MBGDML_FORCES = [[1.268409, 4.324969, -3.005858], [-0.660689, 0.179341, 3.05743], [-0.106228, -4.235014, 0.573884]]
+
+
+# ---- in files
+
+
+@pytest.mark.parametrize("box", [None, TRICLINIC])
+def test_saved_models_run_in_the_engine(box, tmp_path):
+    model = expansion(threads=2)
+    model.save(tmp_path / "model.atomcore")
+    potential = Potential.load(tmp_path / "model.atomcore")
+    atoms = mixture(["H2O", "NH3", "H2O", "H2O"], box, seed=24)
+    asked = ("energy", "forces", "energies") + (("stress",) if box is not None else ())
+    expected = model.compute(atoms, asked)
+    again = ManyBody.load(tmp_path / "model.atomcore")
+    for other in (potential, pickle.loads(pickle.dumps(potential)), again):
+        results = other.compute(atoms, asked)
+        for name in asked:
+            assert_close(results[name], expected[name], EXACT)
+    batch = potential.compute_batch([atoms, molecule("H2O")], ("energy",))
+    assert_close(batch[0]["energy"], expected["energy"], EXACT)
+    assert (potential.kind, potential.capability) == ("many_body", "global")
+    assert repr(again) == repr(model)
+    with pytest.raises(ValueError, match="structure 1: atom 0"):
+        potential.compute_batch([atoms, molecule("CH4")])
+    with pytest.raises(ValueError, match="no variance"):
+        potential.compute(atoms, ["energy_spread"])
+
+
+def test_calculator_of_a_saved_model_conserves_energy(tmp_path):
+    model = expansion(mixed=False, width=1.5)
+    model.save(tmp_path / "model.atomcore")
+    atoms = mixture(["H2O", "H2O", "H2O"], seed=25, spread=4.0)
+    atoms.calc = Calculator(tmp_path / "model.atomcore")
+    assert_close(atoms.get_potential_energy(), model.energy_forces(atoms)[0], EXACT)
+    start = atoms.get_potential_energy()
+    VelocityVerlet(atoms, 0.05 * fs).run(100)
+    moved = atoms.get_potential_energy() - start
+    assert abs(moved) > 1e-4  # something happens
+    assert abs(atoms.get_total_energy() - start) < 1e-2 * abs(moved)
+
+
+def test_a_network_serves_as_a_term_in_a_file(tmp_path):
+    network = Potential.load(random_model(("H", "O"), reference=(-1.0, -2.0)).write(tmp_path / "network.atomcore"))
+    components = {"h2o": "OHH"}
+    criterion = Criterion(measure=SUM, cutoff=5.0, width=1.0)
+    terms = [
+        Term(components=("h2o",), model=made_record(("h2o",))),
+        Term(components=("h2o", "h2o"), model=network, criterion=criterion),
+    ]
+    model = ManyBody(terms, components)
+    model.save(tmp_path / "model.atomcore")
+    atoms = mixture(["H2O", "H2O", "H2O"], seed=26, spread=3.0)
+    energy, forces = model.energy_forces(atoms)
+    for other in (Potential.load(tmp_path / "model.atomcore"), ManyBody.load(tmp_path / "model.atomcore")):
+        own = other.energy_forces(atoms)
+        assert_close(own[0], energy, ENGINE)
+        assert_close(own[1], forces, ENGINE)
+    with pytest.raises(TypeError, match="EMT, which has no file"):
+        ManyBody([Term(components=("h2o",), model=EMT())], components).save(tmp_path / "other.atomcore")
+    assert not (tmp_path / "other.atomcore").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["terms"][1].update(components=["h2o", "xx"]), "names a component that the file does not have"),
+        (lambda m: m["terms"][1].update(components=["h2o"]), "model of other atoms than its components"),
+        (lambda m: m["terms"][1]["criterion"].update(measure="odd"), "odd"),
+        (lambda m: m["terms"][1]["criterion"].update(cutoff=-1.0), "leave nothing between"),
+        (lambda m: m["terms"][1].pop("criterion"), "no entry 'criterion'"),
+        (lambda m: m["components"][0].update(masses=[1.0]), "a mass for each"),
+        (lambda m: m["components"][0].update(masses=[1.0, 0.0, 1.0]), "not positive"),
+        (lambda m: m.update(terms=[]), "'terms' is empty"),
+        (lambda m: m["terms"][0].update(model={**m, "terms": []}), "itself a many-body expansion"),
+        (lambda m: m.update(capability="local"), "'capability' is 'local'"),
+        (lambda m: m["terms"][0]["model"].update(kind="magic"), "magic"),
+    ],
+)
+def test_damaged_files_are_refused_in_words(change, message, tmp_path):
+    expansion(mixed=False).save(tmp_path / "model.atomcore")
+    metadata, tensors = model_file.read(tmp_path / "model.atomcore")
+    change(metadata)
+    with pytest.raises(AtomcoreError, match=message):
+        model_file.write(tmp_path / "other.atomcore", tensors, metadata)
+
+
+@NEEDS_SOURCES
+def test_example_of_water(capsys):
+    folder = shared_data("water_mp2").parent
+    shared_data("mbgdml_models_500")
+    spec = importlib.util.spec_from_file_location("water", REPOSITORY / "examples" / "water_many_body.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    errors = np.abs(example.main(folder, monomers=100, per_frame=20, steps=20)).mean(axis=0)
+    assert errors[0] > 40  # kcal/mol, of molecules by themselves
+    assert errors[1] < 12
+    assert errors[2] < 2
+    assert "20 steps" in capsys.readouterr().out
+
+
+def test_models_of_mbgdml_are_read_as_one_expansion():
+    folder = shared_data("mbgdml_models_500")
+    paths = [folder / f"{n}h2o.npz" for n in (1, 2, 3)]
+    model = read_many_body(paths)
+    assert [term.criterion for term in model.terms] == [term.criterion for term in water_models().terms]
+    with np.load(shared_data("water_mp2") / "6h2o.npz") as data:
+        atoms = ase.Atoms(data["Z"], data["R"][0])
+    orders = model.compute(atoms, ["orders"])["orders"]
+    assert_close(np.cumsum(orders) / EV, [row[0] for row in MBGDML_HEXAMERS], COEFFICIENTS)
+    hard = [None, None, Criterion(measure=FARTHEST, cutoff=3.0)]
+    assert read_many_body(paths, criteria=hard).terms[2].criterion == hard[2]
+    with pytest.raises(ValueError, match="criteria has 1 entries for 3"):
+        read_many_body(paths, criteria=[None])

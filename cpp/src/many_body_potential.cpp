@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "src/error.hpp"
 
@@ -20,11 +21,13 @@ class ModelOfTuples final : public TupleModel {
     static constexpr double kCell[9] = {};
     static constexpr std::uint8_t kOpen[3] = {};
     const std::size_t size = 3 * numbers_.size();
+    std::vector<Structure> structures;
+    for (std::size_t t = 0; t < n; ++t)
+      structures.push_back({{positions + t * size, size}, {kCell, 9}, {kOpen, 3}, numbers_});
+    const auto found = model_->compute(structures, {gradients != nullptr, false, false}, 1);
     for (std::size_t t = 0; t < n; ++t) {
-      const Structure structure{{positions + t * size, size}, {kCell, 9}, {kOpen, 3}, numbers_};
-      const Evaluation found = model_->compute(structure, {gradients != nullptr, false, false}, 1);
-      energies[t] = found.mean.energy;
-      if (gradients) std::copy(found.mean.gradient.begin(), found.mean.gradient.end(), gradients + t * size);
+      energies[t] = found[t].mean.energy;
+      if (gradients) std::copy_n(found[t].mean.gradient.data(), size, gradients + t * size);
     }
   }
 
