@@ -41,6 +41,7 @@ def save_many_body(model: Any, path: str | os.PathLike) -> None:
         tensors |= {f"terms.{t}.{name}": array for name, array in own.items()}
         terms.append({"components": list(term.components), "criterion": _criterion(term.criterion), "model": metadata})
     document = _metadata("many_body", "global", sorted(requires), list(elements))
+    document["provenance"] |= model.provenance
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, document | {"components": components, "terms": terms})
         _compare(model, Potential.load(temporary))
@@ -69,7 +70,9 @@ def load_many_body(path: str | os.PathLike) -> Any:
         criterion = None if bounds is None else Criterion(**{k: v for k, v in bounds.items() if v is not None})
         terms.append(Term(components=entry["components"], model=_model(entry["model"], own), criterion=criterion))
     components = {own["name"]: [atomic_numbers[symbol] for symbol in own["atoms"]] for own in metadata["components"]}
-    return ManyBody(terms, components)
+    model = ManyBody(terms, components)
+    model.provenance = metadata["provenance"]
+    return model
 
 
 def _criterion(criterion: Criterion | None) -> dict[str, Any] | None:
