@@ -12,7 +12,7 @@ from common import ONE_THREAD
 from figures import draw
 
 TIMED = ("neighbors", "features", "potential", "md")  # beside other codes: these give the figure of ratios
-NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact")
+NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", "gdml")
 
 
 def main(names: list[str]) -> None:

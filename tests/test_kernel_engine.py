@@ -130,7 +130,10 @@ def test_gdml_round_trip_and_what_the_file_says(gdml, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a[:-1], r"the structure has 8 atoms \(H 5, C 2, O 1\) where the model has 9; .* in this order: C C O"),
+        (
+            lambda a: a[:-1],
+            r"the structure has 8 atoms \(H 5, C 2, O 1\) where the model has 9; .* in this order: C C O",
+        ),
         (lambda a: a[::-1], r"atom 0 is H where the model has C \(the same atoms in another order: sort them"),
         (lambda a: a.set_atomic_numbers([7, *a.numbers[1:]]), r"atom 0 is N where the model has C; the model is of"),
         (lambda a: a.set_pbc([False, False, True]), "pbc: the model is of a molecule that is not periodic"),

@@ -18,6 +18,7 @@ REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
 PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
 FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
 ROUNDING = Tolerance(1e-11, 1e-11)  # the same dynamics by two integrators, after 50 steps
+SOLVED = Tolerance(1e-8, 1e-7)  # ill-conditioned linear equations solved by two codes
 REVERSED = Tolerance(1e-8, 0.0)  # A, where dynamics come back to
 STRAIN_FD = Tolerance(1e-8, 1e-6)  # stress against central differences in the strain
 WEIGHTS_FD = Tolerance(1e-7, 1e-6)  # weight gradients against central differences
@@ -32,6 +33,11 @@ CUTOFF_VALUE = Tolerance(2e-11, 0.0)  # what is left of a function 1e-6 A inside
 CUTOFF_SLOPE = Tolerance(2e-5, 0.0)  # 1/A, what is left of its slope there
 PRINTED = Tolerance(5.1e-9, 0.0)  # eight decimals of extended XYZ
 MASSES = Tolerance(1e-5, 0.0)  # A, centres with average masses against those of the commonest isotopes
+KERNEL = Tolerance(1e-12, 1e-12)  # covariances and predictions of kernel models beside plain formulas
+KERNEL_FD = Tolerance(1e-8, 1e-8)  # derivatives of kernels against finite differences, of the largest value
+KERNEL_MODEL = Tolerance(1e-10, 1e-10)  # kernel machines against plain linear algebra, relative to the largest
+GROWN = Tolerance(1e-8, 1e-8)  # the same model by another way through ill-conditioned matrices
+CRITERION_FD = Tolerance(1e-6, 1e-6)  # slopes of criteria for hyper-parameters against differences
 NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
 
 

@@ -2,35 +2,85 @@
 #include <utility>
 
 #include "bindings.hpp"
-#include "src/kernel_matrix.hpp"
+#include "src/covariance.hpp"
 
 namespace {
 
 using namespace atomcore;
 
-cpu::KernelFunction function_of(int kind, const std::pair<double, double>& parameters, double variance) {
-  return {kind, parameters.first, parameters.second, variance};
+// Kernels and points as atomcore.kernels hands them over, which has checked them; the arrays stay its own.
+cpu::ScaledKernel kernel_of(int kind, double a, double b, double variance, const Array<double>& scales) {
+  return {{kind, a, b, variance}, static_cast<std::size_t>(scales.size()), scales.data()};
 }
 
-cpu::PointRows rows_of(const Array<double>& X) { return {X.data(), static_cast<std::size_t>(X.shape(0))}; }
+struct Points {
+  Array<double> x;
+  std::optional<Array<std::int32_t>> elements;
+  Array<std::int64_t> structure_ptr;
+  std::optional<Array<std::int64_t>> gradient_ptr;
+  std::vector<std::optional<Array<double>>> jacobians;
+  cpu::PointSet set;
+};
 
-void kernel_matrix(int kind, const std::pair<double, double>& parameters, double variance, const Array<double>& scales,
-                   const Array<double>& X, const std::optional<Array<double>>& Y, Array<double>& out, int n_threads) {
-  const cpu::PointRows rows = rows_of(X), columns = rows_of(Y ? *Y : X);
-  const auto n_features = static_cast<std::size_t>(X.shape(1));
-  const double* const divisors = scales.data();
+Points points_of(const Array<double>& x, const std::optional<Array<std::int32_t>>& elements,
+                 const Array<std::int64_t>& structure_ptr, const std::optional<Array<std::int64_t>>& gradient_ptr,
+                 const std::vector<std::optional<Array<double>>>& jacobians) {
+  Points points{x, elements, structure_ptr, gradient_ptr, jacobians, {}};
+  std::vector<const double*> blocks;
+  for (const auto& block : jacobians) blocks.push_back(block ? block->data() : nullptr);
+  points.set = {static_cast<std::size_t>(x.shape(0)),
+                static_cast<std::size_t>(structure_ptr.size() - 1),
+                x.data(),
+                elements ? elements->data() : nullptr,
+                structure_ptr.data(),
+                std::move(blocks),
+                gradient_ptr ? gradient_ptr->data() : nullptr};
+  return points;
+}
+
+const cpu::PointSet* set_of(const Points* points) { return points == nullptr ? nullptr : &points->set; }
+
+void covariance(const cpu::ScaledKernel& kernel, const Points& A, const cpu::Observed& rows, const Points* B,
+                const cpu::Observed& columns, Array<double>& out, int n_threads) {
   double* const to = out.mutable_data();
-  const bool symmetric = !Y;
   py::gil_scoped_release release;
-  cpu::kernel_matrix(function_of(kind, parameters, variance), n_features, divisors, rows,
-                     symmetric ? nullptr : &columns, to, n_threads);
+  cpu::covariance(kernel, A.set, rows, set_of(B), columns, to, n_threads);
+}
+
+Array<double> covariance_diagonal(const cpu::ScaledKernel& kernel, const Points& A, const cpu::Observed& rows,
+                                  int n_threads) {
+  Array<double> out(static_cast<py::ssize_t>(rows.size(A.set)));
+  double* const to = out.mutable_data();
+  py::gil_scoped_release release;
+  cpu::covariance_diagonal(kernel, A.set, rows, to, n_threads);
+  return out;
+}
+
+py::tuple gradient_of_trace(const cpu::ScaledKernel& kernel, const Points& A, const cpu::Observed& rows,
+                            const Points* B, const cpu::Observed& columns, const Array<double>& W, bool one_scale,
+                            int n_threads) {
+  cpu::TraceGradient found;
+  {
+    py::gil_scoped_release release;
+    found = cpu::gradient_of_trace(kernel, A.set, rows, set_of(B), columns, W.data(), one_scale, n_threads);
+  }
+  const auto n = static_cast<py::ssize_t>(found.scales.size());
+  return py::make_tuple(found.variance, to_array(std::move(found.scales), {n}), found.shape);
 }
 
 }  // namespace
 
 void bind_kernels(py::module_& m) {
+  py::class_<cpu::ScaledKernel>(m, "ScaledKernel").def(py::init(&kernel_of), py::keep_alive<1, 6>());
+  py::class_<Points>(m, "PointSet").def(py::init(&points_of));
+  py::class_<cpu::Observed>(m, "Observed").def(py::init<bool, bool>());
   m.def("new_matrix", [](py::ssize_t n, py::ssize_t k) { return new_array<double>({n, k}); });
-  m.def("kernel_matrix", &kernel_matrix, py::arg("kind"), py::arg("parameters"), py::arg("variance"),
-        py::arg("scales").noconvert(), py::arg("X").noconvert(), py::arg("Y").noconvert().none(true),
-        py::arg("out").noconvert(), py::arg("n_threads"));
+  // In the order of math::KernelKind.
+  m.attr("kernel_kinds") =
+      py::make_tuple("rbf", "matern12", "matern32", "matern52", "rational_quadratic", "laplacian", "polynomial");
+  m.def("covariance", &covariance, py::arg(), py::arg(), py::arg(), py::arg().none(true), py::arg(),
+        py::arg().noconvert(), py::arg());
+  m.def("covariance_diagonal", &covariance_diagonal);
+  m.def("gradient_of_trace", &gradient_of_trace, py::arg(), py::arg(), py::arg(), py::arg().none(true), py::arg(),
+        py::arg().noconvert(), py::arg(), py::arg());
 }

@@ -95,6 +95,17 @@ AC_HD KernelJet<T> kernel_jet(const T& q, const KernelParameters& parameters) {
   }
 }
 
+// The derivatives of a rational quadratic kernel and of its first and second derivative in the logarithm of alpha; the
+// third is left 0. With u = 1 / (1 + q / (2 alpha)): d log f = alpha (log u + 1 - u), d log u = 1 - u.
+template <typename T>
+AC_HD KernelJet<T> rational_quadratic_in_log_alpha(const T& q, double alpha_) {
+  using P = plain_t<T>;
+  const P alpha = static_cast<P>(alpha_);
+  const KernelJet<T> jet = kernel_jet<KernelKind::rational_quadratic>(q, {alpha_, 0.0});
+  const T u = T(1) / (T(1) + (P(0.5) / alpha) * q), in_u = T(1) - u, in_f = alpha * (in_u - log(T(1) / u));
+  return {jet.f * in_f, jet.d * (in_f + in_u), jet.dd * (in_f + P(2) * in_u - T(P(1) / (alpha + P(1)))), T(0)};
+}
+
 }  // namespace math
 }  // namespace AC_ISA
 }  // namespace atomcore

@@ -82,6 +82,10 @@ AC_HD Dual<T> exp(const Dual<T>& x) {
   return {e, e * x.d};
 }
 template <typename T>
+AC_HD Dual<T> log(const Dual<T>& x) {
+  return {log(x.v), x.d / x.v};
+}
+template <typename T>
 AC_HD Dual<T> sqrt(const Dual<T>& x) {
   const T s = sqrt(x.v);
   return {s, x.d / (s + s)};

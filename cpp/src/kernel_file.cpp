@@ -10,6 +10,7 @@ namespace atomcore {
 namespace {
 
 constexpr double kMostDegree = 64.0;               // of a polynomial kernel
+constexpr double kMostAtoms = 10000;               // of a descriptor of the whole structure
 constexpr std::int64_t kMostVariables = 30000000;  // coordinates of a structure
 
 void check_positive(double x, const std::string& what) {
@@ -130,6 +131,25 @@ std::shared_ptr<const VarianceRecord> read_variance(const Json& metadata, const 
   return record;
 }
 
+void read_descriptor(const Json& metadata, StructureKernelRecord& model) {
+  const Json& descriptor = member(metadata, "descriptor", kMetadata);
+  constexpr std::array names{"inverse_distances", "coulomb_raw", "coulomb_sorted",
+                             "coulomb_eigenvalues"};  // in the order of DescriptorKind
+  DescriptorRecord& record = model.descriptor;
+  record.kind =
+      static_cast<DescriptorKind>(known_name(string_member(descriptor, "type", "'descriptor'"), names, "descriptor"));
+  const double n_atoms = number_member(descriptor, "n_atoms", "'descriptor'");
+  if (!(n_atoms >= 1.0 && n_atoms <= kMostAtoms) || n_atoms != std::floor(n_atoms))
+    corrupt("'n_atoms' of 'descriptor' must be a whole number from 1 to 10000");
+  record.n_atoms = static_cast<std::size_t>(n_atoms);
+  model.fixed_size = flag_member(descriptor, "fixed_size", "'descriptor'");
+  record.exponent = record.length_unit = 1.0;
+  if (record.kind == DescriptorKind::inverse_distances) return;
+  record.exponent = number_member(descriptor, "exponent", "'descriptor'");
+  record.length_unit = number_member(descriptor, "length_unit", "'descriptor'");
+  check_positive(record.length_unit, "'length_unit' of 'descriptor'");
+}
+
 void read_permutations(const TensorReader& tensors, MolecularGdmlRecord& model) {
   const std::size_t n = model.numbers.size();
   const auto& shape = tensors.shape("gdml.permutations");
@@ -179,6 +199,28 @@ AtomicKernelRecord read_atomic_kernel(const Json& metadata, const TensorReader& 
     model.elements.push_back(std::move(element));
   }
   model.variance = read_variance(metadata, tensors, model.elements[0].sum, n_features, symbols.size());
+  return model;
+}
+
+StructureKernelRecord read_structure_kernel(const Json& metadata, const TensorReader& tensors) {
+  StructureKernelRecord model;
+  model.numbers = read_numbers(metadata, "elements");
+  const bool molecular = string_member(metadata, "capability", kMetadata) == "molecular";
+  if (molecular) model.molecule = read_numbers(metadata, "atoms");
+  read_descriptor(metadata, model);
+  if (molecular && model.molecule.size() != model.descriptor.n_atoms)
+    corrupt("'n_atoms' of 'descriptor' is not the number of 'atoms'");
+  const std::size_t n_features = feature_count(model.descriptor);
+  model.columns = tensors.columns("features.columns", n_features);
+  model.mean = tensors.vector("features.mean", model.columns.size());
+  model.scale = tensors.vector("features.scale", model.columns.size());
+  model.reference = tensors.vector("energy.reference", model.numbers.size());
+  model.constant = tensors.vector("energy.constant", 1)[0];
+  read_kernel(metadata, model.sum);
+  read_sum(tensors.within("kernel."), model.columns.size(), model.sum);
+  model.variance = read_variance(metadata, tensors, model.sum, n_features, 1);
+  if (model.variance && model.variance->columns != model.columns)
+    corrupt("tensor '" + tensors.name("variance.columns") + "' is not what the kernel reads");
   return model;
 }
 

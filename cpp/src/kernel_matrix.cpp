@@ -92,7 +92,7 @@ void KernelTiles::evaluate(std::size_t i, std::size_t m, std::size_t j, std::siz
 }
 
 void kernel_matrix(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,
-                   const PointRows* Y, double* out, int n_threads) {
+                   const PointRows* Y, double* out, std::size_t stride, int n_threads) {
   const KernelTiles tiles(function, n_features, scales, X, Y);
   const bool symmetric = Y == nullptr;
   const std::size_t n_columns = symmetric ? X.n : Y->n;
@@ -103,20 +103,16 @@ void kernel_matrix(const KernelFunction& function, std::size_t n_features, const
     PooledArray<double> tile(kTile * kTile);
     for (; t < end; ++t) {
       work.check();
-      // Tiles of the lower half row by row: I (I + 1) / 2 stand before row I.
-      std::int64_t I =
-          symmetric ? static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(t) + 1) - 1) / 2) : t / columns;
-      if (symmetric && I * (I + 1) / 2 > t) --I;
-      if (symmetric && (I + 1) * (I + 2) / 2 <= t) ++I;
-      const std::int64_t J = symmetric ? t - I * (I + 1) / 2 : t % columns;
+      const Triangle half(t);
+      const std::int64_t I = symmetric ? half.row : t / columns, J = symmetric ? half.column : t % columns;
       const std::size_t i = static_cast<std::size_t>(I) * kTile, j = static_cast<std::size_t>(J) * kTile;
       const std::size_t m = std::min(kTile, X.n - i), n = std::min(kTile, n_columns - j);
       tiles.evaluate(i, m, j, n, tile.data());
-      double* const mirrored = symmetric ? out + j * n_columns + i : nullptr;
+      double* const mirrored = symmetric && I != J ? out + j * stride + i : nullptr;
       if (symmetric && I == J)  // so that both halves are one
         for (std::size_t r = 0; r < m; ++r)
           for (std::size_t c = r + 1; c < n; ++c) tile.data()[r * kTile + c] = tile.data()[c * kTile + r];
-      tiles.kernels().store(tile.data(), m, n, out + i * n_columns + j, I == J ? nullptr : mirrored, n_columns);
+      tiles.kernels().store(tile.data(), m, n, out + i * stride + j, mirrored, stride);
     }
   });
 }

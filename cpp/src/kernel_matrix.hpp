@@ -1,7 +1,9 @@
 // Matrices of covariances of points.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "src/isa/kernel_matrix.hpp"
@@ -12,6 +14,17 @@ namespace atomcore::cpu {
 // The kernels of the active instruction set, and those of all that this processor has.
 const KernelMatrixKernels& kernel_matrix_kernels();
 std::vector<const KernelMatrixKernels*> kernel_matrix_variants();
+
+// Element number t of the lower half of a square, row by row: row (row + 1) / 2 stand before a row.
+struct Triangle {
+  explicit Triangle(std::int64_t t)
+      : row(static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(t) + 1) - 1) / 2)) {
+    if (row * (row + 1) / 2 > t) --row;
+    if ((row + 1) * (row + 2) / 2 <= t) ++row;
+    column = t - row * (row + 1) / 2;
+  }
+  std::int64_t row, column;
+};
 
 // Points as rows of features, not yet divided by the lengths of a kernel.
 struct PointRows {
@@ -56,7 +69,8 @@ class KernelTiles {
 };
 
 // out[n, m] of X with Y, or [n, n] of X with itself (Y null): each pair is computed once then, and both halves filled.
+// Rows of out are `stride` apart.
 void kernel_matrix(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,
-                   const PointRows* Y, double* out, int n_threads);
+                   const PointRows* Y, double* out, std::size_t stride, int n_threads);
 
 }  // namespace atomcore::cpu

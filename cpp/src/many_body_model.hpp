@@ -6,13 +6,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "src/gdml_model.hpp"
-#include "src/many_body_record.hpp"
 #include "src/tuples.hpp"
 
 namespace atomcore {
+
+// A kind of molecule. The atoms of each such molecule come in this order.
+struct ComponentRecord {
+  std::string name;
+  std::vector<std::int32_t> numbers;  // [n_atoms]
+  std::vector<double> masses;         // [n_atoms], for centres of mass
+};
 
 // A model of what a few molecules by themselves add to the energy of smaller sets of them.
 class TupleModel {

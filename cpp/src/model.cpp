@@ -3,6 +3,7 @@
 #include "src/gdml_potential.hpp"
 #include "src/local_model.hpp"
 #include "src/many_body_potential.hpp"
+#include "src/structure_kernel.hpp"
 
 namespace atomcore {
 namespace {
@@ -21,9 +22,13 @@ struct Maker {
     require_double();
     return std::make_unique<const GdmlPotential>(record);
   }
-  std::unique_ptr<const Model> operator()(const ManyBodyRecord& record) const {
+
+  std::unique_ptr<const Model> operator()(const StructureKernelRecord& record) const {
     require_double();
-    return std::make_unique<const ManyBodyPotential>(record);
+    return std::make_unique<const StructureKernel>(record);
+  }
+  std::unique_ptr<const Model> operator()(const ManyBodyRecord& record) const {
+    return std::make_unique<const ManyBodyPotential>(record, precision);
   }
 
   // Coefficients of kernels are large and cancel.

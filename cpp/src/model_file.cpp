@@ -10,8 +10,12 @@ namespace {
 
 constexpr std::int64_t kFormatMajor = 1;
 // in this order in ModelRecord::content
-constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "many_body"};
-constexpr std::array kCapabilities{"local", "local", "molecular", "global"};
+constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "structure_kernel", "many_body"};
+// what a kind can do; where it depends, more than one
+constexpr std::array kCapabilities{"local", "local", "molecular", "molecular or global", "global"};
+constexpr std::array kRequirements{"symmetry_functions", "function_families", "element_networks", "ensemble",
+                                   "normalized_inputs",  "charges",           "kernel_expansion", "gdml",
+                                   "structure_kernel",   "many_body"};
 
 void check_version(const Json& metadata) {
   const auto version = counts_member(metadata, "format_version", kMetadata);
@@ -20,39 +24,36 @@ void check_version(const Json& metadata) {
     throw Error(ErrorCode::unsupported, "format version " + std::to_string(version[0]) + "." +
                                             std::to_string(version[1]) + " where this version of atomcore reads " +
                                             std::to_string(kFormatMajor) + ".x");
+}
+
+ModelRecord build(const Safetensors& file) {
+  const std::string& text = file.metadata();
+  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
+  check_version(metadata);
+  ModelRecord model = read_model(metadata, TensorReader(file));
+  model.metadata = text;
+  return model;
+}
+
+}  // namespace
+
+std::size_t kind_of(const Json& metadata) {
   for (const std::string& name : strings_member(metadata, "requires", kMetadata))
-    known_name(name,
-               std::array{"symmetry_functions", "function_families", "element_networks", "ensemble",
-                          "normalized_inputs", "charges", "kernel_expansion", "gdml", "many_body"},
-               "requirement");
+    known_name(name, kRequirements, "requirement");
   known_name(string_member(metadata, "precision", kMetadata), std::array{"float32", "float64"}, "precision");
   const Json& units = member(metadata, "units", kMetadata);
   known_name(string_member(units, "length", "'units'"), std::array{"Angstrom"}, "length unit");
   known_name(string_member(units, "energy", "'units'"), std::array{"eV"}, "energy unit");
-}
-
-// The position of the kind of model in kKinds, which must promise what this kind can do.
-std::size_t kind_of(const Json& metadata) {
   const std::size_t kind = known_name(string_member(metadata, "kind", kMetadata), kKinds, "model kind");
   const std::string& capability = string_member(metadata, "capability", kMetadata);
   known_name(capability, std::array{"local", "molecular", "global"}, "capability");
-  if (capability != kCapabilities[kind])
+  if (std::string(kCapabilities[kind]).find(capability) == std::string::npos)
     corrupt("'capability' is '" + capability + "' where a model of the kind '" + kKinds[kind] + "' is '" +
             kCapabilities[kind] + "'");
   return kind;
 }
 
-ModelRecord build(const Safetensors& file) {
-  const std::string& text = file.metadata();
-  ModelRecord record = read_model(parse_json(text.data(), text.data() + text.size(), kMetadata), TensorReader(file));
-  record.metadata = text;
-  return record;
-}
-
-}  // namespace
-
 ModelRecord read_model(const Json& metadata, const TensorReader& tensors) {
-  check_version(metadata);
   switch (kind_of(metadata)) {
     case 0:
       return {"", read_networks(metadata, tensors)};
@@ -60,6 +61,8 @@ ModelRecord read_model(const Json& metadata, const TensorReader& tensors) {
       return {"", read_atomic_kernel(metadata, tensors)};
     case 2:
       return {"", read_gdml(metadata, tensors)};
+    case 3:
+      return {"", read_structure_kernel(metadata, tensors)};
     default:
       return {"", read_many_body(metadata, tensors)};
   }

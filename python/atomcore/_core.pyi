@@ -313,3 +313,43 @@ def pooled_empty(shape: Sequence[int], single: bool) -> Float: ...
 def batched_cholesky(
     A: Float, L: Float | None, y: Float | None, x: Float | None, log_determinant: Float | None, n_threads: int
 ) -> Int32: ...
+
+kernel_kinds: tuple[str, ...]
+
+class ScaledKernel:
+    def __init__(self, kind: int, a: float, b: float, variance: float, scales: Float64) -> None: ...
+
+class PointSet:
+    def __init__(
+        self,
+        X: Float64,
+        elements: Int32 | None,
+        structure_ptr: Int64,
+        gradient_ptr: Int64 | None,
+        jacobians: Sequence[Float64 | None],
+    ) -> None: ...
+
+class Observed:
+    def __init__(self, energies: bool, gradients: bool) -> None: ...
+
+def new_matrix(rows: int, columns: int) -> Float64: ...
+def covariance(
+    kernel: ScaledKernel,
+    A: PointSet,
+    rows: Observed,
+    B: PointSet | None,
+    columns: Observed,
+    out: Float64,
+    n_threads: int,
+) -> None: ...
+def covariance_diagonal(kernel: ScaledKernel, A: PointSet, rows: Observed, n_threads: int) -> Float64: ...
+def gradient_of_trace(
+    kernel: ScaledKernel,
+    A: PointSet,
+    rows: Observed,
+    B: PointSet | None,
+    columns: Observed,
+    W: Float64,
+    one_scale: bool,
+    n_threads: int,
+) -> tuple[float, Float64, float]: ...

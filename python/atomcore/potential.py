@@ -14,7 +14,6 @@ import numpy.typing as npt
 from atomcore import _core
 from atomcore._arrays import Structure, as_structure
 from atomcore._core import AtomcoreError
-from atomcore._files import replacing
 from atomcore._labels import labels
 from atomcore._threads import resolve_threads
 from atomcore._voigt import VOIGT
@@ -83,11 +82,6 @@ class Potential:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _from_content, (self._content, self._precision, self._threads)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the file that this was loaded from, whole or not at all."""
-        with replacing(path) as temporary:
-            temporary.write_bytes(self._content)
 
     @property
     def info(self) -> dict[str, Any]:

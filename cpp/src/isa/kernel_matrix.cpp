@@ -16,9 +16,14 @@ constexpr std::size_t kVectors = math::kPackBytes == 16 ? 2 : 3;
 constexpr std::size_t kPanel = kVectors * kWidth;
 static_assert(kTile % kPanel == 0 && kTile % kRows == 0);
 // Features of a panel, and of the rows beside it, that stay in the first cache.
-constexpr std::size_t kDepth = 192;
+constexpr std::size_t kDepth = 160;
 // Squares below this part of those of the points are computed by differences.
 constexpr double kCancelling = 1.0 / 128;
+
+template <math::KernelKind kind>
+struct Kind {
+  static constexpr math::KernelKind value = kind;
+};
 
 template <PairSum what>
 [[gnu::always_inline]] inline void add(P& sum, const P& x, const P& y) {
@@ -106,33 +111,151 @@ void squares(const double* x, const double* x_squares, std::size_t m, const doub
                                     sums + p * kPanel);
 }
 
-template <math::KernelKind kind>
-void apply_kind(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile) {
-  const math::KernelParameters parameters{function.a, function.b};
-  for (std::size_t i = 0; i < m; ++i)
-    for (std::size_t j = 0; j < columns; j += kWidth) {
-      double* const at = tile + i * kTile + j;
-      math::store_pack(at, function.variance * math::kernel_jet<kind>(math::load_pack(at), parameters).f);
-    }
-}
-
-void apply(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile) {
+// Calls the body with the kind of the function as a constant.
+template <typename Body>
+[[gnu::always_inline]] inline void for_kind(const KernelFunction& function, const Body& body) {
   using math::KernelKind;
   switch (static_cast<KernelKind>(function.kind)) {
     case KernelKind::rbf:
-      return apply_kind<KernelKind::rbf>(function, m, columns, tile);
+      return body(Kind<KernelKind::rbf>());
     case KernelKind::matern12:
-      return apply_kind<KernelKind::matern12>(function, m, columns, tile);
+      return body(Kind<KernelKind::matern12>());
     case KernelKind::matern32:
-      return apply_kind<KernelKind::matern32>(function, m, columns, tile);
+      return body(Kind<KernelKind::matern32>());
     case KernelKind::matern52:
-      return apply_kind<KernelKind::matern52>(function, m, columns, tile);
+      return body(Kind<KernelKind::matern52>());
     case KernelKind::rational_quadratic:
-      return apply_kind<KernelKind::rational_quadratic>(function, m, columns, tile);
+      return body(Kind<KernelKind::rational_quadratic>());
     case KernelKind::laplacian:
-      return apply_kind<KernelKind::laplacian>(function, m, columns, tile);
+      return body(Kind<KernelKind::laplacian>());
     case KernelKind::polynomial:
-      return apply_kind<KernelKind::polynomial>(function, m, columns, tile);
+      return body(Kind<KernelKind::polynomial>());
+  }
+}
+
+void apply(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile) {
+  const math::KernelParameters parameters{function.a, function.b};
+  const double variance = function.variance;
+  for_kind(function, [&](auto kind) {
+    for (std::size_t i = 0; i < m; ++i)
+      for (std::size_t j = 0; j < columns; j += kWidth) {
+        double* const at = tile + i * kTile + j;
+        math::store_pack(at, variance * math::kernel_jet<kind.value>(math::load_pack(at), parameters).f);
+      }
+  });
+}
+
+void jets(const KernelFunction& function, const double* q, std::size_t n, double* jets) {
+  const math::KernelParameters parameters{function.a, function.b};
+  const double variance = function.variance;
+  for_kind(function, [&](auto kind) {
+    for (std::size_t i = 0; i < n; i += kWidth) {
+      const math::KernelJet<P> jet = math::kernel_jet<kind.value>(math::load_pack(q + i), parameters);
+      math::store_pack(jets + i, variance * jet.f);
+      math::store_pack(jets + n + i, variance * jet.d);
+      math::store_pack(jets + 2 * n + i, variance * jet.dd);
+      math::store_pack(jets + 3 * n + i, variance * jet.ddd);
+    }
+  });
+}
+
+void shape_jets(const KernelFunction& function, const double* q, std::size_t n, double* jets) {
+  for (std::size_t i = 0; i < n; i += kWidth) {
+    const math::KernelJet<P> jet = math::rational_quadratic_in_log_alpha(math::load_pack(q + i), function.a);
+    math::store_pack(jets + i, function.variance * jet.f);
+    math::store_pack(jets + n + i, function.variance * jet.d);
+    math::store_pack(jets + 2 * n + i, function.variance * jet.dd);
+  }
+}
+
+template <PairSum what>
+void pairs_of(const double* x, const double* y, std::size_t n, std::size_t n_features, double* sums,
+              double* directions) {
+  const std::size_t whole = n_features - n_features % kWidth;
+  for (std::size_t j = 0; j < n; ++j) {
+    const double* const other = y + j * n_features;
+    double* const direction = directions + j * n_features;
+    P sum(0.0);
+    for (std::size_t k = 0; k < whole; k += kWidth) {
+      const P a = math::load_pack(x + k), b = math::load_pack(other + k), d = a - b;
+      add<what>(sum, b, a);
+      if constexpr (what == PairSum::squares) math::store_pack(direction + k, d);
+      if constexpr (what == PairSum::magnitudes)
+        math::store_pack(direction + k, math::select(d == 0.0, P(0.0), math::copysign(P(1.0), d)));
+    }
+    double rest = math::sum_of_lanes(sum);
+    for (std::size_t k = whole; k < n_features; ++k) {
+      const double d = x[k] - other[k];
+      rest += what == PairSum::products ? x[k] * other[k] : what == PairSum::squares ? d * d : std::abs(d);
+      if constexpr (what == PairSum::squares) direction[k] = d;
+      if constexpr (what == PairSum::magnitudes) direction[k] = static_cast<double>((d > 0) - (d < 0));
+    }
+    sums[j] = rest;
+  }
+}
+
+void pairs(PairSum what, const double* x, const double* y, std::size_t n, std::size_t n_features, double* sums,
+           double* directions) {
+  switch (what) {
+    case PairSum::products:
+      return pairs_of<PairSum::products>(x, y, n, n_features, sums, directions);
+    case PairSum::squares:
+      return pairs_of<PairSum::squares>(x, y, n, n_features, sums, directions);
+    case PairSum::magnitudes:
+      return pairs_of<PairSum::magnitudes>(x, y, n, n_features, sums, directions);
+  }
+}
+
+// kMost rows of c, of which `rows` are there: the others are the last once more.
+template <std::size_t kMost, std::size_t kAcross>
+[[gnu::always_inline]] inline void add_product(std::size_t rows, std::size_t depth, const double* a, std::size_t a_row,
+                                               std::size_t a_step, const double* b, std::size_t b_stride, double* c,
+                                               std::size_t c_stride) {
+  const double* from[kMost];
+  P sum[kMost][kAcross];
+  for (std::size_t r = 0; r < kMost; ++r) from[r] = a + (r < rows ? r : rows - 1) * a_row;
+  for (std::size_t r = 0; r < kMost; ++r)
+    for (std::size_t v = 0; v < kAcross; ++v) sum[r][v] = P(0.0);
+  for (std::size_t p = 0; p < depth; ++p) {
+    P y[kAcross];
+    for (std::size_t v = 0; v < kAcross; ++v) y[v] = math::load_pack(b + p * b_stride + v * kWidth);
+    for (std::size_t r = 0; r < kMost; ++r) {
+      const P one(from[r][p * a_step]);
+      for (std::size_t v = 0; v < kAcross; ++v) sum[r][v] += one * y[v];
+    }
+  }
+  for (std::size_t r = 0; r < kMost; ++r) {
+    if (r >= rows) break;
+    for (std::size_t v = 0; v < kAcross; ++v) {
+      double* const at = c + r * c_stride + v * kWidth;
+      math::store_pack(at, math::load_pack(at) + sum[r][v]);
+    }
+  }
+}
+
+template <std::size_t kAcross>
+void add_products(std::size_t m, std::size_t& j, std::size_t n, std::size_t depth, const double* a, std::size_t a_row,
+                  std::size_t a_step, const double* b, std::size_t b_stride, double* c, std::size_t c_stride) {
+  for (; j + kAcross * kWidth <= n; j += kAcross * kWidth)
+    for (std::size_t i = 0; i < m; i += kRows) {
+      if (m - i == 1)
+        add_product<1, kAcross>(1, depth, a + i * a_row, a_row, a_step, b + j, b_stride, c + i * c_stride + j,
+                                c_stride);
+      else
+        add_product<kRows, kAcross>(m - i, depth, a + i * a_row, a_row, a_step, b + j, b_stride, c + i * c_stride + j,
+                                    c_stride);
+    }
+}
+
+void product(std::size_t m, std::size_t n, std::size_t depth, const double* a, std::size_t a_row, std::size_t a_step,
+             const double* b, std::size_t b_stride, double* c, std::size_t c_stride) {
+  for (std::size_t first = 0; first < depth; first += kDepth) {
+    const std::size_t steps = depth - first < kDepth ? depth - first : kDepth;
+    const double *const from = a + first * a_step, *const with = b + first * b_stride;
+    std::size_t j = 0;
+    add_products<kVectors>(m, j, n, steps, from, a_row, a_step, with, b_stride, c, c_stride);
+    if constexpr (kVectors > 2) add_products<2>(m, j, n, steps, from, a_row, a_step, with, b_stride, c, c_stride);
+    add_products<1>(m, j, n, steps, from, a_row, a_step, with, b_stride, c, c_stride);
   }
 }
 
@@ -173,7 +296,7 @@ void store(const double* tile, std::size_t m, std::size_t n, double* out, double
 }  // namespace
 
 namespace AC_ISA {
-const KernelMatrixKernels kKernelMatrix{kPanel, sums, squares, apply, store};
+const KernelMatrixKernels kKernelMatrix{kPanel, sums, squares, apply, jets, shape_jets, pairs, product, store};
 }  // namespace AC_ISA
 
 }  // namespace atomcore::cpu

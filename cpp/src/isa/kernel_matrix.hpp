@@ -17,6 +17,8 @@ enum class PairSum { products, squares, magnitudes };
 
 // Tiles of pairs of points are square at most, and their rows this far apart.
 constexpr std::size_t kTile = 96;
+// Numbers in a line of the cache, which every register of every instruction set divides.
+constexpr std::size_t kLane = 8;
 
 struct KernelMatrixKernels {
   // Columns of points in a panel: number k of a panel's line k is feature k of its points. Divides kTile.
@@ -30,13 +32,26 @@ struct KernelMatrixKernels {
                   const double* y_squares, std::size_t n_panels, std::size_t n_features, double* sums);
   // The first m rows of a tile, `columns` numbers of each, become values of the function times its variance.
   void (*apply)(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile);
+  // jets[4, n]: values of the function and its first three derivatives in the sums q [n]; n is a multiple of kLane.
+  void (*jets)(const KernelFunction& function, const double* q, std::size_t n, double* jets);
+  // The same [3, n] for the derivatives of value, first and second derivative in the logarithm of alpha of the rational
+  // quadratic kernel.
+  void (*shape_jets)(const KernelFunction& function, const double* q, std::size_t n, double* jets);
+  // Of a point x and n points y[n, n_features]: their sums [n] and, except for products, the directions [n, n_features]
+  // that derivatives in x have: the differences x - y, or their signs for magnitudes (0 where they vanish).
+  void (*pairs)(PairSum what, const double* x, const double* y, std::size_t n, std::size_t n_features, double* sums,
+                double* directions);
+  // c[m, n] += a b, with a[i, p] at a[i * a_row + p * a_step] and the rows of b[depth, n] and c apart by their strides;
+  // n is a multiple of kLane.
+  void (*product)(std::size_t m, std::size_t n, std::size_t depth, const double* a, std::size_t a_row,
+                  std::size_t a_step, const double* b, std::size_t b_stride, double* c, std::size_t c_stride);
   // Writes tile[m, n] to out with rows `stride` apart, and the transpose of it to `mirrored` unless that is null.
   void (*store)(const double* tile, std::size_t m, std::size_t n, double* out, double* mirrored, std::size_t stride);
 };
 
-#define ATOMCORE_DECLARE(isa)                      \
-  namespace isa {                                  \
-  extern const KernelMatrixKernels kKernelMatrix;  \
+#define ATOMCORE_DECLARE(isa)                     \
+  namespace isa {                                 \
+  extern const KernelMatrixKernels kKernelMatrix; \
   }
 ATOMCORE_DECLARE(portable)
 ATOMCORE_DECLARE(avx2)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 _NAMES = {
     "export": "networks",
-    "load_gdml": "kernels",
+    "load_gdml": "gdml",
     "load_many_body": "many_body",
     "restore": "networks",
-    "save_gdml": "kernels",
-    "save_kernel_machine": "kernels",
+    "save_gdml": "gdml",
+    "save_kernel_machine": "machines",
     "save_many_body": "many_body",
 }
 __all__ = [
@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from atomcore.export.kernels import load_gdml, save_gdml, save_kernel_machine
+    from atomcore.export.gdml import load_gdml, save_gdml
+    from atomcore.export.machines import save_kernel_machine
     from atomcore.export.many_body import load_many_body, save_many_body
     from atomcore.export.networks import export, restore
 

@@ -1,8 +1,4 @@
-"""From many-body expansions to model files, and back. Needs no torch.
-
-The model of each term stands in the file as it would in one of its own: its metadata in the metadata of the term, its
-tensors under ``terms.<number>.``.
-"""
+"""Model files of many-body expansions. Needs no torch."""
 
 import os
 import tempfile
@@ -13,112 +9,99 @@ import numpy as np
 
 from atomcore import model_file
 from atomcore._files import replacing
-from atomcore.data.clusters import Criterion
-from atomcore.export.kernels import _check, _embedded, _metadata, _read, _symbols
+from atomcore.export.gdml import gdml_parts, load_gdml
+from atomcore.export.shared import Parts, check_parity, metadata_of, read, row_of, symbols_of
 from atomcore.potential import Potential
 
 
 def save_many_body(model: Any, path: str | os.PathLike) -> None:
-    """Write a `ManyBody` model to ``path``, once the engine has given the same energies and forces.
+    """Write a `ManyBody` expansion, once the engine has given the same numbers for two molecules of each component.
 
     Raises
     ------
     TypeError
-        When a model of a term has no file of its own: accepted are GDML models, those with ``save``, and potentials.
+        When the model of a term is none that a model file holds.
     atomcore.AtomcoreError
-        When the two disagree, or the core refuses the file; what was at ``path`` is then untouched.
+        Engine and expansion disagree, or the core refuses the file; what was at ``path`` is then untouched.
     """
     components = [
-        {"name": name, "atoms": _symbols(numbers), "masses": masses}
+        {"name": name, "atoms": symbols_of(numbers), "masses": masses}
         for name, numbers, masses in model.components.records()
     ]
+    elements = list(dict.fromkeys(symbol for component in components for symbol in component["atoms"]))
     terms: list[dict[str, Any]] = []
     tensors: dict[str, np.ndarray] = {}
-    requires, elements = {"many_body"}, dict.fromkeys(symbol for own in components for symbol in own["atoms"])
+    requires = {"many_body"}
     for t, term in enumerate(model.terms):
-        metadata, own = _parts(term)
+        metadata, own = _of_term(term)
         requires |= set(metadata["requires"])
         tensors |= {f"terms.{t}.{name}": array for name, array in own.items()}
-        terms.append({"components": list(term.components), "criterion": _criterion(term.criterion), "model": metadata})
-    document = _metadata("many_body", "global", sorted(requires), list(elements))
-    document["provenance"] |= model.provenance
+        terms.append({"components": list(term.components), **_criterion(term.criterion), "model": metadata})
+    metadata = metadata_of("many_body", "global", sorted(requires), elements)
+    metadata |= {"components": components, "terms": terms}
+    metadata["provenance"] |= model.provenance
     with replacing(path) as temporary:
-        model_file.write(temporary, tensors, document | {"components": components, "terms": terms})
-        _compare(model, Potential.load(temporary))
+        model_file.write(temporary, tensors, metadata)
+        _check_many_body(model, Potential.load(temporary))
 
 
 def load_many_body(path: str | os.PathLike) -> Any:
-    """Return the `ManyBody` model that a file holds: GDML models as `GDML`, others as `Potential`.
-
-    Raises
-    ------
-    ValueError
-        When the file holds a model of another kind.
-    OSError, atomcore.AtomcoreError
-        As for `atomcore.Potential.load`.
-    """
-    from ase.data import atomic_numbers
-
+    """Return the `ManyBody` expansion that a file holds; errors are those of `load_gdml`."""
+    from atomcore.data.clusters import Criterion
     from atomcore.models.many_body import ManyBody, Term
 
-    metadata, tensors = _read(path, "many_body")
+    metadata, tensors = read(path, "many_body")
     terms = []
-    for t, entry in enumerate(metadata["terms"]):
-        prefix = f"terms.{t}."
-        own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-        bounds = entry["criterion"]
-        criterion = None if bounds is None else Criterion(**{k: v for k, v in bounds.items() if v is not None})
-        terms.append(Term(components=entry["components"], model=_model(entry["model"], own), criterion=criterion))
-    components = {own["name"]: [atomic_numbers[symbol] for symbol in own["atoms"]] for own in metadata["components"]}
-    model = ManyBody(terms, components)
-    model.provenance = metadata["provenance"]
-    return model
+    with tempfile.TemporaryDirectory() as folder:
+        for t, term in enumerate(metadata["terms"]):
+            prefix, part = f"terms.{t}.", Path(folder) / "term.atomcore"
+            own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+            model_file.write(part, own, term["model"])
+            model = load_gdml(part) if term["model"]["kind"] == "gdml" else Potential.load(part)
+            criterion = Criterion(**term["criterion"]) if "criterion" in term else None
+            terms.append(Term(components=term["components"], model=model, criterion=criterion))
+    formulas = {component["name"]: "".join(component["atoms"]) for component in metadata["components"]}
+    expansion = ManyBody(terms, formulas)
+    expansion.provenance = metadata["provenance"]
+    return expansion
 
 
-def _criterion(criterion: Criterion | None) -> dict[str, Any] | None:
-    if criterion is None:
-        return None
-    cutoff, lower = (x if np.isfinite(x) else None for x in (criterion.cutoff, criterion.lower))
-    return {"measure": criterion.measure, "cutoff": cutoff, "lower": lower, "width": criterion.width}
-
-
-def _parts(term: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return metadata and tensors of the model of a term, as in a file of its own."""
-    from atomcore.models.gdml import GDML
-
-    model = term.model
-    if term.record is not None and not hasattr(model, "save"):
-        model = GDML.from_record(term.record)
+def _of_term(term: Any) -> Parts:
+    """Return metadata and tensors of the model of a term."""
+    if term.record is not None:
+        return gdml_parts(term.record)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "term.atomcore"
-        if not hasattr(model, "save"):
+        if isinstance(term.model, Potential):
+            path.write_bytes(term.model._content)
+        elif hasattr(term.model, "save"):
+            term.model.save(path)
+        else:
             raise TypeError(
-                f"the model of {'+'.join(term.components)} is {type(model).__name__}, which has no file; accepted: "
-                "GDML, models with save, and Potential"
+                f"the model of the term {'+'.join(term.components)} is {type(term.model).__name__}; accepted in a "
+                "model file: a GDML model, a Potential, or a model with .save"
             )
-        model.save(path)
         metadata, tensors = model_file.read(path)
-    return {key: value for key, value in metadata.items() if key != "sha256"}, tensors
+    if metadata.get("target", "energy") != "energy":
+        raise ValueError(
+            f"the model of the term {'+'.join(term.components)} predicts {metadata['target']}; accepted: energy"
+        )
+    return {name: value for name, value in metadata.items() if name not in ("sha256", "format_version")}, tensors
 
 
-def _model(metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> Any:
-    from atomcore.models.gdml import GDML
+def _criterion(criterion: Any) -> dict[str, Any]:
+    """Return the entry of a term; what is infinite is left out."""
+    if criterion is None:
+        return {}
+    bounds = {name: getattr(criterion, name) for name in ("lower", "cutoff", "width")}
+    return {"criterion": {"measure": criterion.measure, **{name: x for name, x in bounds.items() if np.isfinite(x)}}}
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "term.atomcore"
-        model_file.write(path, tensors, metadata)
-        return GDML.load(path) if metadata["kind"] == "gdml" else Potential.load(path)
 
-
-def _compare(model: Any, potential: Potential) -> None:
-    """Compare at the first training geometry of the GDML model of most molecules, which its distances give."""
+def _check_many_body(model: Any, potential: Potential) -> None:
+    """Compare for two molecules of each component, whose geometries are those of a grid."""
     from ase import Atoms
 
-    known = [term.record for term in model.terms if term.record is not None and len(term.record.numbers) > 1]
-    if not known:
-        return
-    record = max(known, key=lambda own: len(own.numbers))
-    atoms = Atoms(record.numbers, _embedded(1.0 / record.descriptors[0], len(record.numbers)))
-    energy, forces = model.energy_forces(atoms)
-    found, own = potential.energy_forces(atoms)
-    _check(np.append(own, found), np.append(forces, energy), "the many-body model")
+    numbers = np.concatenate([model.components.numbers_of([name]) for name in model.components for _ in range(2)])
+    grid = 1.1 * np.stack(np.unravel_index(np.arange(len(numbers)), (len(numbers), 2, 2)), axis=1)
+    structure = Atoms(numbers, grid + np.random.default_rng(0).uniform(-0.1, 0.1, grid.shape))
+    check_parity(row_of(potential.compute(structure)), row_of(model.compute(structure)), "the expansion")

@@ -1,6 +1,6 @@
 """Covariance functions and the linear algebra of kernel machines."""
 
-from atomcore.kernels.covariance import covariance
+from atomcore.kernels.covariance import covariance, diagonal, gradient_of_trace
 from atomcore.kernels.functions import (
     RBF,
     Exponential,
@@ -24,4 +24,6 @@ __all__ = [
     "Polynomial",
     "RationalQuadratic",
     "covariance",
+    "diagonal",
+    "gradient_of_trace",
 ]

@@ -1,10 +1,12 @@
 """Covariances of energies and gradients of structures: what kernel machines solve with."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from atomcore import _core
+from atomcore._threads import resolve_threads
 from atomcore.kernels.points import Points
 
 if TYPE_CHECKING:
@@ -24,102 +26,133 @@ def covariance(
     out: Float64 | None = None,
     threads: int | None = None,
 ) -> Float64:
-    """Return the covariances of the energies and gradients of structures."""
-    in_rows = _observed(0, energies, forces)
-    in_columns = _observed(1, energies, forces)
-    first, second = A, A if B is None else B
-    pieces = [
-        [_piece(kernel, first, second, row, column) for column, wanted in enumerate(in_columns) if wanted]
-        for row, chosen in enumerate(in_rows)
-        if chosen
-    ]
-    result = np.block(pieces)
+    """Return the covariances of the energies and gradients of structures.
+
+    The energy of a structure is the sum of a function over its rows, so that the covariance of two energies is the sum
+    of k over all pairs of rows of one element (``L K L^T``), and those of gradients follow by the chain rule
+    (Bartok and Csanyi, Int. J. Quantum Chem. 115, 1051 (2015), equations 21 to 24).
+
+    Parameters
+    ----------
+    kernel
+        A covariance function of this package.
+    A, B
+        Structures; without B, those of A with each other, computed once for each pair, both halves filled.
+    energies, forces
+        What is observed: energies, and derivatives of energies in the variables of the jacobian. These are gradients
+        dE/dr and not forces -dE/dr. A pair says it for rows and columns apart.
+    out
+        Written to and returned: float64, C-contiguous.
+    threads
+        How many; ``OMP_NUM_THREADS`` or the number of processors by default. The result does not depend on it.
+
+    Returns
+    -------
+    ndarray
+        [rows, columns]; in both, all energies come first, then all gradients, structure by structure.
+
+    Raises
+    ------
+    ValueError
+        Gradients without a jacobian; gradients in rows and columns for a kernel without second derivatives; numbers of
+        features that differ or do not fit the kernel; another shape or type of ``out``.
+    """
+    rows, columns = _observed(kernel, A, B, energies, forces)
+    shape = (A.n_observations(*rows), (B or A).n_observations(*columns))
     if out is None:
-        return result
-    out[...] = result
+        out = _core.new_matrix(*shape)
+    _check_array("out", out, shape)
+    scaled = _scaled(kernel, A.n_features)
+    _core.covariance(scaled, A.core, _core.Observed(*rows), B.core if B else None, _core.Observed(*columns), out,
+                     resolve_threads(threads))  # fmt: skip
     return out
 
 
-def _observed(side: int, energies: Choice, forces: Choice) -> tuple[bool, bool]:
-    e, f = ((choice[side] if isinstance(choice, tuple) else choice) for choice in (energies, forces))
-    return bool(e), bool(f)
+def diagonal(
+    kernel: "Kernel", A: Points, *, energies: bool = True, forces: bool = False, threads: int | None = None
+) -> Float64:
+    """Return the diagonal of `covariance`: the variance of each observation before anything is known [rows]."""
+    rows, _ = _observed(kernel, A, None, energies, forces)
+    scaled = _scaled(kernel, A.n_features)
+    return _core.covariance_diagonal(scaled, A.core, _core.Observed(*rows), resolve_threads(threads))
 
 
-def _piece(kernel: "Kernel", A: Points, B: Points, row: int, column: int) -> Float64:
-    scales = kernel.scales(A.n_features)
-    X, Y = A.X / scales, B.X / scales
-    d = X[:, None] - Y[None]
-    n, m, K = d.shape
-    mask = np.ones((n, m)) if A.elements is None else np.equal(A.elements[:, None], B.elements[None]).astype(float)
-    mask *= kernel.variance
-    if kernel.kind == "polynomial":
-        f, d1, d2 = _jet(kernel, X @ Y.T)
-        in_first, in_second = d1[..., None] * Y[None], d1[..., None] * X[:, None]
-        second = d1[..., None, None] * np.eye(K) + d2[..., None, None] * Y[None, :, :, None] * X[:, None, None, :]
-    elif kernel.kind == "laplacian":
-        f, d1, d2 = _jet(kernel, np.abs(d).sum(-1))
-        in_first = d1[..., None] * np.sign(d)
-        in_second, second = -in_first, None
-    else:
-        f, d1, d2 = _jet(kernel, (d**2).sum(-1))
-        in_first = 2 * d1[..., None] * d
-        in_second = -in_first
-        second = -2 * d1[..., None, None] * np.eye(K) - 4 * d2[..., None, None] * d[..., None] * d[..., None, :]
-    left = _gather(A, scales, row)
-    right = _gather(B, scales, column)
-    values = {(0, 0): f, (0, 1): in_second, (1, 0): in_first, (1, 1): second}[row, column]
-    if values is None or (row and column and kernel.smoothness < 2):
-        raise ValueError(f"{type(kernel).__name__} has no second derivatives where two points are one")
-    if row and column:
-        values = (mask[..., None, None] * values).transpose(0, 2, 1, 3).reshape(n * K, m * K)
-    elif column:
-        values = (mask[..., None] * values).reshape(n, m * K)
-    elif row:
-        values = (mask[..., None] * values).transpose(0, 2, 1).reshape(n * K, m)
-    else:
-        values = mask * values
-    return left.T @ values @ right
+def gradient_of_trace(
+    kernel: "Kernel",
+    W: npt.ArrayLike,
+    A: Points,
+    B: Points | None = None,
+    *,
+    energies: Choice = True,
+    forces: Choice = False,
+    threads: int | None = None,
+) -> Float64:
+    """Return the derivatives of ``sum(W * K)`` in ``kernel.theta``, where K is what `covariance` returns.
+
+    With ``W = (K^-1 - alpha alpha^T) / 2`` that is the gradient of the negative logarithm of the marginal likelihood
+    (Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), equation 5.9).
+
+    Parameters
+    ----------
+    kernel, A, B, energies, forces, threads
+        As for `covariance`.
+    W
+        Weights [rows, columns].
+
+    Returns
+    -------
+    ndarray
+        One derivative an entry of ``kernel.theta``: in the logarithms of variance, lengths and alpha.
+
+    Raises
+    ------
+    ValueError
+        As `covariance`; gradients of a `Laplacian` kernel.
+    """
+    rows, columns = _observed(kernel, A, B, energies, forces)
+    shape = (A.n_observations(*rows), (B or A).n_observations(*columns))
+    weights = np.ascontiguousarray(W, np.float64)
+    _check_array("W", weights, shape)
+    if kernel.smoothness < 1 and (rows[1] or columns[1]):
+        raise ValueError(f"{kernel!r} has an edge where points meet; accepted with gradients: {_SMOOTH}")
+    scaled, one = _scaled(kernel, A.n_features), kernel.theta_names[1] == "length"
+    variance, scales, alpha = _core.gradient_of_trace(
+        scaled, A.core, _core.Observed(*rows), B.core if B else None, _core.Observed(*columns), weights, one,
+        resolve_threads(threads),
+    )  # fmt: skip
+    return kernel.gradient_in_theta(variance, scales, alpha)
 
 
-def _gather(points: Points, scales: Float64, gradients: int) -> Float64:
-    if not gradients:
-        counts = np.diff(points.structure_ptr)
-        return np.repeat(np.eye(points.n_structures), counts, axis=0)
-    K = points.n_features
-    pointer = points.gradient_ptr
-    J = np.zeros((len(points.X) * K, pointer[-1]))
-    for s in range(points.n_structures):
-        rows = slice(points.structure_ptr[s] * K, points.structure_ptr[s + 1] * K)
-        block = points.jacobian_of(s) / scales[:, None]
-        J[rows, pointer[s] : pointer[s + 1]] = block.reshape(-1, block.shape[2])
-    return J
+_SMOOTH = "RBF, Matern with nu 1.5 or 2.5, RationalQuadratic, Polynomial, Linear"
 
 
-def _jet(kernel: "Kernel", q: Float64) -> tuple[Float64, Float64, Float64]:
+def _scaled(kernel: "Kernel", n_features: int) -> Any:
     a, b = kernel.parameters
-    r = np.sqrt(np.maximum(q, 0))
-    safe = np.where(r > 0, r, 1.0)
-    zero = r > 0
-    match kernel.kind:
-        case "rbf":
-            f = np.exp(-q / 2)
-            return f, -f / 2, f / 4
-        case "matern12":
-            f = np.exp(-r)
-            return f, -f / (2 * safe) * zero, f / 4 * (1 / safe**2 + 1 / safe**3) * zero
-        case "matern32":
-            s = np.sqrt(3) * r
-            e = np.exp(-s)
-            return (1 + s) * e, -1.5 * e, 2.25 * e / (np.sqrt(3) * safe) * zero
-        case "matern52":
-            s = np.sqrt(5) * r
-            e = np.exp(-s)
-            return (1 + s + s**2 / 3) * e, -5 / 6 * (1 + s) * e, 25 / 12 * e
-        case "rational_quadratic":
-            base = 1 + q / (2 * a)
-            return base**-a, -0.5 * base ** (-a - 1), 0.25 * (1 + 1 / a) * base ** (-a - 2)
-        case "laplacian":
-            f = np.exp(-q)
-            return f, -f, f
-    base = q + a
-    return base**b, b * base ** (b - 1), b * (b - 1) * base ** max(b - 2, 0)
+    return _core.ScaledKernel(_core.kernel_kinds.index(kernel.kind), a, b, kernel.variance, kernel.scales(n_features))
+
+
+def _observed(
+    kernel: "Kernel", A: Points, B: Points | None, energies: Choice, forces: Choice
+) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
+    """Return what is observed (energies, gradients) in rows and in columns."""
+    pairs = [choice if isinstance(choice, tuple) else (choice, choice) for choice in (energies, forces)]
+    rows, columns = ((bool(pairs[0][side]), bool(pairs[1][side])) for side in (0, 1))
+    if B is None and rows != columns:
+        raise ValueError("energies and forces differ between rows and columns; accepted only with a second set B")
+    for name, points, chosen in (("A", A, rows), ("B", B or A, columns)):
+        if chosen[1] and not points.has_gradients:
+            raise ValueError(f"{name} has no jacobian; accepted with forces: Points(..., jacobian=...)")
+    if B is not None and A.n_features != B.n_features:
+        raise ValueError(f"B has {B.n_features} features; accepted: {A.n_features}, as A has")
+    if B is not None and (A.elements is None) != (B.elements is None):
+        raise ValueError("elements are given for one of A and B only; accepted: for both or for neither")
+    if rows[1] and columns[1] and kernel.smoothness < 2:
+        raise ValueError(f"{kernel!r} has no second derivatives where points meet; accepted: {_SMOOTH}")
+    return rows, columns
+
+
+def _check_array(name: str, array: Any, shape: tuple[int, int]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float64 or not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be a C-contiguous float64 array")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; accepted: {shape}")

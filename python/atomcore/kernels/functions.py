@@ -29,8 +29,6 @@ from atomcore._arrays import whole_number
 from atomcore.kernels.covariance import covariance
 from atomcore.kernels.points import Points
 
-KINDS = ("rbf", "matern12", "matern32", "matern52", "rational_quadratic", "laplacian", "polynomial")  # as in the core
-
 Length = float | Sequence[float] | npt.NDArray[np.float64]
 
 
@@ -90,12 +88,12 @@ class Kernel:
 
     @property
     def kind(self) -> str:
-        """The name of the function in the core, one of `KINDS`."""
+        """The name of the function in the core."""
         raise NotImplementedError
 
     @property
     def parameters(self) -> tuple[float, float]:
-        """The core's two parameters of this kind: alpha of ``rational_quadratic``; offset and degree of ``polynomial``."""
+        """The core's parameters: alpha of ``rational_quadratic``; offset and degree of ``polynomial``."""
         return (0.0, 0.0)
 
     @property
@@ -110,7 +108,7 @@ class Kernel:
 
     @property
     def smoothness(self) -> int:
-        """How often the kernel can be derived where two points are one: forces of a model need 1, training on them 2."""
+        """How often the kernel can be derived where two points are one: training on forces needs 2."""
         return 0 if self.kind in ("matern12", "laplacian") else 2
 
     def scales(self, n_features: int) -> npt.NDArray[np.float64]:
@@ -123,7 +121,7 @@ class Kernel:
         """
         if self._length.ndim and len(self._length) != n_features:
             raise ValueError(
-                f"length has {len(self._length)} entries for {n_features} features; accepted: a number or one per feature"
+                f"length has {len(self._length)} entries for {n_features} features; accepted: a number, one per feature"
             )
         return np.broadcast_to(self._length_factor * self._length**self._length_power, n_features).copy()
 

@@ -1,11 +1,13 @@
 """Where kernels are evaluated: features of structures, row by row, and how these change with coordinates."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from atomcore import _core
 from atomcore._arrays import as_float64, as_integers
 
 Float64 = npt.NDArray[np.float64]
@@ -99,6 +101,13 @@ class Points:
         if self.jacobian is None:
             raise ValueError("these points have no jacobian, which gradients need")
         return self.jacobian[s]
+
+    @cached_property
+    def core(self) -> Any:
+        """The same for the core."""
+        blocks: list[Float64 | None] = [None] * self.n_structures if self._of_variables else []
+        gradient_ptr = self.gradient_ptr if self.has_gradients else None
+        return _core.PointSet(self.X, self.elements, self.structure_ptr, gradient_ptr, self.jacobian or blocks)
 
     def n_observations(self, energies: bool, forces: bool) -> int:
         """Return how many energies and numbers in gradients there are."""

@@ -10,29 +10,6 @@ from atomcore.kernels.linalg import add_to_diagonal, cholesky
 from atomcore.models._kernel_search import Labels
 
 
-def prior_variance(kernel: Any, points: Points, kinds: dict[str, bool]) -> np.ndarray:
-    """Variance of each row (all energies, then all derivatives) before anything is known."""
-    ptr = points.structure_ptr
-    energies, derivatives = [], []
-    for s in range(len(ptr) - 1):
-        one = structures(points, s, s + 1)
-        own = covariance(kernel, one, **kinds).diagonal()
-        energies.append(own[: kinds["energies"]])
-        derivatives.append(own[kinds["energies"] :])
-    return np.concatenate(energies + derivatives)
-
-
-def structures(points: Points, start: int, stop: int) -> Points:
-    """Return some structures of a point set."""
-    ptr = points.structure_ptr
-    rows = slice(ptr[start], ptr[stop])
-    if points.has_gradients and points.jacobian is None:
-        return Points.of_variables(points.X[rows])
-    elements = None if points.elements is None else points.elements[rows]
-    jacobian = None if points.jacobian is None else points.jacobian[start:stop]
-    return Points(points.X[rows], elements, ptr[start : stop + 1] - ptr[start], jacobian)
-
-
 def between(
     kernel: Any, rows: Points, of_rows: dict[str, bool], columns: Points, of_columns: dict[str, bool]
 ) -> np.ndarray:

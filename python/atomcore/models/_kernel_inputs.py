@@ -75,7 +75,7 @@ class StructureInputs:
     """Structures: a point an atom (kernels of atoms, summed) or one for the whole structure.
 
     Features are scaled by their standard deviation over the training data, for the atoms of each element by itself, as
-    `SCALINGS` say; those that do not change are left out.
+    `SCALINGS` say; unless they are left as they are, those that do not change are left out.
     """
 
     def __init__(self, features: Any, atomic: bool | None, scaling: str, dataset: Dataset) -> None:
@@ -174,6 +174,8 @@ def _dense(J: Any, shape: tuple[int, int], m: int, *, joined: bool) -> np.ndarra
 
 def _scale(X: np.ndarray, scaling: str) -> np.ndarray:
     """Return what features are multiplied by."""
+    if not SCALINGS[scaling]:
+        return np.ones(X.shape[1])
     deviation = X.std(axis=0)
     used = deviation > _SMALLEST_SCALE * max(deviation.max(initial=0.0), np.finfo(float).tiny)
     return np.where(used, np.where(used, deviation, 1.0) ** -SCALINGS[scaling], 0.0)

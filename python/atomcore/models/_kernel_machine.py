@@ -10,10 +10,10 @@ import numpy as np
 from atomcore._arrays import whole_number
 from atomcore._progress import Progress
 from atomcore.data import Dataset
-from atomcore.kernels import RBF
+from atomcore.kernels import RBF, diagonal
 from atomcore.models import _kernel_sparse as sparse
 from atomcore.models._kernel_estimator import Estimator
-from atomcore.models._kernel_exact import ExactSolver, prior_variance
+from atomcore.models._kernel_exact import ExactSolver
 from atomcore.models._kernel_inputs import SCALINGS, ArrayInputs, StructureInputs, as_dataset, is_structures
 from atomcore.models._kernel_labels import Batch, chunks, columns, flat_gradients, in_words, positive
 from atomcore.models._kernel_search import CRITERIA, Labels, Search, left_out, scaled_kernel, search
@@ -31,6 +31,7 @@ class KernelMachine(Estimator):
     """Estimator with scikit-learn's conventions; see `KernelRidge` and `GaussianProcess`."""
 
     _has_variance: ClassVar[bool] = False
+    _criteria: ClassVar[tuple[str, ...]] = CRITERIA
 
     # What every subclass stores from its arguments, unchanged, as scikit-learn wants it.
     kernel: Any
@@ -332,7 +333,7 @@ class KernelMachine(Estimator):
             split = len(chosen) * kinds["energies"]
             left = None
             if variance:  # rounding makes what is nothing negative
-                left = np.maximum(prior_variance(self.kernel_, points, kinds) - reduction, 0.0)
+                left = np.maximum(diagonal(self.kernel_, points, **kinds) - reduction, 0.0)
             parts.append([mean[:split], mean[split:], *((left[:split], left[split:]) if variance else (None, None))])
         return tuple(None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True))
 
@@ -439,7 +440,7 @@ class KernelMachine(Estimator):
 
     def _check_arguments(self) -> None:
         choices = (
-            ("search", self.search, (None, *CRITERIA)),
+            ("search", self.search, (None, *self._criteria)),
             ("mean", self.mean, (None, *MEANS)),
             ("selection", self.selection, sparse.SELECTIONS),
             ("scaling", self.scaling, SCALINGS),

@@ -248,7 +248,7 @@ def scaled_kernel(kernel: Any, points: Points, seed: int) -> Any:
     other = i != j
     if points.elements is not None:
         other &= points.elements[i] == points.elements[j]
-    squared = np.mean((points.X[i[other]] - points.X[j[other]]) ** 2, axis=0) if other.any() else np.ones(1)
+    squared = np.mean((points.X[i[other]] - points.X[j[other]]) ** 2, axis=0) if other.any() else np.ones(points.X.shape[1])
     distance = math.sqrt(squared.sum()) or 1.0
     length = kernel.length
     if np.ndim(length):

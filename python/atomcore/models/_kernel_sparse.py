@@ -25,14 +25,15 @@ _ENERGIES = {"energies": True, "forces": False}
 
 
 def choose(points: Points, count: int, selection: str, seed: int) -> Points:
-    """Return ``count`` inducing points, of each element in proportion to its atoms.
+    """Return ``count`` inducing points, each of them a structure of one atom.
 
-    Every one of them is a structure of one atom.
+    Their number goes with the square root of the number of atoms of an element, so that rare ones have enough.
     """
     if points.elements is None:
         return Points(_pick(points.X, min(count, len(points.X)), selection, seed))
     numbers, counts = np.unique(points.elements, return_counts=True)
-    shares = np.minimum(np.maximum(1, np.round(count * counts / counts.sum()).astype(int)), counts)
+    shares = np.sqrt(counts) / np.sqrt(counts).sum()
+    shares = np.minimum(np.maximum(1, np.round(count * shares).astype(int)), counts)
     parts = [_pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)]
     return Points(np.concatenate(parts), np.repeat(numbers, [len(part) for part in parts]))
 

@@ -128,11 +128,11 @@ class _Objective:
             energy, forces = self._errors(sigma, lam, keep)
         except np.linalg.LinAlgError:
             energy, forces = None, np.array([[[np.inf]]])
-        of_energy = (None, None) if energy is None else (mae(energy), rmse(energy))
         value = np.inf
         if np.isfinite(forces).all():
             value = self.loss(np.zeros(len(forces)) if energy is None else energy, forces)
-        trial = Trial(sigma, lam, value, *of_energy, mae(forces), rmse(forces))
+        e_mae, e_rmse = (None, None) if energy is None else (mae(energy), rmse(energy))
+        trial = Trial(sigma, lam, value, e_mae, e_rmse, mae(forces), rmse(forces))
         self.trials.append(trial)
         return trial
 

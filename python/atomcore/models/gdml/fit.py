@@ -1,4 +1,4 @@
-"""Training of GDML: the covariance of gradients, and of energies where they are constraints, solved for coefficients."""
+"""Training of GDML: the covariance of gradients, and of energies where they are constraints, and its solution."""
 
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -178,9 +178,7 @@ class Trainer:
     def _judge(
         self, record: GdmlRecord, lam: float, predicted: Float64 | None, convergence: Convergence | None
     ) -> GdmlReport:
-        slope, correlation, doubts = None, None, ()
-        if self._energy is not None and predicted is not None:
-            slope, correlation, doubts = check_labels(self._energy, predicted)
+        slope, correlation, doubts = check_labels(self._energy, predicted)
         noise = rounding_noise(make_predictor(record), self._geometry.positions, self._seed)
         return GdmlReport(
             n_structures=len(self._x),
@@ -217,7 +215,6 @@ def _symmetry(model: "GDML", geometry: Geometries, progress: bool) -> Symmetry:
 
 def _derivative_coefficients(jacobian: Float64, alphas: Float64) -> Float64:
     """Return J_j alpha_j of every training geometry, [M, D]; `jacobian` is [M, D, 3]."""
-    n_structures, n_pairs = jacobian.shape[:2]
-    u = alphas.reshape(n_structures, -1, 3)
+    u = alphas.reshape(len(jacobian), -1, 3)
     a, b = np.tril_indices(u.shape[1], -1)
     return np.einsum("jkx,jkx->jk", jacobian, u[:, b] - u[:, a])

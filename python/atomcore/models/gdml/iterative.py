@@ -249,9 +249,9 @@ def _iterate(
     """Change the state until its residual is small enough or the iterations are used up."""
     norm = float(np.linalg.norm(system.y))
     limit = len(system.y) if options.max_iterations is None else options.max_iterations
-    bar = Progress(limit, "conjugate gradients", start=state.iteration, enabled=progress)
-    saved = time.monotonic()
     residual = float(np.linalg.norm(state.r)) / norm
+    bar = Progress(1000, "conjugate gradients", start=_share(residual, options), enabled=progress)
+    saved = time.monotonic()
     while residual > options.tolerance and state.iteration < limit:
         q = system.product(state.p) + system.lam * state.p
         curvature = float(state.p @ q)
@@ -267,13 +267,18 @@ def _iterate(
         state.rho = rho
         state.iteration += 1
         residual = float(np.linalg.norm(state.r)) / norm
-        bar.update(state.iteration, f"residual {residual:.1e}")
+        bar.update(_share(residual, options), f"iteration {state.iteration}, residual {residual:.1e}")
         if options.checkpoint is not None and time.monotonic() - saved >= options.checkpoint_seconds:
             _save(options.checkpoint, system, state, made)
             saved = time.monotonic()
     if options.checkpoint is not None and residual > options.tolerance:
         _save(options.checkpoint, system, state, made)
-    bar.close(state.iteration, f"residual {residual:.1e}")
+    bar.close(_share(residual, options), f"iteration {state.iteration}, residual {residual:.1e}")
+
+
+def _share(residual: float, options: Iterative) -> int:
+    """Return how much of the way to the tolerance is done, of 1000: residuals fall by factors."""
+    return int(1000 * np.clip(np.log(max(residual, 1e-300)) / np.log(options.tolerance), 0.0, 1.0))
 
 
 def _save(path: str | os.PathLike, system: System, state: _State, made: tuple[int, int]) -> None:

@@ -82,7 +82,8 @@ class GDML:
     def _check(self) -> None:
         for name in ("sigma", "lam"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not np.isscalar(value) or not 0 < value < np.inf:
+            real = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not (real and 0 < float(value) < np.inf):
                 raise ValueError(f"{name} is {value!r}; accepted: numbers above 0")
         if self.energies not in _ENERGIES:
             raise ValueError(f"energies is {self.energies!r}; accepted: 'offset', 'constraints', None")

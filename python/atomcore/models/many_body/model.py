@@ -242,14 +242,12 @@ class ManyBody:
         return clusters.with_labels(clusters.dataset.energy - energy, None if labels is None else labels - forces)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the model to a ``.atomcore`` file, once the engine has given the same energies and forces.
-
-        In the engine atoms of each molecule stand together, in the order of its component.
+        """Write the expansion to a ``.atomcore`` file, which `Potential`, `Calculator` and the command line take.
 
         Raises
         ------
         TypeError
-            When the model of a term has no file: accepted are GDML models, models with ``save``, and `Potential`.
+            When the model of a term is neither a GDML model nor a `Potential` nor has ``save``.
         """
         from atomcore.export import save_many_body
 
@@ -257,7 +255,7 @@ class ManyBody:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "ManyBody":
-        """Read a model that :meth:`save` wrote: GDML models as `GDML`, others as `Potential`."""
+        """Read an expansion that :meth:`save` wrote."""
         from atomcore.export import load_many_body
 
         return load_many_body(path)

@@ -1,0 +1,12 @@
+// Covariances of energies alone: sums over tiles of kernel values.
+#pragma once
+
+#include "src/covariance.hpp"
+
+namespace atomcore::cpu {
+
+// out[structures of A, structures of B] with rows `stride` apart; B null: of A with itself, both halves.
+void energy_covariance(const ScaledKernel& kernel, const PointSet& A, const PointSet* B, double* out,
+                       std::size_t stride, int n_threads);
+
+}  // namespace atomcore::cpu
