@@ -12,7 +12,7 @@ from common import ONE_THREAD
 from figures import draw
 
 TIMED = ("neighbors", "features", "potential", "md")  # beside other codes: these give the figure of ratios
-NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", "gdml")
+NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", "gdml", "many_body")
 
 
 def main(names: list[str]) -> None:

@@ -499,6 +499,8 @@ def test_terms_are_trained_on_clusters():
     pair = cut[1].dataset[4]
     alone = model.terms[1].model.predict(pair)[0] + sum(model.terms[0].model.predict([pair[:3], pair[3:]])[0])
     assert_close(energies[4], alone[0], ENGINE)
+    model.terms[0].model.fit(parts[0].dataset.subset(range(10)), progress=False)  # from then on it is another
+    assert abs(model.compute(pair)["energy"] - energies[4]) > 1e-6
     with pytest.raises(TypeError, match="has no fit"):
         ManyBody([Term(components=("h2o",), model=EMT())], KINDS).fit(cut[:1])
 

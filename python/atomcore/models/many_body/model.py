@@ -62,22 +62,22 @@ class ManyBody:
         self.components = _components(self.terms, components)
         self.provenance: dict[str, Any] = {}
         self._threads = resolve_threads(threads)
+        self._records: list[Any] = []  # of which the compiled sum is
         self._compiled: list[int] = []
-        self._known: _core.ManyBodyModel | None = None
         if all(term.is_trained for term in self.terms):
             self._compile()
 
-    def _compile(self) -> None:
-        self._compiled = [t for t, term in enumerate(self.terms) if term.record is not None]
-        rows = [core_term(self.terms[t], self.components) for t in self._compiled]
-        self._known = _core.ManyBodyModel(self.components.records(), rows)
-
-    @property
-    def _core(self) -> _core.ManyBodyModel:
-        if self._known is None:
-            missing = next(term for term in self.terms if not term.is_trained)
-            raise ValueError(f"the model of {'+'.join(missing.components)} is not trained; call fit first")
-        return self._known
+    def _compile(self) -> _core.ManyBodyModel:
+        """Return the sum over the terms that the core knows, anew where a model has been trained since."""
+        for term in self.terms:
+            if not term.is_trained:
+                raise ValueError(f"the model of {'+'.join(term.components)} is not trained; call fit first")
+        records = [term.record for term in self.terms]
+        if len(records) != len(self._records) or any(a is not b for a, b in zip(records, self._records, strict=True)):
+            self._compiled = [t for t, record in enumerate(records) if record is not None]
+            rows = [core_term(self.terms[t], self.components) for t in self._compiled]
+            self._sum, self._records = _core.ManyBodyModel(self.components.records(), rows), records
+        return self._sum
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (self.terms, self.components, self._threads, self.provenance)
@@ -117,7 +117,6 @@ class ManyBody:
                 raise TypeError(f"the model of {'+'.join(term.components)} has no fit; accepted: kernel models")
         for term in self.terms:
             term.model.fit(by_components[term.components].dataset, progress=progress)
-        self._compile()
         return self
 
     @property
@@ -287,8 +286,9 @@ class ManyBody:
         self, atoms: Any, entities: Entities, factors: Float64 | None, derivatives: bool
     ) -> tuple[Float64, Float64, Float64, Float64]:
         """Return energies of the terms, of the atoms, and the derivatives in positions and strain."""
+        compiled = self._compile()
         scaling = np.empty(0) if factors is None else np.ascontiguousarray(factors[self._compiled])
-        found = self._core.compute(*structure_arguments(atoms, entities), scaling, derivatives, self._threads)
+        found = compiled.compute(*structure_arguments(atoms, entities), scaling, derivatives, self._threads)
         terms = np.zeros(len(self.terms))
         terms[self._compiled], energies, gradient, strain = found
         for t, term in enumerate(self.terms):
@@ -318,7 +318,7 @@ class ManyBody:
         positions = np.concatenate([own.positions for own in found])
         energies, gradients = evaluated(term, self.components.numbers_of(term.components), positions, self._threads)
         wanted, criterion = self.components.indices(term.components), core_criterion(term.criterion)
-        self._core.apply(wanted, criterion, positions, energies, gradients)
+        self.components.core.apply(wanted, criterion, positions, energies, gradients)
         return TermValues(
             components=term.components,
             structure=np.repeat(np.arange(len(found)), [len(own.entities) for own in found]),
