@@ -8,6 +8,7 @@ import numpy as np
 
 from atomcore import Potential, _core
 from atomcore.features import ANI, SymmetryFunctions
+from atomcore.kernels.gdml import Covariance, Predictor, descriptors
 from feature_cases import every_function, explicit_edges, families, mixed_cutoffs
 from model_builder import random_model
 from structures import STRUCTURES, water_crystal
@@ -45,6 +46,24 @@ def potentials() -> dict[str, np.ndarray]:
     return found
 
 
+def gdml() -> dict[str, np.ndarray]:
+    """Return a covariance with energies and the predictions of a model, of a group of permutations."""
+    random = np.random.default_rng(6)
+    permutations = np.array([[0, 1, 2, 3, 4], [0, 2, 3, 1, 4], [0, 3, 1, 2, 4]])
+    positions = random.normal(size=(5, 3)) + 0.1 * random.normal(size=(11, 5, 3))
+    x, C = descriptors(positions)
+    covariance = Covariance(x, C, permutations, sigma=1.3, energies=True)
+    model = Predictor(x, random.normal(size=x.shape), random.normal(size=len(x)), permutations, sigma=1.3)
+    energies, forces = model.predict(positions)
+    product = covariance.product(random.normal(size=covariance.size))
+    return {
+        "gdml/covariance": covariance.assemble(),
+        "gdml/product": product,
+        "gdml/energies": energies,
+        "gdml/forces": forces,
+    }
+
+
 def main(path: str) -> None:
     sets = {
         "every function": every_function(),
@@ -53,7 +72,7 @@ def main(path: str) -> None:
         "families": families(),
         "weighted families": families(weights="Z"),
     }
-    found = potentials()
+    found = potentials() | gdml()
     for name, f in sets.items():
         for dtype in (np.float64, np.float32):
             for key, value in kernels(f, dtype).items():

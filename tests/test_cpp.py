@@ -32,11 +32,12 @@ def test_packs(programs, isa):
     run_command([str(programs / f"test_packs_{isa}")])
 
 
+@pytest.mark.parametrize("name", ["test_features", "test_gdml"])
 @pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
-def test_features_of_every_instruction_set(programs, isa):
+def test_every_instruction_set(programs, isa, name):
     """With large numbers wherever nobody has written any: lanes that are not wanted must not reach a result."""
     skip_without(isa)
-    run_command([str(programs / "test_features")], ATOMCORE_ISA=isa, MALLOC_PERTURB_="128")
+    run_command([str(programs / name)], ATOMCORE_ISA=isa, MALLOC_PERTURB_="128")
 
 
 def isa_objects(folder: Path) -> list[Path]:

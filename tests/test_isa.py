@@ -32,7 +32,7 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
-@pytest.mark.parametrize("what", ["features", "vjp", "jvp", "hvp", "jacobian", "potential"])
+@pytest.mark.parametrize("what", ["features", "vjp", "jvp", "hvp", "jacobian", "potential", "gdml"])
 def test_instruction_sets_agree(results, isa, what):
     found, expected = results(isa), results("portable")
     keys = [key for key in expected if key.startswith(f"{what}/")]

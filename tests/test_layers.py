@@ -54,9 +54,13 @@ CPP_OBJECTS = (  # layer 2, in src
     "network_file",
     "kernel_file",
     "molecule",
+    "structure_descriptor",
+    "structure_kernel",
     "gdml_model",
     "gdml_potential",
     "many_body_model",
+    "many_body_file",
+    "many_body_potential",
 )
 
 

@@ -49,7 +49,7 @@ def test_written_file_is_read_back_by_core_and_by_safetensors(tmp_path):
     model = random_model()
     path = model.write(tmp_path / "model.atomcore")
     metadata = model_file.read_metadata(path)
-    assert metadata.pop("format_version") == [1, 2]
+    assert metadata.pop("format_version") == [1, 3]
     digest = metadata.pop("sha256")
     assert metadata == model.metadata
     loaded = load_file(path)

@@ -6,6 +6,7 @@
 #include "bindings.hpp"
 #include "src/error.hpp"
 #include "src/gdml_model.hpp"
+#include "src/interrupt.hpp"
 #include "src/parallel.hpp"
 
 namespace {
@@ -75,6 +76,8 @@ GdmlModel model(std::size_t n_atoms, double sigma, double scale, double constant
                     {permutations.data(), permutations.data() + permutations.size()}});
 }
 
+constexpr std::int64_t kPiece = cpu::kTilePoints;  // geometries between two looks at whether to stop
+
 // positions [n, N, 3] -> energies [n], forces [n, N, 3]
 py::tuple predict(const GdmlModel& model, const Array<double>& positions, int n_threads) {
   const auto n = positions.shape(0), N = static_cast<py::ssize_t>(model.n_atoms());
@@ -84,11 +87,15 @@ py::tuple predict(const GdmlModel& model, const Array<double>& positions, int n_
   double *const E = energies.mutable_data(), *const F = forces.mutable_data();
   {
     const py::gil_scoped_release release;
-    parallel_for(n, n_threads, 8, [&](std::int64_t begin, std::int64_t end) {
+    Interruptible interruptible;
+    parallel_for(n, n_threads, kPiece, [&](std::int64_t begin, std::int64_t end) {
       thread_local GdmlModel::Workspace work;
-      model.evaluate(positions.data() + begin * 3 * N, static_cast<std::size_t>(end - begin), E + begin,
-                     F + begin * 3 * N, nullptr, work);
-      std::transform(F + begin * 3 * N, F + end * 3 * N, F + begin * 3 * N, std::negate<double>());
+      for (std::int64_t first = begin; first < end; first += kPiece) {
+        interruptible.check();
+        const std::int64_t at = first * 3 * N, count = std::min(kPiece, end - first);
+        model.evaluate(positions.data() + at, static_cast<std::size_t>(count), E + first, F + at, nullptr, work);
+        std::transform(F + at, F + at + count * 3 * N, F + at, std::negate<double>());
+      }
     });
   }
   return py::make_tuple(energies, forces);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "src/elements.hpp"
@@ -10,6 +11,7 @@ namespace atomcore {
 namespace {
 
 constexpr double kMostDegree = 64.0;               // of a polynomial kernel
+constexpr double kMostAtoms = 10000;               // of a descriptor of the whole structure
 constexpr std::int64_t kMostVariables = 30000000;  // coordinates of a structure
 
 void check_positive(double x, const std::string& what) {
@@ -51,7 +53,7 @@ void read_sum(const TensorReader& tensors, std::size_t width, cpu::KernelSum& su
 
 // Offsets of pieces: from 0, never descending, to `last`.
 std::vector<std::size_t> read_offsets(const TensorReader& tensors, const std::string& name, std::size_t last) {
-  const std::vector<std::int64_t> offsets = tensors.integers(name);
+  const std::vector<std::int64_t> offsets = tensors.integer_vector(name);
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != static_cast<std::int64_t>(last) ||
       !std::is_sorted(offsets.begin(), offsets.end()))
     corrupt("tensor '" + tensors.name(name) + "' must rise from 0 to " + std::to_string(last));
@@ -69,7 +71,7 @@ void read_observed(const TensorReader& tensors, std::size_t n_elements, Variance
   PointSet& observed = record.observed;
   observed.x = tensors.rows("features", record.n_features);
   const auto n = static_cast<std::size_t>(tensors.shape("features")[0]);
-  const std::vector<std::int64_t> elements = tensors.integers("elements");
+  const std::vector<std::int64_t> elements = tensors.integer_vector("elements");
   if (elements.size() != n) corrupt("tensor '" + tensors.name("elements") + "' must have an entry for each row");
   for (const std::int64_t element : elements)
     if (element < 0 || element >= static_cast<std::int64_t>(n_elements))
@@ -83,7 +85,7 @@ void read_observed(const TensorReader& tensors, std::size_t n_elements, Variance
 // Returns how many numbers the gradients have.
 std::size_t read_gradients(const TensorReader& tensors, VarianceRecord& record) {
   PointSet& observed = record.observed;
-  const std::vector<std::int64_t> variables = tensors.integers("variables");
+  const std::vector<std::int64_t> variables = tensors.integer_vector("variables");
   std::size_t total = 0, entries = 0;
   if (variables.size() + 1 != observed.first.size())
     corrupt("tensor '" + tensors.name("variables") + "' must have an entry for each structure");
@@ -130,6 +132,25 @@ std::shared_ptr<const VarianceRecord> read_variance(const Json& metadata, const 
   return record;
 }
 
+void read_descriptor(const Json& metadata, StructureKernelRecord& model) {
+  const Json& descriptor = member(metadata, "descriptor", kMetadata);
+  constexpr std::array names{"inverse_distances", "coulomb_raw", "coulomb_sorted",
+                             "coulomb_eigenvalues"};  // in the order of DescriptorKind
+  DescriptorRecord& record = model.descriptor;
+  record.kind =
+      static_cast<DescriptorKind>(known_name(string_member(descriptor, "type", "'descriptor'"), names, "descriptor"));
+  const double n_atoms = number_member(descriptor, "n_atoms", "'descriptor'");
+  if (!(n_atoms >= 1.0 && n_atoms <= kMostAtoms) || n_atoms != std::floor(n_atoms))
+    corrupt("'n_atoms' of 'descriptor' must be a whole number from 1 to 10000");
+  record.n_atoms = static_cast<std::size_t>(n_atoms);
+  model.fixed_size = flag_member(descriptor, "fixed_size", "'descriptor'");
+  record.exponent = record.length_unit = 1.0;
+  if (record.kind == DescriptorKind::inverse_distances) return;
+  record.exponent = number_member(descriptor, "exponent", "'descriptor'");
+  record.length_unit = number_member(descriptor, "length_unit", "'descriptor'");
+  check_positive(record.length_unit, "'length_unit' of 'descriptor'");
+}
+
 void read_permutations(const TensorReader& tensors, MolecularGdmlRecord& model) {
   const std::size_t n = model.numbers.size();
   const auto& shape = tensors.shape("gdml.permutations");
@@ -137,8 +158,10 @@ void read_permutations(const TensorReader& tensors, MolecularGdmlRecord& model) 
   if (shape.size() != 2 || shape[0] < 1 || shape[1] != static_cast<std::int64_t>(n))
     corrupt(where + " must have shape [permutations, " + std::to_string(n) + "]");
   model.gdml.permutations = tensors.integers("gdml.permutations");
+  std::set<std::vector<std::int64_t>> known;
   for (auto row = model.gdml.permutations.begin(); row != model.gdml.permutations.end();
        row += static_cast<std::ptrdiff_t>(n)) {
+    if (!known.emplace(row, row + static_cast<std::ptrdiff_t>(n)).second) corrupt(where + " has a permutation twice");
     std::vector<bool> seen(n, false);
     for (std::size_t i = 0; i < n; ++i) {
       const std::int64_t j = row[static_cast<std::ptrdiff_t>(i)];
@@ -179,6 +202,28 @@ AtomicKernelRecord read_atomic_kernel(const Json& metadata, const TensorReader& 
     model.elements.push_back(std::move(element));
   }
   model.variance = read_variance(metadata, tensors, model.elements[0].sum, n_features, symbols.size());
+  return model;
+}
+
+StructureKernelRecord read_structure_kernel(const Json& metadata, const TensorReader& tensors) {
+  StructureKernelRecord model;
+  model.numbers = read_numbers(metadata, "elements");
+  const bool molecular = string_member(metadata, "capability", kMetadata) == "molecular";
+  if (molecular) model.molecule = read_numbers(metadata, "atoms");
+  read_descriptor(metadata, model);
+  if (molecular && model.molecule.size() != model.descriptor.n_atoms)
+    corrupt("'n_atoms' of 'descriptor' is not the number of 'atoms'");
+  const std::size_t n_features = feature_count(model.descriptor);
+  model.columns = tensors.columns("features.columns", n_features);
+  model.mean = tensors.vector("features.mean", model.columns.size());
+  model.scale = tensors.vector("features.scale", model.columns.size());
+  model.reference = tensors.vector("energy.reference", model.numbers.size());
+  model.constant = tensors.vector("energy.constant", 1)[0];
+  read_kernel(metadata, model.sum);
+  read_sum(tensors.within("kernel."), model.columns.size(), model.sum);
+  model.variance = read_variance(metadata, tensors, model.sum, n_features, 1);
+  if (model.variance && model.variance->columns != model.columns)
+    corrupt("tensor '" + tensors.name("variance.columns") + "' is not what the kernel reads");
   return model;
 }
 

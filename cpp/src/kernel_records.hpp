@@ -11,6 +11,7 @@
 #include "src/gdml_model.hpp"
 #include "src/kernel_expansion.hpp"
 #include "src/kernel_variance.hpp"
+#include "src/structure_descriptor.hpp"
 
 namespace atomcore {
 
@@ -29,6 +30,20 @@ struct AtomicKernelRecord {
   FeatureTable features;
   FeaturePlan plan;  // of these features
   std::vector<KernelElementRecord> elements;
+  std::shared_ptr<const VarianceRecord> variance;  // or null
+};
+
+// E = constant + sum over atoms of reference + sum(x), x = (F[columns] - mean) * scale of the descriptor F.
+struct StructureKernelRecord {
+  DescriptorRecord descriptor;
+  bool fixed_size;                     // whether structures must have as many atoms as there is room for
+  std::vector<std::int32_t> molecule;  // [N], of a model of one molecule only; or empty
+  std::vector<std::int32_t> numbers;   // of the elements
+  std::vector<double> reference;       // [elements], eV
+  double constant;                     // eV
+  std::vector<std::int64_t> columns;   // ascending
+  std::vector<double> mean, scale;     // [columns]; the lengths of the kernel are in the scale
+  cpu::KernelSum sum;
   std::shared_ptr<const VarianceRecord> variance;  // or null
 };
 

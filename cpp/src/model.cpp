@@ -2,6 +2,8 @@
 
 #include "src/gdml_potential.hpp"
 #include "src/local_model.hpp"
+#include "src/many_body_potential.hpp"
+#include "src/structure_kernel.hpp"
 
 namespace atomcore {
 namespace {
@@ -19,6 +21,14 @@ struct Maker {
   std::unique_ptr<const Model> operator()(const MolecularGdmlRecord& record) const {
     require_double();
     return std::make_unique<const GdmlPotential>(record);
+  }
+
+  std::unique_ptr<const Model> operator()(const StructureKernelRecord& record) const {
+    require_double();
+    return std::make_unique<const StructureKernel>(record);
+  }
+  std::unique_ptr<const Model> operator()(const ManyBodyRecord& record) const {
+    return std::make_unique<const ManyBodyPotential>(record, precision);
   }
 
   // Coefficients of kernels are large and cancel.

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "src/feature_plan.hpp"
 #include "src/kernel_records.hpp"
+#include "src/many_body_model.hpp"
 #include "src/mlp.hpp"
 
 namespace atomcore {
@@ -38,9 +40,22 @@ struct NetworkRecord {
   std::vector<ElementRecord> elements;
 };
 
+struct ModelRecord;
+
+// A many-body expansion; the models of its terms are records of their own.
+struct ManyBodyRecord {
+  struct Term {
+    std::vector<std::int32_t> components;
+    TupleCriterion criterion;
+    std::shared_ptr<const ModelRecord> model;
+  };
+  std::vector<ComponentRecord> components;
+  std::vector<Term> terms;
+};
+
 struct ModelRecord {
-  std::string metadata;  // the JSON text of the file
-  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord> content;
+  std::string metadata;  // the JSON text of the file; empty for a term of another model
+  std::variant<NetworkRecord, AtomicKernelRecord, MolecularGdmlRecord, StructureKernelRecord, ManyBodyRecord> content;
 };
 
 // Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and

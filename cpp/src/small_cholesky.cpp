@@ -43,7 +43,7 @@ template <typename T>
 void batched_cholesky(const SmallTask<T>& task, std::int64_t count, int n_threads) {
   if (task.n == 0 || count == 0) return;
   const SmallCholesky<T>& kernels = small_cholesky<T>();
-  const std::int64_t groups = (count + kernels.width - 1) / kernels.width, step = 8;
+  const std::int64_t groups = (count + kernels.width - 1) / kernels.width, step = 32;
   const bool past_caches = static_cast<double>(count) * task.n * task.n * sizeof(T) > kCached;
   Interruptible interruptible;
   parallel_for(groups, n_threads, step, [&](std::int64_t begin, std::int64_t end) {

@@ -52,29 +52,28 @@ class Group {
     return static_cast<std::size_t>((padded(n, kTile) / kTile + 1) * stride(n) + padded(n, kTile));
   }
 
-  Group(const SmallTask<T>& task, std::int64_t first, int count, P* workspace)
+  Group(const SmallTask<T>& task, std::int64_t first, int count, bool more, P* workspace)
       : task_(task),
         n_(task.n),
         rows_(padded(n_, kTile)),
         stride_(stride(n_)),
         count_(count),
+        more_(more),
         packs_(workspace),
         inverse_(packs_ + (rows_ / kTile + 1) * stride_) {
     for (int l = 0; l < kLanes; ++l) matrix_[l] = first + (l < count ? l : count - 1);
   }
 
   void run(bool past_caches) {
-    for (int i = 0; i < rows_; i += kTile) {
-      load_tile(i);
-      for (int j = 0; j < i; j += kPanel) panel<kTile>(tile(i), j);
-      diagonal<0>(i);
-      if (task_.L != nullptr) store_tile(i, past_caches);
-    }
+    if (task_.y == nullptr)
+      factor<0>(past_caches);
+    else if (task_.m == 1)
+      factor<1>(past_caches);
+    else
+      factor<kTile>(past_caches);
+    for (int r = kTile; r < task_.m; r += kTile) solve_more(r);
     for (int l = 0; l < count_; ++l) task_.status[matrix_[l]] = status_[l];
     if (task_.log_determinant != nullptr) log_determinant();
-    if (task_.y != nullptr && task_.m == 1) solve<1>(0);
-    if (task_.y != nullptr && task_.m > 1)
-      for (int r = 0; r < task_.m; r += kTile) solve<kTile>(r);
     if (failed_) spoil();
   }
 
@@ -97,6 +96,37 @@ class Group {
       }
     }
     transpose<T>(x);
+  }
+
+  // The factor and, on the way, the first kSides solutions: each tile is used for them while it is in the cache.
+  template <int kSides>
+  void factor(bool past_caches) {
+    P* const z = tile(rows_);
+    if constexpr (kSides > 0) load_sides<kSides>(0, z);
+    for (int i = 0; i < rows_; i += kTile) {
+      load_tile(i);
+      for (int j = 0; j < i; j += kPanel) {
+        prefetch(i, j);
+        panel<kTile>(tile(i), j);
+      }
+      prefetch(i, i);
+      diagonal<0>(i);
+      if constexpr (kSides > 0)
+        for (int j = i; j < i + kTile; j += kPanel) panel<kSides>(z, j);
+      if (task_.L != nullptr) store_tile(i, past_caches);
+    }
+    if constexpr (kSides > 0) finish<kSides>(0, z);
+  }
+
+  // The lines of memory of the next group that hold columns j, j + 1, ... of four rows: they come while this one is
+  // worked on.
+  [[gnu::always_inline]] void prefetch(int i, int j) const {
+    constexpr int line = 64 / static_cast<int>(sizeof(T));
+    if (!more_ || j % line >= kPanel) return;
+    const std::int64_t pitch = static_cast<std::int64_t>(n_) * n_;
+    for (int r = 0; r < kTile; ++r)
+      for (int l = 0; l < kLanes; ++l)
+        __builtin_prefetch(task_.A + (matrix_[l] + kLanes) * pitch + static_cast<std::int64_t>(i + r) * n_ + j, 0, 3);
   }
 
   void load_tile(int i0) {
@@ -138,8 +168,11 @@ class Group {
     P sum[kRows][kPanel];
     reduced<kRows>(a, j, sum);
     const P* const b = tile(j) + j % kTile;
+#pragma GCC unroll 4
     for (int y = 0; y < kPanel; ++y)
+#pragma GCC unroll 4
       for (int x = 0; x < kRows; ++x) {
+#pragma GCC unroll 4
         for (int k = 0; k < y; ++k) sum[x][y] = sum[x][y] - sum[x][k] * b[(j + k) * kTile + y];
         sum[x][y] = sum[x][y] * inverse_[j + y];
         a[(j + y) * kTile + x] = sum[x][y];
@@ -154,8 +187,11 @@ class Group {
     const int j = i + kFirst;
     P sum[kRows][kPanel];
     reduced<kRows>(a, j, sum);
+#pragma GCC unroll 4
     for (int y = 0; y < kPanel; ++y)
+#pragma GCC unroll 4
       for (int x = y; x < kRows; ++x) {
+#pragma GCC unroll 4
         for (int k = 0; k < y; ++k) sum[x][y] = sum[x][y] - sum[x][k] * sum[y][k];
         sum[x][y] = x == y ? pivot(sum[x][y], j + y) : sum[x][y] * inverse_[j + y];
         a[(j + y) * kTile + x] = sum[x][y];
@@ -208,33 +244,49 @@ class Group {
     for (int l = 0; l < count_; ++l) task_.log_determinant[matrix_[l]] = values[l];
   }
 
-  // Right-hand sides r .. r + kRows - 1; those behind the last one repeat it.
-  template <int kRows>
-  void solve(int r) {
+  void solve_more(int r) {
     P* const z = tile(rows_);
-    load_sides<kRows>(r, z);
-    for (int j = 0; j < rows_; j += kPanel) panel<kRows>(z, j);
-    for (int j = rows_ - kTile; j >= 0; j -= kTile) back_substitute<kRows>(z, j);
-    const int kept = task_.m - r < kRows ? task_.m - r : kRows;
-    for (int k = 0; k < n_; ++k)
-      for (int s = 0; s < kept; ++s) {
-        T values[kLanes];
-        math::store_pack(values, z[k * kTile + s]);
-        for (int l = 0; l < count_; ++l) task_.x[(matrix_[l] * n_ + k) * task_.m + r + s] = values[l];
-      }
+    load_sides<kTile>(r, z);
+    for (int j = 0; j < rows_; j += kPanel) panel<kTile>(z, j);
+    finish<kTile>(r, z);
   }
 
+  // Right-hand sides r .. r + kRows - 1 as rows of the last tile; those behind the last one repeat it.
   template <int kRows>
   void load_sides(int r, P* z) const {
+    for (int j = 0; kRows == 1 && j < n_; j += kLanes) {
+      P x[kLanes];
+      load(task_.y, n_, j, x);
+      for (int q = 0; q < kLanes; ++q) z[(j + q) * kTile] = x[q];
+    }
     for (int s = 0; s < kRows; ++s) {
       const int side = r + s < task_.m ? r + s : task_.m - 1;
-      for (int k = 0; k < n_; ++k) {
+      for (int k = 0; kRows > 1 && k < n_; ++k) {
         T values[kLanes];
         for (int l = 0; l < kLanes; ++l) values[l] = task_.y[(matrix_[l] * n_ + k) * task_.m + side];
         z[k * kTile + s] = math::load_pack(values);
       }
       for (int k = n_; k < rows_; ++k) z[k * kTile + s] = P(T(0));
     }
+  }
+
+  // The solutions from z = L^-1 y.
+  template <int kRows>
+  void finish(int r, P* z) {
+    for (int j = rows_ - kTile; j >= 0; j -= kTile) back_substitute<kRows>(z, j);
+    for (int j = 0; kRows == 1 && j < n_; j += kLanes) {
+      P x[kLanes];
+      for (int q = 0; q < kLanes; ++q) x[q] = z[(j + q) * kTile];
+      transpose<T>(x);
+      for (int l = 0; l < count_; ++l) store(task_.x + matrix_[l] * n_ + j, x[l], n_ - j, false);
+    }
+    const int kept = task_.m - r < kRows ? task_.m - r : kRows;
+    for (int k = 0; kRows > 1 && k < n_; ++k)
+      for (int s = 0; s < kept; ++s) {
+        T values[kLanes];
+        math::store_pack(values, z[k * kTile + s]);
+        for (int l = 0; l < count_; ++l) task_.x[(matrix_[l] * n_ + k) * task_.m + r + s] = values[l];
+      }
   }
 
   // Rows j .. j + kTile - 1 of L^T x = z, the rows behind being known.
@@ -250,8 +302,11 @@ class Group {
           for (int s = 0; s < kRows; ++s) sum[y][s] = sum[y][s] - a[y * kTile + x] * z[(i + x) * kTile + s];
     }
     const P* const a = tile(j) + j * kTile;
+#pragma GCC unroll 4
     for (int y = kTile - 1; y >= 0; --y)
+#pragma GCC unroll 4
       for (int s = 0; s < kRows; ++s) {
+#pragma GCC unroll 4
         for (int x = y + 1; x < kTile; ++x) sum[y][s] = sum[y][s] - a[y * kTile + x] * sum[x][s];
         sum[y][s] = sum[y][s] * inverse_[j + y];
         z[(j + y) * kTile + s] = sum[y][s];
@@ -271,6 +326,7 @@ class Group {
 
   const SmallTask<T>& task_;
   const int n_, rows_, stride_, count_;
+  const bool more_;  // groups follow
   P* const packs_;
   P* const inverse_;  // of the pivots
   std::int64_t matrix_[kLanes];
@@ -283,7 +339,7 @@ void run(const SmallTask<T>& task, std::int64_t begin, std::int64_t end, bool pa
   constexpr int lanes = kWidth<T>;
   for (std::int64_t first = begin; first < end; first += lanes) {
     const int count = end - first < lanes ? static_cast<int>(end - first) : lanes;
-    Group<T>(task, first, count, reinterpret_cast<Pack<T>*>(workspace)).run(past_caches);
+    Group<T>(task, first, count, first + lanes < end, reinterpret_cast<Pack<T>*>(workspace)).run(past_caches);
   }
   if (past_caches) math::end_of_streams();
 }

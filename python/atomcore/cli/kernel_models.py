@@ -58,7 +58,10 @@ def train(plain: dict[str, Any], split: Any, config: str, progress: bool) -> Any
         if "components" in section:
             from atomcore.cli.many_body_term import prepare
 
-            split, options["complete"] = prepare(section, split, plain["data"]["path"])
+            term, options["complete"] = prepare(section, split, plain["data"]["path"])
+            report = fit_kernel_machine(model, term, **options)
+            split.save(options["run_dir"] / "split.json")  # of the data as they are, not of what the term is trained on
+            return report
     else:
         model = _model(section, _arguments(section) | {"features": _features(plain, split), "kernel": _kernel(section)})
     return fit_kernel_machine(model, split, **options)
@@ -78,7 +81,7 @@ def _kernel(section: Mapping[str, Any]) -> Any:
     """Return the kernel; None, for one whose length fits the data, where nothing but the usual one is asked for."""
     from atomcore import kernels
 
-    name, options = section["kernel"], section["kernel_options"]
+    name, options = section["kernel"], section["kernel_options"] or {}
     if name not in _KERNELS:
         raise ValueError(f"model.kernel is {name!r}; accepted: {', '.join(_KERNELS)}")
     if not isinstance(options, Mapping):
@@ -93,7 +96,7 @@ def _kernel(section: Mapping[str, Any]) -> Any:
     if section["search"] is None and "length" not in options:
         raise ValueError(
             "model.kernel_options has no length, and model.search=null looks for none; accepted: "
-            "model.kernel_options.length=..., or a search"
+            "model.kernel_options={length: 2.0}, or a search"
         )
     return kind(**options)
 

@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 _NAMES = {
     "export": "networks",
-    "load_gdml": "kernels",
+    "load_gdml": "gdml",
+    "load_many_body": "many_body",
     "restore": "networks",
-    "save_gdml": "kernels",
-    "save_kernel_machine": "kernels",
+    "save_gdml": "gdml",
+    "save_kernel_machine": "machines",
+    "save_many_body": "many_body",
 }
-__all__ = ["export", "load_gdml", "restore", "save_gdml", "save_kernel_machine"]
+__all__ = [
+    "export",
+    "load_gdml",
+    "load_many_body",
+    "restore",
+    "save_gdml",
+    "save_kernel_machine",
+    "save_many_body",
+]
 
 if TYPE_CHECKING:
-    from atomcore.export.kernels import load_gdml, save_gdml, save_kernel_machine
+    from atomcore.export.gdml import load_gdml, save_gdml
+    from atomcore.export.machines import save_kernel_machine
+    from atomcore.export.many_body import load_many_body, save_many_body
     from atomcore.export.networks import export, restore
 
 

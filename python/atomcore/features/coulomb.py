@@ -117,7 +117,7 @@ class CoulombMatrix:
         n = len(structure.numbers)
         if self.n_atoms_max is not None and n > self.n_atoms_max:
             raise ValueError(f"atoms has {n} atoms; accepted: at most {self.n_atoms_max} (n_atoms_max)")
-        matrix = _matrix(structure.positions, structure.numbers, self.exponent, self._length())
+        matrix = _matrix(structure.positions, structure.numbers, self.exponent, self.length_in_angstrom)
         order = np.arange(n)
         if self.kind == "eigenvalues":
             return self._eigenvalues(matrix, jacobian)
@@ -125,7 +125,9 @@ class CoulombMatrix:
             order = np.argsort(-np.linalg.norm(matrix.values, axis=1), kind="stable")
         return self._triangle(matrix, order, jacobian)
 
-    def _length(self) -> float:
+    @property
+    def length_in_angstrom(self) -> float:
+        """The unit of r in A."""
         return length_factors()[LENGTH_UNITS[self.length_unit]]
 
     def _triangle(self, matrix: "_Matrix", order: npt.NDArray[np.intp], jacobian: bool) -> Float | tuple[Float, Float]:

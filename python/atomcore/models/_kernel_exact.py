@@ -7,38 +7,23 @@ import numpy as np
 from atomcore._memory import require_memory, size_in_words
 from atomcore.kernels import Points, covariance
 from atomcore.kernels.linalg import add_to_diagonal, cholesky
-from atomcore.models._kernel_search import Labels
+from atomcore.models._kernel_search import Kinds, Labels
 
 
-def prior_variance(kernel: Any, points: Points, kinds: dict[str, bool]) -> np.ndarray:
-    """Variance of each row (all energies, then all derivatives) before anything is known."""
-    ptr = points.structure_ptr
-    energies, derivatives = [], []
-    for s in range(len(ptr) - 1):
-        one = structures(points, s, s + 1)
-        own = covariance(kernel, one, **kinds).diagonal()
-        energies.append(own[: kinds["energies"]])
-        derivatives.append(own[kinds["energies"] :])
-    return np.concatenate(energies + derivatives)
-
-
-def structures(points: Points, start: int, stop: int) -> Points:
-    """Return some structures of a point set."""
-    ptr = points.structure_ptr
-    rows = slice(ptr[start], ptr[stop])
-    if points.has_gradients and points.jacobian is None:
-        return Points.of_variables(points.X[rows])
-    elements = None if points.elements is None else points.elements[rows]
-    jacobian = None if points.jacobian is None else points.jacobian[start:stop]
-    return Points(points.X[rows], elements, ptr[start : stop + 1] - ptr[start], jacobian)
-
-
-def between(
-    kernel: Any, rows: Points, of_rows: dict[str, bool], columns: Points, of_columns: dict[str, bool]
-) -> np.ndarray:
+def between(kernel: Any, rows: Points, of_rows: Kinds, columns: Points, of_columns: Kinds) -> np.ndarray:
     """Return the covariances of some kinds of labels of some points with those of others."""
-    kinds = {name: (of_rows[name], of_columns[name]) for name in ("energies", "forces")}
+    kinds: Kinds = {name: (of_rows[name], of_columns[name]) for name in ("energies", "forces")}
     return covariance(kernel, rows, columns, **kinds)
+
+
+def require_matrix(n: int) -> None:
+    """Announce the memory that n labels need, or refuse (MemoryError) before anything is taken."""
+    fewer = min(n // 2, 3000)
+    require_memory(
+        8.0 * n * n,
+        f"the kernel matrix of {n} labels",
+        f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
+    )
 
 
 class ExactSolver:
@@ -46,20 +31,11 @@ class ExactSolver:
 
     Raises
     ------
-    MemoryError
-        Before anything large is taken, when the matrix does not fit.
     NotPositiveDefinite
         With the label at which the factorization failed.
     """
 
     def __init__(self, kernel: Any, labels: Labels, noise: tuple[float, float]) -> None:
-        n = len(labels.values)
-        fewer = min(n // 2, 3000)
-        require_memory(
-            8.0 * n * n,
-            f"the kernel matrix of {n} labels",
-            f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
-        )
         self.kernel, self.noise = kernel, noise
         self.batches = [labels]
         K = covariance(kernel, labels.points, **labels.kinds)
@@ -83,7 +59,7 @@ class ExactSolver:
         self.values = values
         self.alpha = self.factor.solve(values)
 
-    def predict(self, points: Points, kinds: dict[str, bool], *, variance: bool) -> tuple[np.ndarray, Any]:
+    def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
         """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
         rows = np.concatenate(
             [between(self.kernel, points, kinds, old.points, old.kinds) for old in self.batches], axis=1

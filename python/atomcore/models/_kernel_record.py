@@ -41,7 +41,8 @@ class KernelRecord:
 
     atomic: bool
     features: Any
-    template: np.ndarray | None  # atomic numbers, in their order, that structures must have
+    molecule: np.ndarray | None  # atomic numbers of all training structures, where they have the same
+    periodic: bool  # whether any of them is
     kind: str  # of the kernel, as the core names it
     parameters: tuple[float, float]
     variance_of_kernel: float
@@ -78,7 +79,8 @@ def record(model: Any) -> KernelRecord:
     return KernelRecord(
         atomic=inputs.atomic,
         features=model.features,
-        template=inputs.template,
+        molecule=_molecule(model),
+        periodic=any(batch.taken.pbc.any() for batch in model._batches),
         kind=kernel.kind,
         parameters=tuple(kernel.parameters),
         variance_of_kernel=kernel.variance,
@@ -94,28 +96,40 @@ def _kinds_of(points: Any) -> np.ndarray:
     return np.zeros(len(points.X), np.int64) if points.elements is None else points.elements.astype(np.int64)
 
 
+def _molecule(model: Any) -> np.ndarray | None:
+    first = model._batches[0].taken
+    numbers = first.numbers[: first.structure_ptr[1]]
+    same = all(
+        len(batch.taken.numbers) == len(batch.taken) * len(numbers)
+        and (batch.taken.numbers.reshape(-1, len(numbers)) == numbers).all()
+        and (batch.taken.n_atoms == len(numbers)).all()
+        for batch in model._batches
+    )
+    return numbers.copy() if same else None
+
+
 def _centres(model: Any) -> tuple[Float64, np.ndarray, Float64, Float64 | None]:
     """Return scaled features, elements, coefficients and derivative coefficients of all centres."""
     solver = model._solver
     alpha = solver.alpha[:, 0]
     if model.inducing is not None:
         return solver.points.X, _kinds_of(solver.points), alpha, None
-    parts, row = [], 0
+    X = np.concatenate([labels.points.X for labels in solver.batches])
+    elements = np.concatenate([_kinds_of(labels.points) for labels in solver.batches])
+    kinds = solver.batches[0].kinds
+    c, v = np.zeros(len(X)), np.zeros_like(X)
+    row, first = 0, 0  # of the labels and of the points
     for labels in solver.batches:
-        points, kinds = labels.points, labels.kinds
-        counts = np.diff(points.structure_ptr)
-        c, v = np.zeros(len(points.X)), np.zeros_like(points.X) if kinds["forces"] else None
+        ptr = labels.points.structure_ptr
         if kinds["energies"]:
-            c = np.repeat(alpha[row : row + len(counts)], counts)
-            row += len(counts)
-        for s in range(len(counts) if kinds["forces"] else 0):
-            J = points.jacobian_of(s)
-            v[points.structure_ptr[s] : points.structure_ptr[s + 1]] = J @ alpha[row : row + J.shape[2]]
+            c[first : first + ptr[-1]] = np.repeat(alpha[row : row + len(ptr) - 1], np.diff(ptr))
+            row += len(ptr) - 1
+        for s in range(len(ptr) - 1 if kinds["forces"] else 0):
+            J = labels.points.jacobian_of(s)
+            v[first + ptr[s] : first + ptr[s + 1]] = J @ alpha[row : row + J.shape[2]]
             row += J.shape[2]
-        parts.append((points.X, _kinds_of(points), c, v))
-    columns = list(zip(*parts, strict=True))
-    slopes = None if columns[3][0] is None else np.concatenate(columns[3])
-    return *(np.concatenate(column) for column in columns[:3]), slopes
+        first += ptr[-1]
+    return X, elements, c, v if kinds["forces"] else None
 
 
 def _ranges(model: Any) -> dict[int, tuple[Float64, Float64]]:

@@ -18,21 +18,22 @@ from atomcore._memory import require_memory
 from atomcore.kernels import Points, covariance, inducing
 from atomcore.kernels.linalg import cholesky
 from atomcore.models._kernel_exact import between
-from atomcore.models._kernel_search import Labels
+from atomcore.models._kernel_search import Kinds, Labels
 
 SELECTIONS = ("random", "cur", "farthest_point", "k_means")
-_ENERGIES = {"energies": True, "forces": False}
+_ENERGIES: Kinds = {"energies": True, "forces": False}
 
 
 def choose(points: Points, count: int, selection: str, seed: int) -> Points:
-    """Return ``count`` inducing points, of each element in proportion to its atoms.
+    """Return ``count`` inducing points, each of them a structure of one atom.
 
-    Every one of them is a structure of one atom.
+    Their number goes with the square root of the number of atoms of an element, so that rare ones have enough.
     """
     if points.elements is None:
         return Points(_pick(points.X, min(count, len(points.X)), selection, seed))
     numbers, counts = np.unique(points.elements, return_counts=True)
-    shares = np.minimum(np.maximum(1, np.round(count * counts / counts.sum()).astype(int)), counts)
+    shares = np.sqrt(counts) / np.sqrt(counts).sum()
+    shares = np.minimum(np.maximum(1, np.round(count * shares).astype(int)), counts)
     parts = [_pick(points.X[points.elements == z], m, selection, seed) for z, m in zip(numbers, shares, strict=True)]
     return Points(np.concatenate(parts), np.repeat(numbers, [len(part) for part in parts]))
 
@@ -92,7 +93,7 @@ class SparseSolver:
         projected = self.outer.solve(self.right @ combine)
         self.alpha = self.inner.half_solve(projected, transposed=True)
 
-    def predict(self, points: Points, kinds: dict[str, bool], *, variance: bool) -> tuple[np.ndarray, Any]:
+    def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
         """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
         rows = between(self.kernel, points, kinds, self.points, _ENERGIES)
         mean = rows @ self.alpha

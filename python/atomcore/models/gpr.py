@@ -13,7 +13,61 @@ _NOISE = 1e-3  # of the deviation of the labels, where neither a number is given
 
 
 class GaussianProcess(KernelMachine):
-    """Gaussian process regression."""
+    """Gaussian process regression on rows of numbers or on structures; energies, gradients or both.
+
+    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapters 2 and 5. Derivative
+    observations enter through the Jacobian of the features, and forces, their variance included, come from the same
+    model as energies.
+
+    Parameters
+    ----------
+    kernel : kernel from `atomcore.kernels`, optional
+        By default an `RBF` with one length, of the scale of the data. With ``search`` its values do not matter, only
+        what it is and whether it has one length or one for each feature.
+    features : feature object, optional
+        From `atomcore.features`: needed for structures, and for these only.
+    atomic : bool, optional
+        Kernels between atoms of one element, summed over the atoms of both structures (L K L^T; Bartok and Csanyi, Int.
+        J. Quantum Chem. 115, 1051 (2015)): the order of atoms does not matter, and structures may be of any size. False
+        joins the features of atoms in their order. By default what the features are made for.
+    labels : sequence of "energy", "forces", optional
+        What to train on: by default all that the data has. Trained on forces alone, energies set the mean function.
+    noise, gradient_noise : float, optional
+        Standard deviations of the noise of values and of derivatives: eV and eV/A for structures. With atomic kernels
+        the noise of an energy is ``noise`` times the square root of the number of atoms, as errors of independent
+        atoms add up. Without a number, found by the search, or 0.001 of the spread of the labels without one.
+    mean : {"elements", "constant", "zero"}, optional
+        What is taken off first, by least squares: an energy for each atom of an element (the default for
+        structures), one constant (the default for rows of numbers), or nothing.
+    scaling : {"soft", "standard", "none"}
+        Features of structures are divided by the square root of their standard deviation over the training data, by
+        the deviation, or not at all; rows of numbers are never scaled.
+    search : {"marginal_likelihood", "leave_one_out", "cross_validation"}, optional
+        Criterion that lengths, variance, alpha and noise are found by; None takes them as they are given.
+        Left-out errors are those of whole points or structures, in closed form (Rasmussen and Williams, section
+        5.4.2; five folds for cross-validation).
+    starts : int
+        Minima that the search follows, from the best of a dozen starts around the scale of the data.
+    search_rows : int
+        Labels that the search sees: structures drawn at random where there are more.
+    inducing : int, optional
+        How many points stand for all training data; memory then goes with their square instead of the square of
+        the labels, and training time with the labels. By default none: exact.
+    selection : {"farthest_point", "random", "cur", "k_means"}
+        How inducing points are chosen among the training atoms.
+    jitter : float
+        What is added to the diagonal of the covariance of inducing points, as a share of its mean.
+    seed : int
+        Of all random choices.
+
+    Attributes
+    ----------
+    kernel_ : kernel with the values in use
+    noise_, gradient_noise_ : float
+        Standard deviations in use.
+    search_ : Search or None
+        Value, convergence and cost of the search.
+    """
 
     _has_variance = True
 
@@ -53,9 +107,8 @@ class GaussianProcess(KernelMachine):
 
     def _given_noise(self, labels: Labels) -> tuple[float, float]:
         given = (("noise", self.noise, labels.is_energy), ("gradient_noise", self.gradient_noise, ~labels.is_energy))
-        return tuple(
-            (_NOISE * float(labels.values[rows].std(initial=1.0))) ** 2
-            if value is None
-            else non_negative(name, value) ** 2
-            for name, value, rows in given
-        )
+        found = []
+        for name, value, rows in given:
+            spread = labels.values[rows].std() if rows.any() else 0.0
+            found.append((_NOISE * (spread or 1.0) if value is None else non_negative(name, value)) ** 2)
+        return found[0], found[1]

@@ -17,6 +17,7 @@ from atomcore._progress import Progress
 from atomcore.data import Dataset
 from atomcore.kernels.gdml import descriptors
 from atomcore.models.gdml import GDML, stratified_sample
+from atomcore.models.gdml.fit import Trainer
 from atomcore.models.gdml.material import geometries, labels
 from atomcore.models.gdml.symmetry import check_group, find_symmetry, pair_permutations
 from atomcore.train.clustering import find_problematic
@@ -151,8 +152,8 @@ def active_train(
     bar = Progress(len(sizes), "active training", enabled=progress)
     for size in sizes:
         if size > len(chosen):
-            chosen = np.concatenate([chosen, candidates.select(selection, trained, chosen, size - len(chosen), rng)])
-        trained = _train(GDML(**settings), pool.subset(chosen), grid)
+            chosen = np.concatenate([chosen, candidates.select(selection, chosen, size - len(chosen), rng)])
+        trained = _train(GDML(**settings), pool.subset(chosen), grid, last=size == sizes[-1])
         rounds.append(candidates.judge(trained, chosen, test))
         result = ActiveResult(trained, chosen, tuple(rounds))
         if folder is not None:
@@ -168,10 +169,11 @@ def _sizes(first: int, last: int, step: int, available: int) -> list[int]:
     return [*range(first, last, whole_number("step", step, 1)), last]
 
 
-def _train(model: GDML, dataset: Dataset, grid: Mapping[str, Any] | None) -> GDML:
-    if grid is None:
-        return model.fit(dataset, progress=False)
-    return grid_search(model, dataset, **grid, progress=False).model
+def _train(model: GDML, dataset: Dataset, grid: Mapping[str, Any] | None, *, last: bool) -> GDML:
+    if grid is not None:
+        return grid_search(model, dataset, **grid, progress=False).model
+    # Only the last model is judged: what looks like bad labels to the first ones is their own ignorance.
+    return model.adopt(Trainer(model, dataset, progress=False).solve(model.sigma, model.lam, report=last))
 
 
 class _Pool:
@@ -200,7 +202,9 @@ class _Pool:
         if not isinstance(initial, str):
             given = as_integers("initial", initial, ("n",))
             if len(np.unique(given)) < len(given) or (given < 0).any() or (given >= count).any():
-                raise ValueError(f"initial has indices that repeat or are outside; accepted: 0 to {count - 1}, each once")
+                raise ValueError(
+                    f"initial has indices that repeat or are outside; accepted: 0 to {count - 1}, each once"
+                )
             return given
         if initial not in _INITIAL:
             raise ValueError(f"initial is {initial!r}; accepted: {', '.join(map(repr, _INITIAL))}, or indices")
@@ -236,7 +240,7 @@ class _Pool:
                 of_test |= {"test_energy_mae": mae(e), "test_energy_rmse": rmse(e)}
         return Round(len(chosen), model.sigma, model.lam, *of_pool, **of_test)
 
-    def select(self, selection: str, model: GDML, chosen: Int64, n: int, rng: np.random.Generator) -> Int64:
+    def select(self, selection: str, chosen: Int64, n: int, rng: np.random.Generator) -> Int64:
         """Return what to add to the structures that were chosen before, from the errors of the last round."""
         left = np.setdiff1d(np.arange(len(self.dataset)), chosen)
         if selection == "random":

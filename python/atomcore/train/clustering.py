@@ -155,9 +155,7 @@ def _ward(X: Float64, count: int, rng: np.random.Generator) -> list[Int64]:
         return [np.arange(len(X))]
     leaves = np.array([X[part].mean(axis=0) for part in parts])
     labels = fcluster(linkage(leaves, method="ward"), count, criterion="maxclust")
-    return [
-        np.sort(np.concatenate([parts[k] for k in np.flatnonzero(labels == label)])) for label in np.unique(labels)
-    ]
+    return [np.sort(np.concatenate([parts[k] for k in np.flatnonzero(labels == label)])) for label in np.unique(labels)]
 
 
 def _k_means(X: Float64, count: int, rng: np.random.Generator) -> list[Int64]:

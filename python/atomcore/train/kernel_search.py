@@ -60,6 +60,10 @@ class SearchResult:
     best : Trial
     at_boundary : tuple of str
         Which of "sigma" and "lam" are at the edge of what was searched.
+    indices : dict of str to ndarray
+        Of the structures of "train", "valid" and "test" in the data set they were taken from, where somebody says so.
+    testing : dict
+        Errors of the best model on other structures, where somebody has computed them.
     """
 
     model: GDML
@@ -128,11 +132,11 @@ class _Objective:
             energy, forces = self._errors(sigma, lam, keep)
         except np.linalg.LinAlgError:
             energy, forces = None, np.array([[[np.inf]]])
-        of_energy = (None, None) if energy is None else (mae(energy), rmse(energy))
         value = np.inf
         if np.isfinite(forces).all():
             value = self.loss(np.zeros(len(forces)) if energy is None else energy, forces)
-        trial = Trial(sigma, lam, value, *of_energy, mae(forces), rmse(forces))
+        e_mae, e_rmse = (None, None) if energy is None else (mae(energy), rmse(energy))
+        trial = Trial(sigma, lam, value, e_mae, e_rmse, mae(forces), rmse(forces))
         self.trials.append(trial)
         return trial
 

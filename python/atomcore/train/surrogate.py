@@ -1,6 +1,7 @@
 """A Gaussian process that says where to look next for the minimum of an expensive function."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ def propose(
     scale = y.std() or 1.0
     y = (y - y.mean()) / scale
     fits = [_posterior(X, y, length) for length in _LENGTHS]
-    likelihood, factor, alpha, length = max(fits, key=lambda fit: fit[0])
+    _, factor, alpha, length = max(fits, key=lambda fit: fit[0])
     k = _matern52(candidates, X, length)
     mean = k @ alpha
     half = np.linalg.solve(factor, k.T)
@@ -76,7 +77,7 @@ def propose(
     return bounds[:, 0] + candidates[np.argmax(acquisition(mean, deviation, float(y.min())))] * width
 
 
-def _posterior(X: Float64, y: Float64, length: float) -> tuple[float, Float64, Float64, float]:
+def _posterior(X: Float64, y: Float64, length: float) -> tuple[float, npt.NDArray[Any], npt.NDArray[Any], float]:
     K = _matern52(X, X, length)
     K[np.diag_indices(len(K))] += _NOISE
     factor = np.linalg.cholesky(K)

@@ -37,7 +37,9 @@ def geometries(dataset: Dataset) -> Geometries:
     for s, size in enumerate(dataset.n_atoms):
         own = dataset.numbers[dataset.structure_ptr[s] : dataset.structure_ptr[s + 1]]
         if size != n or not np.array_equal(own, numbers):
-            raise ValueError(f"dataset has other atoms in structure {s} than in structure 0: {other_atoms(own, numbers)}")
+            raise ValueError(
+                f"dataset has other atoms in structure {s} than in structure 0: {other_atoms(own, numbers)}"
+            )
     lattice = _lattice(dataset.pbc[0], dataset.cells[0])
     for s in range(1, len(dataset)):
         check_lattice(f"structure {s} of dataset", dataset.pbc[s], dataset.cells[s], lattice)
@@ -85,7 +87,7 @@ def labels(dataset: Dataset, energies: str | None) -> tuple[Float64 | None, Floa
 
 
 def as_geometries(structures: Any, numbers: npt.NDArray[np.int32], lattice: Float64 | None) -> Float64:
-    """Return the positions [n, N, 3] of a data set, of ASE Atoms or of several of them, all of them the known molecule."""
+    """Return the positions [n, N, 3] of a data set, of ASE Atoms or of several, which must be the known molecule."""
     from atomcore._arrays import as_structure
 
     if isinstance(structures, Dataset):

@@ -67,7 +67,9 @@ class GdmlRecord:
         for name in ("sigma", "scale", "constant"):
             value = float(getattr(self, name))
             if not np.isfinite(value) or (name != "constant" and value <= 0):
-                raise ValueError(f"{name} is {value!r}; accepted: finite numbers{'' if name == 'constant' else ' above 0'}")
+                raise ValueError(
+                    f"{name} is {value!r}; accepted: finite numbers{'' if name == 'constant' else ' above 0'}"
+                )
             object.__setattr__(self, name, value)
 
     def shifted(self, constant: float) -> "GdmlRecord":

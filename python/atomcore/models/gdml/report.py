@@ -65,15 +65,19 @@ class GdmlReport:
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
 
 
-def check_labels(energy: Float64, predicted: Float64) -> tuple[float | None, float | None, tuple[str, ...]]:
+def check_labels(
+    energy: Float64 | None, predicted: Float64 | None
+) -> tuple[float | None, float | None, tuple[str, ...]]:
     """Compare energies with those that the forces integrate to.
 
     Returns
     -------
     slope, correlation : float or None
-        None where the energies are all alike.
+        None without energies, or where they are all alike.
     warnings : tuple of str
     """
+    if energy is None or predicted is None:
+        return None, None, ()
     x, y = predicted - predicted.mean(), energy - energy.mean()
     if not (x.any() and y.any()):
         return None, None, ()
@@ -88,9 +92,7 @@ def check_labels(energy: Float64, predicted: Float64) -> tuple[float | None, flo
             "theory, and converged?"
         )
     elif abs(slope - 1) > _LARGEST_MISFIT:
-        found.append(
-            f"energies change {slope:.3g} times as much as the forces say: are their units what was declared?"
-        )
+        found.append(f"energies change {slope:.3g} times as much as the forces say: are their units what was declared?")
     return slope, correlation, tuple(found)
 
 

@@ -174,8 +174,8 @@ def find_symmetry(
         group = close_group([g.permutation for g in generators], n)
     if group is None:
         raise ValueError(
-            f"symmetries is True, but the permutations found generate more than {LARGEST_GROUP}: give those that matter "
-            "as symmetries=[[...], ...], or use symmetries=False"
+            f"symmetries is True, but the permutations found generate more than {LARGEST_GROUP}: give those that "
+            "matter as symmetries=[[...], ...], or use symmetries=False"
         )
     return Symmetry(group, tuple(generators), tuple(dropped), len(positions))
 
@@ -275,7 +275,7 @@ def _contradicting(generators: list[Generator]) -> list[Generator]:
 
 
 def pair_permutations(permutations: Int64) -> Int64:
-    """Return what permutations of atoms [P, N] do to the pairs (1, 0), (2, 0), (2, 1), ...: shape (P, N (N - 1) / 2)."""
+    """Return what permutations of atoms [P, N] do to the pairs (1, 0), (2, 0), (2, 1), ...: [P, N (N - 1) / 2]."""
     a, b = np.tril_indices(permutations.shape[1], -1)
     high = np.maximum(permutations[:, a], permutations[:, b])
     low = np.minimum(permutations[:, a], permutations[:, b])
