@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "src/elements.hpp"
@@ -157,8 +158,10 @@ void read_permutations(const TensorReader& tensors, MolecularGdmlRecord& model) 
   if (shape.size() != 2 || shape[0] < 1 || shape[1] != static_cast<std::int64_t>(n))
     corrupt(where + " must have shape [permutations, " + std::to_string(n) + "]");
   model.gdml.permutations = tensors.integers("gdml.permutations");
+  std::set<std::vector<std::int64_t>> known;
   for (auto row = model.gdml.permutations.begin(); row != model.gdml.permutations.end();
        row += static_cast<std::ptrdiff_t>(n)) {
+    if (!known.emplace(row, row + static_cast<std::ptrdiff_t>(n)).second) corrupt(where + " has a permutation twice");
     std::vector<bool> seen(n, false);
     for (std::size_t i = 0; i < n; ++i) {
       const std::int64_t j = row[static_cast<std::ptrdiff_t>(i)];
