@@ -50,6 +50,9 @@ std::size_t kind_of(const Json& metadata) {
   if (std::string(kCapabilities[kind]).find(capability) == std::string::npos)
     corrupt("'capability' is '" + capability + "' where a model of the kind '" + kKinds[kind] + "' is '" +
             kCapabilities[kind] + "'");
+  if (kind != 0 && metadata.contains("target") && string_member(metadata, "target", kMetadata) != "energy")
+    corrupt("its target is '" + string_member(metadata, "target", kMetadata) +
+            "'; kernel models and expansions are of the energy");
   return kind;
 }
 
