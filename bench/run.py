@@ -12,7 +12,8 @@ from common import ONE_THREAD
 from figures import draw
 
 TIMED = ("neighbors", "features", "potential", "md")  # beside other codes: these give the figure of ratios
-NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", "gdml")
+KERNELS = ("kernels", "cholesky", "gdml", "many_body", "gdml_accuracy", "kernel_accuracy")
+NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", *KERNELS)
 
 
 def main(names: list[str]) -> None:

@@ -10,7 +10,8 @@ from atomcore.features import SymmetryFunctions
 
 # The surface of Mueller and Brown (Theor. Chim. Acta 53, 75 (1979)), times 0.1: A, a, b, c, x0, y0
 _TERMS = np.array(
-    [[-200, -1, 0, -10, 1, 0], [-100, -1, 0, -10, 0, 0.5], [-170, -6.5, 11, -6.5, -0.5, 1.5], [15, 0.7, 0.6, 0.7, -1, 1.0]]
+    [[-200, -1, 0, -10, 1, 0], [-100, -1, 0, -10, 0, 0.5],
+     [-170, -6.5, 11, -6.5, -0.5, 1.5], [15, 0.7, 0.6, 0.7, -1, 1.0]]
 )  # fmt: skip
 
 

@@ -152,6 +152,15 @@ def test_a_model_is_its_record(trained):
         replace(trained.record, descriptors=trained.record.descriptors * np.nan)
 
 
+def test_a_file_holds_the_model_and_where_it_comes_from(trained, tmp_path):
+    data = molecules(3, seed=4)
+    trained.save(tmp_path / "model.atomcore")
+    again = GDML.load(tmp_path / "model.atomcore")
+    assert np.array_equal(again.predict(data)[1], trained.predict(data)[1])
+    assert again.provenance["data_sha256"] == molecules(12).sha256
+    assert again.lam == trained.lam
+
+
 def test_settings_are_those_of_scikit_learn():
     model = GDML(2.0, 1e-9, symmetries=False)
     assert GDML(**model.get_params()).get_params() == model.get_params()

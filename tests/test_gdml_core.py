@@ -1,6 +1,8 @@
 """Kernels of GDML beside plain formulas, finite differences, sGDML's own matrices and an 80-bit reference."""
 
 import itertools
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -242,6 +244,23 @@ def test_large_matrices_past_the_caches():
     assert shifted.nbytes > 2 << 20
     some = np.arange(0, n, 97)
     assert_close(shifted[some], covariance.rows(some), EXACT)
+
+
+def test_ctrl_c_ends_a_long_assembly():
+    """One call of seconds, of which a signal after 0.2 s of processor time leaves little."""
+    positions = 3 * np.random.default_rng(9).normal(size=(400, 24, 3))
+    covariance = Covariance(*descriptors(positions), group(24, [0, 1, 2, 3, 4]), sigma=3.0, threads=1)
+    rows = np.arange(0, covariance.size, 3 * 24)
+    before = signal.signal(signal.SIGPROF, signal.default_int_handler)
+    start = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            covariance.rows(rows)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize(

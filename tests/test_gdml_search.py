@@ -99,6 +99,7 @@ def test_leaving_one_out_is_training_without_it(energies):
         assert result.best.energy_rmse is None
 
 
+@pytest.mark.filterwarnings("ignore:energies and forces belong together poorly")  # as bad settings make it seem
 def test_the_grid_gives_its_true_minimum():
     train, valid = molecules(15, amplitude=0.2), molecules(40, seed=3, amplitude=0.2)
     sigmas, lams = [0.5, 2.0, 8.0, 30.0], [1e-9, 1e-6, 1e-3]

@@ -24,8 +24,8 @@ def test_the_same_as_scikit_learn():
     theirs = peer.KernelRidge(kernel="rbf", gamma=1 / (2 * 0.4**2), alpha=1e-6).fit(X, Y)
     query = toy(9, seed=1)[0]
     assert_close(ours.predict(query), theirs.predict(query), PEER, scale=1e3)
-    assert_close(ours.score(query, toy(9, seed=1)[1][:, None] * [1, 0] + Y[:9] * [0, 1]),
-                 theirs.score(query, toy(9, seed=1)[1][:, None] * [1, 0] + Y[:9] * [0, 1]), PEER, scale=1e3)  # fmt: skip
+    label = np.stack([toy(9, seed=1)[1], np.arange(9.0)], 1)
+    assert_close(ours.score(query, label), theirs.score(query, label), PEER, scale=1e3)
 
 
 def test_the_same_as_a_process_with_that_noise():
@@ -67,7 +67,7 @@ def test_model_selection_of_scikit_learn(make):
     assert grid.best_params_["kernel__length"] == 0.4
     assert model.kernel.length == 0.4
     scores = selection.cross_val_score(model, X, y, cv=selection.KFold(4, shuffle=True, random_state=0))
-    assert (scores > 0.5).all()
+    assert np.mean(scores) > 0.7
     by_length, _ = selection.validation_curve(model, X, y, param_name="kernel__length", param_range=[0.01, 0.4], cv=3)
     assert by_length.shape == (2, 3)
 

@@ -50,6 +50,7 @@ def test_factor(n, packed):
         assert_close(factor.solve(y), np.linalg.solve(A, y), PEER)
         half = scipy.linalg.solve_triangular(np.linalg.cholesky(A), y, lower=True)
         assert_close(factor.half_solve(y), half, PEER)
+        assert_close(factor.half_solve(half, transposed=True), np.linalg.solve(A, y), PEER)
         np.testing.assert_array_equal(y, before)
 
 
@@ -325,6 +326,26 @@ assert cholesky(np.eye(3)).logdet == 0.0
 assert "scipy.linalg" in sys.modules
 """
     run_python(code)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["cholesky(A)", "factor.inverse()"])
+def test_ctrl_c_ends_long_work(what):
+    """Each takes seconds on one thread, which the signal cuts short."""
+    code = f"""
+import os, signal, threading, time
+import numpy as np
+from atomcore.kernels.linalg import cholesky
+A = np.eye(7000)
+factor = cholesky(A, overwrite=False)
+started = time.process_time()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    {what}
+except KeyboardInterrupt:
+    print(time.process_time() - started)
+"""
+    assert 0.0 < float(run_python(code)) < 2.0
 
 
 @pytest.mark.long

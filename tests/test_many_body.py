@@ -14,9 +14,9 @@ from ase.md.verlet import VelocityVerlet
 from ase.units import fs, kcal, mol
 
 from atomcore import AtomcoreError, Calculator, Potential, model_file
-from atomcore.data import Criterion, Entities, cut_clusters, find_sets
-from atomcore.interop.sgdml import read_many_body
-from atomcore.models import ManyBody, Term
+from atomcore.data import Criterion, Entities, cut_clusters, decompose, find_sets, from_atoms
+from atomcore.interop.sgdml import as_predictions, read_many_body
+from atomcore.models import GDML, ManyBody, Term
 from atomcore.models.gdml import GdmlRecord
 from atomcore.models.many_body import total
 from helpers import NEEDS_SOURCES, REPOSITORY, shared_data, slope
@@ -319,16 +319,11 @@ def test_predictions_of_lower_orders_are_removed():
     entities = model.entities(atoms)
     names = ("h2o", "nh3", "h2o")
     clusters = cut_clusters([atoms], names, entities=entities, criterion=Criterion(measure=SUM, cutoff=7.0))
-    rest = lower.remove_from(clusters.labelled(_Ordered(model)))
+    rest = lower.remove_from(clusters.labelled(model))
     values = next(own for own in model.predict_decomposed(atoms) if own.components == names)
     assert len(rest) == len(values.energies) > 1
     assert_close(rest.dataset.energy, values.energies, ENGINE)
     assert_close(rest.dataset.forces.reshape(values.forces.shape), values.forces, ENGINE)
-
-
-class _Ordered:
-    def __init__(self, model):
-        self.energy_forces = model.energy_forces
 
 
 def test_several_structures():
@@ -343,6 +338,22 @@ def test_several_structures():
         assert_close(forces[10 * s : 10 * s + 10], own, EXACT)
         assert_close(added[0][s], energy, ROUNDING)
         assert_close(added[1][s], own, ROUNDING)
+
+
+def test_parts_as_mbgdml_stores_them_add_up():
+    model = expansion()
+    several = [mixture(["H2O", "NH3", "H2O"], seed=s, spread=4.0) for s in range(3)]
+    found = as_predictions(model, from_atoms(several))
+    assert list(found.energies) == [1, 2, 3]
+    assert found.comp_ids == ("h2o", "nh3", "h2o")
+    for atoms, energy, forces in zip(several, *found.total(), strict=True):
+        own = model.energy_forces(atoms)
+        assert_close(energy, own[0], ROUNDING)
+        assert_close(forces, own[1], ROUNDING)
+    orders = [model.compute(atoms, ["orders"])["orders"] for atoms in several]
+    assert_close(found.total((2,))[0], np.array(orders)[:, 1], ROUNDING)
+    with pytest.raises(ValueError, match="all of the same atoms"):
+        as_predictions(model, from_atoms([several[0], molecule("H2O")]))
 
 
 def test_copies_and_pickles():
@@ -395,6 +406,7 @@ def test_infinite_sums_are_refused():
 # ---- against mbGDML
 
 EV = kcal / mol  # of a kcal/mol
+TRAINED = Tolerance(1e-4, 0.0)  # eV/A, at what was trained on
 COEFFICIENTS = Tolerance(4e-3, 0.0)  # kcal/mol: the coefficients of these models reach 1e16
 COEFFICIENTS_FORCES = Tolerance(1e-2, 0.0)  # kcal/mol/A
 
@@ -460,6 +472,39 @@ def test_water_forces_are_those_that_mbgdml_sums():
 MBGDML_FORCES = [[1.268409, 4.324969, -3.005858], [-0.660689, 0.179341, 3.05743], [-0.106228, -4.235014, 0.573884]]
 
 
+def test_terms_are_trained_on_clusters():
+    frames = [mixture(["H2O", "H2O", "H2O"], seed=s, spread=3.5) for s in range(30)]
+    for s, atoms in enumerate(frames):
+        atoms.rattle(0.05, seed=s)
+    entities = Entities.consecutive(frames[0].numbers, KINDS)
+    criterion = Criterion(measure=SUM, cutoff=20.0)
+    model = ManyBody(
+        [
+            Term(components=("h2o",), model=GDML(sigma=5.0)),
+            Term(components=("h2o", "h2o"), model=GDML(sigma=5.0), criterion=criterion),
+        ],
+        {"h2o": "OHH"},
+    )
+    with pytest.raises(ValueError, match="the model of h2o is not trained; call fit first"):
+        model.compute(frames[0])
+    cut = [cut_clusters(frames, ("h2o",) * n, entities=entities) for n in (1, 2)]
+    labelled = [own.labelled(expansion(mixed=False)) for own in cut]
+    parts = decompose(labelled)
+    with pytest.raises(ValueError, match=r"clusters has h2o; accepted: one for each term, h2o, h2o\+h2o"):
+        model.fit(parts[:1])
+    assert model.fit(parts, progress=False) is model
+    energies, forces = model.predict(cut[1])
+    assert labelled[1].dataset.forces.std() > 1000 * TRAINED.atol
+    assert_close(forces, labelled[1].dataset.forces, TRAINED)
+    pair = cut[1].dataset[4]
+    alone = model.terms[1].model.predict(pair)[0] + sum(model.terms[0].model.predict([pair[:3], pair[3:]])[0])
+    assert_close(energies[4], alone[0], ENGINE)
+    model.terms[0].model.fit(parts[0].dataset.subset(range(10)), progress=False)  # from then on it is another
+    assert abs(model.compute(pair)["energy"] - energies[4]) > 1e-6
+    with pytest.raises(TypeError, match="has no fit"):
+        ManyBody([Term(components=("h2o",), model=EMT())], KINDS).fit(cut[:1])
+
+
 # ---- in files
 
 
@@ -482,7 +527,7 @@ def test_saved_models_run_in_the_engine(box, tmp_path):
     assert repr(again) == repr(model)
     with pytest.raises(ValueError, match="structure 1: atom 0"):
         potential.compute_batch([atoms, molecule("CH4")])
-    with pytest.raises(ValueError, match="no variance"):
+    with pytest.raises(ValueError, match="knows no spread"):
         potential.compute(atoms, ["energy_spread"])
 
 
@@ -515,7 +560,7 @@ def test_a_network_serves_as_a_term_in_a_file(tmp_path):
         own = other.energy_forces(atoms)
         assert_close(own[0], energy, ENGINE)
         assert_close(own[1], forces, ENGINE)
-    with pytest.raises(TypeError, match="EMT, which has no file"):
+    with pytest.raises(TypeError, match="the term h2o is EMT; accepted in a model file"):
         ManyBody([Term(components=("h2o",), model=EMT())], components).save(tmp_path / "other.atomcore")
     assert not (tmp_path / "other.atomcore").exists()
 
@@ -523,15 +568,14 @@ def test_a_network_serves_as_a_term_in_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["terms"][1].update(components=["h2o", "xx"]), "names a component that the file does not have"),
-        (lambda m: m["terms"][1].update(components=["h2o"]), "model of other atoms than its components"),
+        (lambda m: m["terms"][1].update(components=["h2o", "xx"]), "the component 'xx', which is not there"),
+        (lambda m: m["terms"][1].update(components=["h2o"]), "of H 4, O 2 where its components are of H 2, O 1"),
         (lambda m: m["terms"][1]["criterion"].update(measure="odd"), "odd"),
-        (lambda m: m["terms"][1]["criterion"].update(cutoff=-1.0), "leave nothing between"),
-        (lambda m: m["terms"][1].pop("criterion"), "no entry 'criterion'"),
-        (lambda m: m["components"][0].update(masses=[1.0]), "a mass for each"),
-        (lambda m: m["components"][0].update(masses=[1.0, 0.0, 1.0]), "not positive"),
+        (lambda m: m["terms"][1]["criterion"].update(cutoff=-1.0), "bounds of a criterion make no sense"),
+        (lambda m: m["components"][0].update(masses=[1.0]), "'masses' and 'atoms' of a component do not fit"),
+        (lambda m: m["components"][0].update(masses=[1.0, 0.0, 1.0]), "must be positive numbers"),
         (lambda m: m.update(terms=[]), "'terms' is empty"),
-        (lambda m: m["terms"][0].update(model={**m, "terms": []}), "itself a many-body expansion"),
+        (lambda m: m["terms"][0].update(model={**m, "terms": []}), "a many-body expansion itself"),
         (lambda m: m.update(capability="local"), "'capability' is 'local'"),
         (lambda m: m["terms"][0]["model"].update(kind="magic"), "magic"),
     ],

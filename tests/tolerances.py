@@ -38,6 +38,9 @@ KERNEL_FD = Tolerance(1e-8, 1e-8)  # derivatives of kernels against finite diffe
 KERNEL_MODEL = Tolerance(1e-10, 1e-10)  # kernel machines against plain linear algebra, relative to the largest
 GROWN = Tolerance(1e-8, 1e-8)  # the same model by another way through ill-conditioned matrices
 CRITERION_FD = Tolerance(1e-6, 1e-6)  # slopes of criteria for hyper-parameters against differences
+COVARIANCE = Tolerance(1e-12, 1e-12)  # covariances and their derivatives against plain formulas, over the largest
+COVARIANCE_FD = Tolerance(1e-8, 1e-8)  # the same against central differences
+KERNEL = Tolerance(1e-14, 4e-15)  # kernel matrices against formulas in extended precision
 NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
 
 

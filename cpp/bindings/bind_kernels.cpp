@@ -74,7 +74,6 @@ void bind_kernels(py::module_& m) {
   py::class_<cpu::ScaledKernel>(m, "ScaledKernel").def(py::init(&kernel_of), py::keep_alive<1, 6>());
   py::class_<Points>(m, "PointSet").def(py::init(&points_of));
   py::class_<cpu::Observed>(m, "Observed").def(py::init<bool, bool>());
-  m.def("new_matrix", [](py::ssize_t n, py::ssize_t k) { return new_array<double>({n, k}); });
   // In the order of math::KernelKind.
   m.attr("kernel_kinds") =
       py::make_tuple("rbf", "matern12", "matern32", "matern52", "rational_quadratic", "laplacian", "polynomial");

@@ -13,10 +13,14 @@ constexpr std::int64_t kSmallestPart = 256;  // splitting further costs speed
 
 class Work {
  public:
-  Work(double total, const Progress& progress, double largest_call)
-      : progress_(progress), total_(total), largest_call_(largest_call) {}
+  Work(double total, Progress progress, double largest_call)
+      : progress_(std::move(progress)), total_(total), largest_call_(largest_call) {}
   // Whether this is too much for one call and can be divided along `n` rows.
   bool divide(double operations, std::int64_t n) const { return operations > largest_call_ && n >= 2 * kSmallestPart; }
+  // How many items of so many operations one call takes.
+  std::int64_t part(double operations) const {
+    return static_cast<std::int64_t>(std::clamp(largest_call_ / operations, 32.0, 1e9));
+  }
   void done(double operations) {
     done_ += operations;
     interruptible_.check();
@@ -25,7 +29,7 @@ class Work {
 
  private:
   Interruptible interruptible_;
-  const Progress& progress_;
+  Progress progress_;
   double total_, largest_call_, done_ = 0.0;
 };
 
@@ -163,6 +167,45 @@ Parts parts_of(const LowerMatrix& A) {
 bool one_piece(const LowerMatrix& A) { return !A.packed || A.n == 1; }
 Triangle whole(const LowerMatrix& A) { return {A.data, A.n, true}; }
 
+// body(first, count) for parts of n items, each of so many operations.
+template <typename Body>
+void in_parts(std::int64_t n, double operations, Work& work, const Body& body) {
+  const std::int64_t step = work.part(operations);
+  for (std::int64_t i = 0; i < n; i += step) {
+    const std::int64_t count = std::min(step, n - i);
+    body(i, count);
+    work.done(operations * static_cast<double>(count));
+  }
+}
+
+// (L L^T)^-1 in the place of L, from the inverses of both diagonal blocks: with Z = L21 L11^-1 and S = L22 L22^T it is
+// (L11 L11^T)^-1 + Z^T S^-1 Z and -S^-1 Z below.
+void invert_triangle(const Triangle& L, std::int64_t n, Work& work) {
+  const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / 3.0;
+  if (!work.divide(cube, n)) {
+    blas::potri(L.uplo(), n, L.data, L.ld);
+    return work.done(cube);
+  }
+  const Parts parts = parts_of(L, n / 2);
+  const std::int64_t split = parts.split, rest = n - split, ld = L.ld;
+  const double first = 0.5 * static_cast<double>(split * split), last = 0.5 * static_cast<double>(rest * rest);
+  double *const X = parts.below.data, *const L11 = parts.first.data, *const L22 = parts.last.data;
+  in_parts(rest, first, work, [&](std::int64_t i, std::int64_t count) {  // Z
+    blas::trsm('L', 'U', 'N', split, count, L11, ld, X + i * ld, ld);
+  });
+  in_parts(split, last, work, [&](std::int64_t j, std::int64_t count) {  // L22^-1 Z
+    blas::trsm('R', 'U', 'N', count, rest, L22, ld, X + j, ld);
+  });
+  invert_triangle(parts.first, split, work);
+  in_parts(rest, first, work, [&](std::int64_t i, std::int64_t count) {
+    blas::syrk('U', 'N', split, count, 1.0, X + i * ld, ld, 1.0, L11, ld);
+  });
+  in_parts(split, last, work, [&](std::int64_t j, std::int64_t count) {
+    blas::trsm('R', 'U', 'T', count, rest, L22, ld, X + j, ld, -1.0);
+  });
+  invert_triangle(parts.last, rest, work);
+}
+
 // Columns of X [n, m], ld numbers apart, become L^-1 x or L^-T x.
 void solve_left(const Triangle& L, bool transposed, std::int64_t n, std::int64_t m, double* X, std::int64_t ld) {
   const char trans = L.upper == transposed ? 'N' : 'T';
@@ -232,13 +275,10 @@ std::int64_t factor(const LowerMatrix& A, const Progress& progress, double large
 
 void solve_triangular(const LowerMatrix& L, bool transposed, double* B, std::int64_t m) {
   if (L.n == 0) return;
-  Interruptible interruptible;
-  const double most = 2.0 * kLargestCall / (static_cast<double>(L.n) * static_cast<double>(L.n));
-  const auto step = static_cast<std::int64_t>(std::clamp(most, 32.0, 1e9));
-  for (std::int64_t i = 0; i < m; i += step) {
-    interruptible.check();
-    solve_block(L, transposed, B + i * L.n, std::min(step, m - i));
-  }
+  const double operations = 0.5 * static_cast<double>(L.n) * static_cast<double>(L.n);
+  Work work(operations * static_cast<double>(m), {}, kLargestCall);
+  in_parts(m, operations, work,
+           [&](std::int64_t i, std::int64_t count) { solve_block(L, transposed, B + i * L.n, count); });
 }
 
 double log_determinant(const LowerMatrix& L) {
@@ -247,8 +287,10 @@ double log_determinant(const LowerMatrix& L) {
   return 2.0 * sum;
 }
 
-void invert(const LowerMatrix& L) {
-  if (L.n > 0) blas::potri('U', L.n, L.data, L.n);
+void invert(const LowerMatrix& L, double largest_call) {
+  const auto n = static_cast<double>(L.n);
+  Work work(n * n * n / 3.0, {}, largest_call);
+  if (L.n > 0) invert_triangle(whole(L), L.n, work);
 }
 
 void copy_rows(const LowerMatrix& from, const LowerMatrix& to) {

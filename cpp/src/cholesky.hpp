@@ -30,7 +30,7 @@ void solve_triangular(const LowerMatrix& L, bool transposed, double* B, std::int
 double log_determinant(const LowerMatrix& L);
 
 // The lower triangle of (L L^T)^-1 takes the place of L, row-major [n, n]; the other one is not touched.
-void invert(const LowerMatrix& L);
+void invert(const LowerMatrix& L, double largest_call = kLargestCall);
 
 // The first rows of `to` become the rows of `from`, either of them full or packed.
 void copy_rows(const LowerMatrix& from, const LowerMatrix& to);

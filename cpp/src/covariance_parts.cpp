@@ -12,6 +12,12 @@ Calculus calculus_of(const KernelFunction& function) {
   return {PairSum::squares, -2, -2, -4, -1};
 }
 
+void add(TraceGradient& total, const TraceGradient& part) {
+  total.variance += part.variance;
+  total.shape += part.shape;
+  for (std::size_t k = 0; k < total.scales.size(); ++k) total.scales[k] += part.scales[k];
+}
+
 SortedSet::SortedSet(const PointSet& set, const ScaledKernel& kernel)
     : set_(set), n_features_(kernel.n_features), order_(set.n_rows), run_ptr_{0}, x_(set.n_rows * kernel.n_features) {
   std::iota(order_.begin(), order_.end(), std::size_t{0});

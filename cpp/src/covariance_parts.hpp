@@ -26,7 +26,10 @@ struct Calculus {
 };
 Calculus calculus_of(const KernelFunction& function);
 
-// The rows of one element in one structure, in a PackedSet.
+// Adds what another part of the pairs contributes.
+void add(TraceGradient& total, const TraceGradient& part);
+
+// The rows of one element in one structure, in a SortedSet.
 struct Run {
   std::int32_t element;
   std::size_t first, size;

@@ -10,6 +10,7 @@
 //
 // and a scale divides each direction and each row of a Jacobian: d/dlog(scale_k) of one of them is minus itself.
 #include "src/covariance_parts.hpp"
+#include "src/energy_covariance.hpp"
 #include "src/interrupt.hpp"
 #include "src/parallel.hpp"
 
@@ -192,6 +193,7 @@ class RowGradient {
 
 TraceGradient gradient_of_trace(const ScaledKernel& kernel, const PointSet& A, Observed rows, const PointSet* B,
                                 Observed columns, const double* W, bool one_scale, int n_threads) {
+  if (!rows.gradients && !columns.gradients) return energy_trace(kernel, A, B, W, one_scale, n_threads);
   const bool symmetric = B == nullptr;
   const SortedSet first(A, kernel), apart = symmetric ? SortedSet() : SortedSet(*B, kernel);
   const SortedSet& second = symmetric ? first : apart;
@@ -207,11 +209,7 @@ TraceGradient gradient_of_trace(const ScaledKernel& kernel, const PointSet& A, O
   });
   TraceGradient total;
   total.scales.assign(one_scale ? 1 : kernel.n_features, 0.0);
-  for (const TraceGradient& part : parts) {
-    total.variance += part.variance;
-    total.shape += part.shape;
-    for (std::size_t k = 0; k < total.scales.size(); ++k) total.scales[k] += part.scales[k];
-  }
+  for (const TraceGradient& part : parts) add(total, part);
   return total;
 }
 

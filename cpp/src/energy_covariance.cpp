@@ -82,6 +82,78 @@ void add_element(const ScaledKernel& kernel, const ElementPoints& A, const Eleme
   });
 }
 
+// The part of energy_trace that one element has.
+class ElementTrace {
+ public:
+  // W has rows `stride` apart.
+  ElementTrace(const ScaledKernel& kernel, const ElementPoints& A, const ElementPoints* B, const double* W,
+               std::size_t stride, bool one_scale)
+      : kernel_(kernel),
+        A_(A),
+        B_(B == nullptr ? A : *B),
+        symmetric_(B == nullptr),
+        columns_(B_.points()),
+        tiles_(kernel.function, kernel.n_features, kernel.scales, A.points(), symmetric_ ? nullptr : &columns_),
+        W_(W),
+        stride_(stride),
+        one_scale_(one_scale) {}
+
+  void add_to(TraceGradient& total, int n_threads) const {
+    const std::vector<std::size_t> groups = groups_of(A_.structure);
+    std::vector<TraceGradient> parts(groups.size() - 1);
+    Interruptible work;
+    parallel_for(static_cast<std::int64_t>(parts.size()), n_threads, 1, [&](std::int64_t g, std::int64_t end) {
+      PooledArray<double> tile(kTile * kTile), weights(kTile * kTile);
+      for (; g < end; ++g) {
+        const auto at = static_cast<std::size_t>(g);
+        parts[at].scales.assign(total.scales.size(), 0.0);
+        for (std::size_t i = groups[at]; i < groups[at + 1]; i += kTile)
+          for (std::size_t j = 0; j < (symmetric_ ? groups[at + 1] : columns_.n); j += kTile) {
+            work.check();
+            add_tile(i, std::min(kTile, groups[at + 1] - i), j, std::min(kTile, columns_.n - j), tile.data(),
+                     weights.data(), parts[at]);
+          }
+      }
+    });
+    for (const TraceGradient& part : parts) add(total, part);
+  }
+
+ private:
+  // Of one set with itself, both halves count where a pair of structures is in the lower one.
+  double weight(std::size_t s, std::size_t t) const {
+    if (!symmetric_ || s == t) return W_[s * stride_ + t];
+    return s < t ? 0.0 : W_[s * stride_ + t] + W_[t * stride_ + s];
+  }
+
+  void add_tile(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile, double* weights,
+                TraceGradient& part) const {
+    const std::size_t padded = tiles_.padded(n);
+    for (std::size_t r = 0; r < m; ++r)
+      for (std::size_t c = 0; c < padded; ++c)
+        weights[r * kTile + c] = c < n ? weight(A_.structure[i + r], B_.structure[j + c]) : 0.0;
+    double total[3] = {0, 0, 0};
+    tiles_.sums(i, m, j, n, tile);
+    tiles_.kernels().trace(kernel_.function, m, padded, tile, weights, total);
+    part.variance += total[0];
+    part.shape += total[2];
+    if (one_scale_)
+      part.scales[0] += total[1];
+    else
+      for (std::size_t r = 0; r < m; ++r)
+        tiles_.kernels().weighted_terms(tiles_.what(), tiles_.X().row(i + r), tiles_.Y().row(j), tile + r * kTile, n,
+                                        kernel_.n_features, part.scales.data());
+  }
+
+  const ScaledKernel& kernel_;
+  const ElementPoints &A_, &B_;
+  bool symmetric_;
+  PointRows columns_;
+  KernelTiles tiles_;
+  const double* W_;
+  std::size_t stride_;
+  bool one_scale_;
+};
+
 // Whether each structure is one row, and all are of one element, so that nothing is summed.
 bool single(const PointSet& set) {
   if (set.elements != nullptr) return false;
@@ -113,6 +185,26 @@ void energy_covariance(const ScaledKernel& kernel, const PointSet& A, const Poin
   if (B != nullptr) return;
   for (std::size_t s = 0; s < A.n_structures; ++s)
     for (std::size_t t = s + 1; t < A.n_structures; ++t) out[s * stride + t] = out[t * stride + s];
+}
+
+TraceGradient energy_trace(const ScaledKernel& kernel, const PointSet& A, const PointSet* B, const double* W,
+                           bool one_scale, int n_threads) {
+  TraceGradient total;
+  total.scales.assign(one_scale ? 1 : kernel.n_features, 0.0);
+  const auto of_A = element_points(A, kernel.n_features);
+  const auto of_B = B == nullptr ? decltype(of_A)() : element_points(*B, kernel.n_features);
+  const std::size_t stride = B == nullptr ? A.n_structures : B->n_structures;
+  for (const auto& [element, points] : of_A) {
+    const auto found = of_B.find(element);
+    if (B == nullptr)
+      ElementTrace(kernel, points, nullptr, W, stride, one_scale).add_to(total, n_threads);
+    else if (found != of_B.end())
+      ElementTrace(kernel, points, &found->second, W, stride, one_scale).add_to(total, n_threads);
+  }
+  // The sum over features changes by minus its term, or twice that, as a scale grows.
+  const double power = calculus_of(kernel.function).what == PairSum::magnitudes ? -1 : -2;
+  for (double& scale : total.scales) scale *= power;
+  return total;
 }
 
 }  // namespace atomcore::cpu

@@ -53,7 +53,7 @@ void read_sum(const TensorReader& tensors, std::size_t width, cpu::KernelSum& su
 
 // Offsets of pieces: from 0, never descending, to `last`.
 std::vector<std::size_t> read_offsets(const TensorReader& tensors, const std::string& name, std::size_t last) {
-  const std::vector<std::int64_t> offsets = tensors.integers(name);
+  const std::vector<std::int64_t> offsets = tensors.integer_vector(name);
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != static_cast<std::int64_t>(last) ||
       !std::is_sorted(offsets.begin(), offsets.end()))
     corrupt("tensor '" + tensors.name(name) + "' must rise from 0 to " + std::to_string(last));
@@ -71,7 +71,7 @@ void read_observed(const TensorReader& tensors, std::size_t n_elements, Variance
   PointSet& observed = record.observed;
   observed.x = tensors.rows("features", record.n_features);
   const auto n = static_cast<std::size_t>(tensors.shape("features")[0]);
-  const std::vector<std::int64_t> elements = tensors.integers("elements");
+  const std::vector<std::int64_t> elements = tensors.integer_vector("elements");
   if (elements.size() != n) corrupt("tensor '" + tensors.name("elements") + "' must have an entry for each row");
   for (const std::int64_t element : elements)
     if (element < 0 || element >= static_cast<std::int64_t>(n_elements))
@@ -85,7 +85,7 @@ void read_observed(const TensorReader& tensors, std::size_t n_elements, Variance
 // Returns how many numbers the gradients have.
 std::size_t read_gradients(const TensorReader& tensors, VarianceRecord& record) {
   PointSet& observed = record.observed;
-  const std::vector<std::int64_t> variables = tensors.integers("variables");
+  const std::vector<std::int64_t> variables = tensors.integer_vector("variables");
   std::size_t total = 0, entries = 0;
   if (variables.size() + 1 != observed.first.size())
     corrupt("tensor '" + tensors.name("variables") + "' must have an entry for each structure");

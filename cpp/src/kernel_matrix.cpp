@@ -29,11 +29,8 @@ constexpr std::size_t kFew = 16;
 
 math::KernelKind kind_of(const KernelFunction& function) { return static_cast<math::KernelKind>(function.kind); }
 
-bool by_products(const KernelFunction& function, std::size_t n_features) {
-  return math::is_radial(kind_of(function)) && n_features >= kFew;
-}
-
-// The mean point: distances from it are as small as those of the points, so that little cancels.
+// The mean point: what is left of the points after it is as small as their distances, so that little cancels and
+// dividing by lengths rounds little off.
 std::vector<double> mean_of(const PointRows& points, std::size_t n_features) {
   std::vector<double> mean(n_features, 0.0);
   for (std::size_t i = 0; i < points.n; ++i)
@@ -59,7 +56,7 @@ TilePoints::TilePoints(const PointRows& points, std::size_t n_features, const do
     double* const lane = panels_.data() + (i / panel) * panel * n_features + i % panel;
     double square = 0;
     for (std::size_t k = 0; k < n_features; ++k) {
-      row[k] = (points.x[i * n_features + k] - (origin == nullptr ? 0.0 : origin[k])) / scales[k];
+      row[k] = (points.x[i * n_features + k] - origin[k]) / scales[k];
       lane[k * panel] = row[k];
       square += row[k] * row[k];
     }
@@ -72,23 +69,28 @@ KernelTiles::KernelTiles(const KernelFunction& function, std::size_t n_features,
     : kernels_(kernel_matrix_kernels()),
       function_(function),
       n_features_(n_features),
-      origin_(by_products(function, n_features) ? mean_of(X, n_features) : std::vector<double>(n_features, 0.0)),
+      origin_(kind_of(function) == math::KernelKind::polynomial ? std::vector<double>(n_features)
+                                                                : mean_of(X, n_features)),
       X_(X, n_features, scales, origin_.data(), kernels_) {
   if (Y != nullptr) other_.emplace_back(*Y, n_features, scales, origin_.data(), kernels_);
 }
 
+PairSum KernelTiles::what() const {
+  if (math::is_radial(kind_of(function_))) return PairSum::squares;
+  return kind_of(function_) == math::KernelKind::laplacian ? PairSum::magnitudes : PairSum::products;
+}
+
+void KernelTiles::sums(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const {
+  const std::size_t n_panels = padded(n) / kernels_.panel;
+  if (what() == PairSum::squares && n_features_ >= kFew)
+    kernels_.squares(X_.row(i), X_.squares() + i, m, Y().panels(j), Y().squares() + j, n_panels, n_features_, tile);
+  else
+    kernels_.sums(what(), X_.row(i), m, Y().panels(j), n_panels, n_features_, tile);
+}
+
 void KernelTiles::evaluate(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const {
-  const TilePoints& Y = other_.empty() ? X_ : other_.front();
-  const std::size_t n_panels = (n + kernels_.panel - 1) / kernels_.panel;
-  if (by_products(function_, n_features_)) {
-    kernels_.squares(X_.row(i), X_.squares() + i, m, Y.panels(j), Y.squares() + j, n_panels, n_features_, tile);
-  } else {
-    const PairSum what = math::is_radial(kind_of(function_))                 ? PairSum::squares
-                         : kind_of(function_) == math::KernelKind::laplacian ? PairSum::magnitudes
-                                                                             : PairSum::products;
-    kernels_.sums(what, X_.row(i), m, Y.panels(j), n_panels, n_features_, tile);
-  }
-  kernels_.apply(function_, m, n_panels * kernels_.panel, tile);
+  sums(i, m, j, n, tile);
+  kernels_.apply(function_, m, padded(n), tile);
 }
 
 void kernel_matrix(const KernelFunction& function, std::size_t n_features, const double* scales, const PointRows& X,

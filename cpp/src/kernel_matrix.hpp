@@ -35,7 +35,7 @@ struct PointRows {
 // Points ready for tiles: divided by the lengths of the kernel, as rows and as panels.
 class TilePoints {
  public:
-  // Unless it is null, `origin` [n_features] is subtracted first.
+  // `origin` [n_features] is subtracted first.
   TilePoints(const PointRows& points, std::size_t n_features, const double* scales, const double* origin,
              const KernelMatrixKernels& kernels);
   std::size_t size() const { return n_; }
@@ -57,6 +57,12 @@ class KernelTiles {
   // tile[m, n] of the points i.. of X and j.. of Y; m and n are kTile at most, and j a multiple of kTile. Rows are
   // kTile apart, and kTile of them are written.
   void evaluate(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const;
+  // The same for the sums that the function is one of.
+  void sums(std::size_t i, std::size_t m, std::size_t j, std::size_t n, double* tile) const;
+  PairSum what() const;
+  std::size_t padded(std::size_t n) const { return (n + kernels_.panel - 1) / kernels_.panel * kernels_.panel; }
+  const TilePoints& X() const { return X_; }
+  const TilePoints& Y() const { return other_.empty() ? X_ : other_.front(); }
   const KernelMatrixKernels& kernels() const { return kernels_; }
 
  private:

@@ -58,13 +58,12 @@ inline void syrk(char uplo, char trans, std::int64_t n, std::int64_t k, double a
   lapack().syrk(&uplo, &trans, &n_, &k_, &alpha, const_cast<double*>(a), &lda_, &beta, c, &ldc_);
 }
 
-// B := op(A)^-1 B ('L') or B op(A)^-1 ('R'), B [m, n], A triangular
+// B := alpha op(A)^-1 B ('L') or alpha B op(A)^-1 ('R'), B [m, n], A triangular
 inline void trsm(char side, char uplo, char trans, std::int64_t m, std::int64_t n, const double* a, std::int64_t lda,
-                 double* b, std::int64_t ldb) {
+                 double* b, std::int64_t ldb, double alpha = 1.0) {
   char diagonal = 'N';
-  double one = 1.0;
   int m_ = narrow(m), n_ = narrow(n), lda_ = narrow(lda), ldb_ = narrow(ldb);
-  lapack().trsm(&side, &uplo, &trans, &diagonal, &m_, &n_, &one, const_cast<double*>(a), &lda_, b, &ldb_);
+  lapack().trsm(&side, &uplo, &trans, &diagonal, &m_, &n_, &alpha, const_cast<double*>(a), &lda_, b, &ldb_);
 }
 
 // x := op(A)^-1 x, A [n, n] triangular

@@ -39,7 +39,8 @@ TupleCriterion read_criterion(const Json& term) {
   const std::size_t measure = known_name(string_member(criterion, "measure", "'criterion'"), names, "measure");
   const TupleCriterion result{static_cast<TupleMeasure>(measure), bound(criterion, "lower", -infinity),
                               bound(criterion, "cutoff", infinity), bound(criterion, "width", 0.0)};
-  if (!(result.lower < result.cutoff) || !(result.width >= 0.0)) corrupt("the bounds of a criterion make no sense");
+  if (!(result.cutoff > 0.0) || !(result.lower < result.cutoff) || !(result.width >= 0.0))
+    corrupt("the bounds of a criterion make no sense");
   return result;
 }
 

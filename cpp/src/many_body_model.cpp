@@ -202,6 +202,16 @@ double reach_of(span<const std::int32_t> components, const TupleCriterion& crite
   return criterion.measure == TupleMeasure::none ? std::numeric_limits<double>::infinity() : criterion.cutoff;
 }
 
+// A search for sets within a distance of centres; refuses pairs that memory cannot hold.
+TupleSearch make_search(const WholeEntities& whole, const Entities& entities, const double* cell,
+                        const std::uint8_t* pbc, double reach, int n_threads) {
+  const double cutoff = search_radius(whole, pbc, reach);
+  const std::int64_t structure_ptr[] = {0, static_cast<std::int64_t>(entities.size())};
+  constexpr double kEdge = 24.0;  // bytes of the vector of a pair
+  check_neighbor_input(whole.centres, {cell, 9}, {pbc, 3}, {structure_ptr, 2}, cutoff, kBytesPerPair + kEdge);
+  return TupleSearch(whole, entities, cell, pbc, cutoff, n_threads);
+}
+
 }  // namespace
 
 std::shared_ptr<const TupleModel> make_tuple_model(const GdmlRecord& record) {
@@ -320,7 +330,7 @@ TupleSet ManyBodyModel::tuples(span<const double> positions, const double* cell,
                                int n_threads) const {
   const WholeEntities whole = prepare(positions, cell, pbc, numbers, entities);
   const TupleShape shape(components_, components);
-  const TupleSearch search(whole, entities, cell, pbc, reach_of(components, criterion), n_threads);
+  const TupleSearch search = make_search(whole, entities, cell, pbc, reach_of(components, criterion), n_threads);
   TupleSet set;
   std::vector<std::int64_t> entity(shape.n());
   std::vector<std::int32_t> shift(3 * shape.n());
@@ -355,7 +365,7 @@ ManyBodyValues ManyBodyModel::compute(span<const double> positions, const double
                                       span<const std::int32_t> numbers, const Entities& entities,
                                       span<const double> scaling, bool derivatives, int n_threads) const {
   const WholeEntities whole = prepare(positions, cell, pbc, numbers, entities);
-  const TupleSearch search(whole, entities, cell, pbc, reach(), n_threads);
+  const TupleSearch search = make_search(whole, entities, cell, pbc, reach(), n_threads);
   const System system{whole, entities, cell};
   const std::size_t n = numbers.size(), n_terms = terms_.size();
   if (!scaling.empty()) check_size("scaling", scaling.size(), n_terms * entities.size());

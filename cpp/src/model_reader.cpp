@@ -7,6 +7,11 @@
 
 namespace atomcore {
 
+std::vector<std::int64_t> TensorReader::integer_vector(const std::string& tensor) const {
+  if (shape(tensor).size() != 1) corrupt("tensor '" + name(tensor) + "' must have one dimension");
+  return integers(tensor);
+}
+
 std::vector<double> TensorReader::vector(const std::string& tensor, std::size_t size) const {
   const auto& found = shape(tensor);
   if (found.size() != 1 || found[0] != static_cast<std::int64_t>(size))
@@ -22,8 +27,7 @@ std::vector<double> TensorReader::rows(const std::string& tensor, std::size_t co
 }
 
 std::vector<std::int64_t> TensorReader::columns(const std::string& tensor, std::size_t n_features) const {
-  if (shape(tensor).size() != 1) corrupt("tensor '" + name(tensor) + "' must have one dimension");
-  std::vector<std::int64_t> columns = integers(tensor);
+  std::vector<std::int64_t> columns = integer_vector(tensor);
   std::int64_t previous = -1;
   for (const std::int64_t column : columns) {
     if (column <= previous || column >= static_cast<std::int64_t>(n_features))

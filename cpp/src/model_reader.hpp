@@ -24,6 +24,8 @@ class TensorReader {
   std::vector<double> floats(const std::string& tensor) const { return file_.floats(prefix_ + tensor); }
   std::vector<std::int64_t> integers(const std::string& tensor) const { return file_.integers(prefix_ + tensor); }
 
+  // With one dimension.
+  std::vector<std::int64_t> integer_vector(const std::string& tensor) const;
   // Of this many entries.
   std::vector<double> vector(const std::string& tensor, std::size_t size) const;
   // With this many columns; how many rows follows from its size.

@@ -105,23 +105,24 @@ WholeEntities make_whole(span<const double> positions, const double* cell, const
 
 // ---- the search
 
+double search_radius(const WholeEntities& whole, const std::uint8_t* pbc, double cutoff) {
+  if (std::isfinite(cutoff)) return kSlack * cutoff;
+  if (pbc[0] || pbc[1] || pbc[2])
+    throw Error(
+        ErrorCode::invalid_value,
+        "a term of two or more entities has no cutoff, and the structure is periodic: there are infinitely many "
+        "sets of entities; accepted: a criterion with a cutoff");
+  double farthest = 0.0;
+  for (std::size_t e = 0; e < whole.total.size(); ++e)
+    farthest = std::max(farthest, math::norm(whole.centres.data() + 3 * e));
+  return 2.0 * farthest + 1.0;
+}
+
 TupleSearch::TupleSearch(const WholeEntities& whole, const Entities& entities, const double* cell,
                          const std::uint8_t* pbc, double cutoff, int n_threads)
     : entities_(entities) {
   const std::int64_t n = static_cast<std::int64_t>(entities.size());
   const std::array<std::int64_t, 2> structure_ptr{0, n};
-  if (std::isinf(cutoff)) {
-    if (pbc[0] || pbc[1] || pbc[2])
-      throw Error(
-          ErrorCode::invalid_value,
-          "a term of two or more entities has no cutoff, and the structure is periodic: there are infinitely many "
-          "sets of entities; accepted: a criterion with a cutoff");
-    double farthest = 0.0;
-    for (std::size_t e = 0; e < entities.size(); ++e)
-      farthest = std::max(farthest, math::norm(whole.centres.data() + 3 * e));
-    cutoff = 2.0 * farthest + 1.0;
-  }
-  cutoff *= kSlack;
   list_ = cpu::neighbor_list(whole.centres, {cell, 9}, {pbc, 3}, {structure_ptr.data(), 2}, cutoff, n_threads);
   edges_.resize(3 * list_.neighbor.size());
   cpu::edge_vectors<double>(whole.centres, {cell, 9}, {structure_ptr.data(), 2}, list_.row_ptr, list_.neighbor,

@@ -54,11 +54,15 @@ struct EntityTuple {
   const std::int32_t* shift;   // [n, 3]
 };
 
+// The distance of centres up to which pairs are needed where the criteria bound it by `cutoff`: where nothing does, in
+// open systems, that of any two. Throws Error(invalid_value) where the sum over sets would be infinite.
+double search_radius(const WholeEntities& whole, const std::uint8_t* pbc, double cutoff);
+
 // Finds each set of entities (with their images, own images too) once, however it is moved by lattice vectors: members
 // ascend by (entity, shift), and the first is in the cell.
 class TupleSearch {
  public:
-  // `cutoff` bounds the distances of centres in every search; infinity, in open systems only, finds all pairs.
+  // `cutoff` bounds the distances of centres in every search; see search_radius.
   TupleSearch(const WholeEntities& whole, const Entities& entities, const double* cell, const std::uint8_t* pbc,
               double cutoff, int n_threads);
 

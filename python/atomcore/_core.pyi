@@ -332,7 +332,6 @@ class PointSet:
 class Observed:
     def __init__(self, energies: bool, gradients: bool) -> None: ...
 
-def new_matrix(rows: int, columns: int) -> Float64: ...
 def covariance(
     kernel: ScaledKernel,
     A: PointSet,

@@ -53,10 +53,12 @@ void trsv(char* uplo, char* trans, char*, int* n, double* a, int* lda, double* x
   }
 }
 
-void trsm(char* side, char* uplo, char* trans, char* diag, int* m, int* n, double*, double* a, int* lda, double* b,
-          int* ldb) {
+void trsm(char* side, char* uplo, char* trans, char* diag, int* m, int* n, double* alpha, double* a, int* lda,
+          double* b, int* ldb) {
   int one = 1;
   char other = *trans == 'N' ? 'T' : 'N';
+  for (int j = 0; j < *n; ++j)
+    for (int i = 0; i < *m; ++i) at(b, *ldb, i, j) *= *alpha;
   if (*side == 'L')
     for (int j = 0; j < *n; ++j) trsv(uplo, trans, diag, m, a, lda, &at(b, *ldb, 0, j), &one);
   else  // rows x of B become x op(A)^-1, which is op(A)^-T x^T
@@ -78,7 +80,23 @@ void potrf(char* uplo, int* n, double* a, int* lda, int* info) {
     }
 }
 
-const Lapack kPlain{gemm, syrk, trsm, trsv, potrf, nullptr};
+// Of a factor that is stored by rows, as all are that get here.
+void potri(char*, int* n, double* a, int* lda, int* info) {
+  std::vector<double> inverse(static_cast<std::size_t>(*n * *n));
+  char upper = 'U', no = 'N', yes = 'T';
+  int one = 1;
+  for (int j = 0; j < *n; ++j) {
+    double* const column = &at(inverse.data(), *n, 0, j);
+    column[j] = 1;
+    trsv(&upper, &yes, nullptr, n, a, lda, column, &one);
+    trsv(&upper, &no, nullptr, n, a, lda, column, &one);
+  }
+  for (int j = 0; j < *n; ++j)
+    for (int i = 0; i <= j; ++i) at(a, *lda, i, j) = at(inverse.data(), *n, i, j);
+  *info = 0;
+}
+
+const Lapack kPlain{gemm, syrk, trsm, trsv, potrf, potri};
 
 // ---- matrices
 
@@ -161,6 +179,21 @@ void check_large(int n, double largest) {
   }
 }
 
+void check_inverse(int n, double largest) {
+  std::mt19937 random(static_cast<unsigned>(n));
+  const std::vector<double> A = positive_definite<double>(n, random);
+  std::vector<double> inverse = A, product(A.size()), unit(A.size());
+  const LowerMatrix matrix{inverse.data(), n, false};
+  cpu::factor(matrix, {});
+  cpu::invert(matrix, largest);
+  cpu::mirror(inverse.data(), n);
+  char no = 'N';
+  double one = 1, zero = 0;
+  gemm(&no, &no, &n, &n, &n, &one, inverse.data(), &n, const_cast<double*>(A.data()), &n, &zero, product.data(), &n);
+  for (int i = 0; i < n; ++i) unit[static_cast<std::size_t>(i * (n + 1))] = 1;
+  check_close("inverse", std::to_string(largest).c_str(), product, unit, 1e-12);
+}
+
 void check_failing_pivot(int n, int pivot, double value) {
   std::mt19937 random(5);
   for (const bool packed : {false, true}) {
@@ -241,6 +274,7 @@ int main() {
   check_large(1, 1.0);
   check_large(2, 1.0);
   check_large(1100, 1e5);
+  for (const double largest : {1e12, 1e5, 1.0}) check_inverse(531, largest);
   for (const int pivot : {0, 200, 399, 600, 799})
     for (const double value : {-1.0, std::numeric_limits<double>::quiet_NaN()}) check_failing_pivot(800, pivot, value);
   for (const cpu::SmallCholesky<double>* kernels : cpu::small_cholesky_variants<double>()) check_small(*kernels, 1e-13);

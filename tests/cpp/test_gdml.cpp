@@ -1,4 +1,5 @@
-// Sums of every kernel and their gradients beside plain loops on dual numbers, and GDML models under strain.
+// Sums of every kernel and their gradients beside plain loops on dual numbers; covariances of forces in all storages;
+// GDML models under strain.
 #include <cmath>
 #include <cstddef>
 #include <random>
@@ -10,6 +11,7 @@
 #include "src/error.hpp"
 #include "src/gdml_model.hpp"
 #include "src/kernel_expansion.hpp"
+#include "src/packed.hpp"
 
 using namespace atomcore;
 using cpu::KernelExpansion;
@@ -123,6 +125,46 @@ void at_a_centre() {
   check_close("at a centre", "gradient", gradient, std::vector<double>(4, 0.0), 1e-15);
 }
 
+// One matrix in all storages, by rows and by its products, with one thread and with three.
+void covariance(std::size_t n_structures, bool energies) {
+  const std::size_t N = 5, D = 10;
+  const cpu::InverseDistances distances(N, {});
+  std::vector<double> x(n_structures * D), C(3 * x.size());
+  for (std::size_t i = 0; i < n_structures; ++i)
+    distances.evaluate(random_values(3 * N, -2, 2).data(), x.data() + i * D, C.data() + 3 * i * D);
+  const std::vector<std::int64_t> permutations{0, 1, 2, 3, 4, 0, 2, 3, 1, 4, 0, 3, 1, 2, 4};
+  const cpu::GdmlCovariance all(N, x, C, permutations, 1.3);
+  using Storage = cpu::GdmlCovariance::Storage;
+  const std::size_t n = all.size(energies);
+  const PackedLayout layout{static_cast<std::int64_t>(n)};
+  std::vector<double> full(n * n), lower(n * n, 7.0), packed(static_cast<std::size_t>(layout.size())), half,
+      rows(n * n);
+  all.fill(full.data(), Storage::full, energies, 0, n_structures, 1);
+  all.fill(lower.data(), Storage::lower, energies, 0, n_structures, 3);
+  for (std::size_t i = 0; i < n_structures; ++i) all.fill(packed.data(), Storage::packed, energies, i, i + 1, 3);
+  std::vector<std::int64_t> indices(n);
+  for (std::size_t i = 0; i < n; ++i) indices[i] = static_cast<std::int64_t>(i);
+  all.rows(indices, energies, rows.data(), 3);
+  bool untouched = true;
+  std::vector<double> expected;
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j <= i; ++j) {
+      const auto offset = layout.block(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)).offset;
+      half.push_back(packed[static_cast<std::size_t>(offset)]);
+      expected.push_back(full[i * n + j]);
+      untouched = untouched && lower[i * n + j] == full[i * n + j] && (i == j || lower[j * n + i] == 7.0);
+    }
+  check(untouched, "the lower half is not the whole one, or more than that");
+  check(rows == full, "rows of a covariance are not the rows of the whole");
+  check_close("a covariance", "packed", half, expected, 1e-14);
+  const std::vector<double> vector = random_values(n, -1, 1);
+  std::vector<double> product(n), plain(n);
+  all.product(vector.data(), energies, product.data(), 3);
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < n; ++j) plain[i] += full[i * n + j] * vector[j];
+  check_close("a covariance", "product", product, plain, 1e-12);
+}
+
 template <typename Make>
 void refused(const std::string& what, const std::string& said, const Make& make) {
   std::string message;
@@ -206,6 +248,8 @@ int main() {
   at_a_centre<KernelKind::matern52>();
   at_a_centre<KernelKind::rational_quadratic>();
   at_a_centre<KernelKind::laplacian>();
+  for (const std::size_t n : {1, 8, 11})
+    for (const bool energies : {false, true}) covariance(n, energies);
   strain();
   refusals();
   return report();

@@ -28,7 +28,7 @@ struct Sums {
   P x, y, z;
 };
 
-// J^T d at one atom, from one structure or from lines of a group (kStride).
+// Component c of C_k: the number of one structure (kStride 1), or lanes of the line of a group.
 template <std::size_t kStride>
 [[gnu::always_inline]] inline P component(const double* C, std::size_t k, std::size_t c) {
   if constexpr (kStride == 1)
@@ -37,6 +37,7 @@ template <std::size_t kStride>
     return math::load_pack(C + (3 * k + c) * kStride);
 }
 
+// J^T d at one atom.
 template <std::size_t kStride>
 [[gnu::always_inline]] inline Sums at_atom(std::size_t n_atoms, std::size_t atom, const double* C, const double* d) {
   Sums low{P(0.0), P(0.0), P(0.0)}, high = low;  // of pairs in which the atom is the lower one, and the higher one

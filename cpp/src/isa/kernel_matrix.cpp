@@ -145,6 +145,70 @@ void apply(const KernelFunction& function, std::size_t m, std::size_t columns, d
   });
 }
 
+void trace(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile, const double* weights,
+           double* total) {
+  const math::KernelParameters parameters{function.a, function.b};
+  const double variance = function.variance;
+  for_kind(function, [&](auto kind) {
+    P value(0.0), slope(0.0), shape(0.0);
+    for (std::size_t i = 0; i < m; ++i)
+      for (std::size_t j = 0; j < columns; j += kWidth) {
+        double* const at = tile + i * kTile + j;
+        const P q = math::load_pack(at), w = variance * math::load_pack(weights + i * kTile + j);
+        const math::KernelJet<P> jet = math::kernel_jet<kind.value>(q, parameters);
+        const P weighted = w * jet.d;
+        math::store_pack(at, weighted);
+        value += w * jet.f;
+        slope += weighted * q;
+        if constexpr (kind.value == math::KernelKind::rational_quadratic)
+          shape += w * math::rational_quadratic_in_log_alpha(q, function.a).f;
+      }
+    total[0] += math::sum_of_lanes(value);
+    total[1] += math::sum_of_lanes(slope);
+    total[2] += math::sum_of_lanes(shape);
+  });
+}
+
+template <PairSum what>
+void weighted_terms_of(const double* x, const double* y, const double* weights, std::size_t n, std::size_t n_features,
+                       double* terms) {
+  constexpr std::size_t kPacks = 4, kBlock = kPacks * kWidth;
+  const auto term = [](const auto& a, const auto& b) {
+    using std::abs;
+    if constexpr (what == PairSum::products) return a * b;
+    if constexpr (what == PairSum::squares) return (a - b) * (a - b);
+    if constexpr (what == PairSum::magnitudes) return abs(a - b);
+  };
+  const std::size_t whole = n_features - n_features % kBlock;
+  for (std::size_t k = 0; k < whole; k += kBlock) {
+    P own[kPacks], sum[kPacks];
+    for (std::size_t v = 0; v < kPacks; ++v) {
+      own[v] = math::load_pack(x + k + v * kWidth);
+      sum[v] = math::load_pack(terms + k + v * kWidth);
+    }
+    for (std::size_t j = 0; j < n; ++j) {
+      const P weight(weights[j]);
+      for (std::size_t v = 0; v < kPacks; ++v)
+        sum[v] += weight * term(own[v], math::load_pack(y + j * n_features + k + v * kWidth));
+    }
+    for (std::size_t v = 0; v < kPacks; ++v) math::store_pack(terms + k + v * kWidth, sum[v]);
+  }
+  for (std::size_t j = 0; j < n; ++j)
+    for (std::size_t k = whole; k < n_features; ++k) terms[k] += weights[j] * term(x[k], y[j * n_features + k]);
+}
+
+void weighted_terms(PairSum what, const double* x, const double* y, const double* weights, std::size_t n,
+                    std::size_t n_features, double* terms) {
+  switch (what) {
+    case PairSum::products:
+      return weighted_terms_of<PairSum::products>(x, y, weights, n, n_features, terms);
+    case PairSum::squares:
+      return weighted_terms_of<PairSum::squares>(x, y, weights, n, n_features, terms);
+    case PairSum::magnitudes:
+      return weighted_terms_of<PairSum::magnitudes>(x, y, weights, n, n_features, terms);
+  }
+}
+
 void jets(const KernelFunction& function, const double* q, std::size_t n, double* jets) {
   const math::KernelParameters parameters{function.a, function.b};
   const double variance = function.variance;
@@ -296,7 +360,8 @@ void store(const double* tile, std::size_t m, std::size_t n, double* out, double
 }  // namespace
 
 namespace AC_ISA {
-const KernelMatrixKernels kKernelMatrix{kPanel, sums, squares, apply, jets, shape_jets, pairs, product, store};
+const KernelMatrixKernels kKernelMatrix{kPanel, sums,       squares, apply,   trace, weighted_terms,
+                                        jets,   shape_jets, pairs,   product, store};
 }  // namespace AC_ISA
 
 }  // namespace atomcore::cpu

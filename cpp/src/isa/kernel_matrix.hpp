@@ -32,6 +32,13 @@ struct KernelMatrixKernels {
                   const double* y_squares, std::size_t n_panels, std::size_t n_features, double* sums);
   // The first m rows of a tile, `columns` numbers of each, become values of the function times its variance.
   void (*apply)(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile);
+  // Of a tile of sums and one of weights w: total[0] += w f, total[1] += w f' q and, of the rational quadratic kernel,
+  // total[2] += w df/dlog(alpha). The sums become w f'.
+  void (*trace)(const KernelFunction& function, std::size_t m, std::size_t columns, double* tile, const double* weights,
+                double* total);
+  // terms[n_features] += sum_j weights[j] (term of each feature in the sum of x and y[j, n_features])
+  void (*weighted_terms)(PairSum what, const double* x, const double* y, const double* weights, std::size_t n,
+                         std::size_t n_features, double* terms);
   // jets[4, n]: values of the function and its first three derivatives in the sums q [n]; n is a multiple of kLane.
   void (*jets)(const KernelFunction& function, const double* q, std::size_t n, double* jets);
   // The same [3, n] for the derivatives of value, first and second derivative in the logarithm of alpha of the rational

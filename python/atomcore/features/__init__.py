@@ -30,7 +30,6 @@ have ``per_atom`` (whether there is a row of features an atom or a structure), `
 `Batch` holds structures as torch tensors for calls of a feature set; only its first use imports torch.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atomcore.features.coulomb import CoulombMatrix
@@ -38,6 +37,7 @@ from atomcore.features.dscribe import DScribe
 from atomcore.features.grids import imbalzano, uniform
 from atomcore.features.inverse_distances import InverseDistances
 from atomcore.features.jacobian import Jacobian
+from atomcore.features.metadata import from_metadata
 from atomcore.features.presets import preset
 from atomcore.features.selection import select
 from atomcore.features.sets import ANI, Compact, Gaussian
@@ -62,27 +62,6 @@ __all__ = [
     "select",
     "uniform",
 ]
-
-_KINDS: dict[str, Any] = {
-    "coulomb_matrix": CoulombMatrix,
-    "dscribe": DScribe,
-    "inverse_distances": InverseDistances,
-    "symmetry_functions": SymmetryFunctions,
-}
-
-
-def from_metadata(metadata: Mapping[str, Any]) -> Any:
-    """Return the features that ``to_metadata()`` of any of the classes here describes.
-
-    Raises
-    ------
-    ValueError
-        A kind of features that this version does not know.
-    """
-    kind = metadata["kind"]
-    if kind not in _KINDS:
-        raise ValueError(f"features of kind {kind!r}; accepted: {', '.join(map(repr, _KINDS))}")
-    return _KINDS[kind].from_metadata(metadata)
 
 
 def __getattr__(name: str) -> Any:

@@ -60,7 +60,7 @@ def covariance(
     rows, columns = _observed(kernel, A, B, energies, forces)
     shape = (A.n_observations(*rows), (B or A).n_observations(*columns))
     if out is None:
-        out = _core.new_matrix(*shape)
+        out = _core.pooled_empty(shape, False)
     _check_array("out", out, shape)
     scaled = _scaled(kernel, A.n_features)
     _core.covariance(scaled, A.core, _core.Observed(*rows), B.core if B else None, _core.Observed(*columns), out,

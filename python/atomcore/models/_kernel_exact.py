@@ -7,15 +7,23 @@ import numpy as np
 from atomcore._memory import require_memory, size_in_words
 from atomcore.kernels import Points, covariance
 from atomcore.kernels.linalg import add_to_diagonal, cholesky
-from atomcore.models._kernel_search import Labels
+from atomcore.models._kernel_search import Kinds, Labels
 
 
-def between(
-    kernel: Any, rows: Points, of_rows: dict[str, bool], columns: Points, of_columns: dict[str, bool]
-) -> np.ndarray:
+def between(kernel: Any, rows: Points, of_rows: Kinds, columns: Points, of_columns: Kinds) -> np.ndarray:
     """Return the covariances of some kinds of labels of some points with those of others."""
-    kinds = {name: (of_rows[name], of_columns[name]) for name in ("energies", "forces")}
+    kinds: Kinds = {name: (of_rows[name], of_columns[name]) for name in ("energies", "forces")}
     return covariance(kernel, rows, columns, **kinds)
+
+
+def require_matrix(n: int) -> None:
+    """Announce the memory that n labels need, or refuse (MemoryError) before anything is taken."""
+    fewer = min(n // 2, 3000)
+    require_memory(
+        8.0 * n * n,
+        f"the kernel matrix of {n} labels",
+        f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
+    )
 
 
 class ExactSolver:
@@ -23,20 +31,11 @@ class ExactSolver:
 
     Raises
     ------
-    MemoryError
-        Before anything large is taken, when the matrix does not fit.
     NotPositiveDefinite
         With the label at which the factorization failed.
     """
 
     def __init__(self, kernel: Any, labels: Labels, noise: tuple[float, float]) -> None:
-        n = len(labels.values)
-        fewer = min(n // 2, 3000)
-        require_memory(
-            8.0 * n * n,
-            f"the kernel matrix of {n} labels",
-            f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
-        )
         self.kernel, self.noise = kernel, noise
         self.batches = [labels]
         K = covariance(kernel, labels.points, **labels.kinds)
@@ -60,7 +59,7 @@ class ExactSolver:
         self.values = values
         self.alpha = self.factor.solve(values)
 
-    def predict(self, points: Points, kinds: dict[str, bool], *, variance: bool) -> tuple[np.ndarray, Any]:
+    def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
         """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
         rows = np.concatenate(
             [between(self.kernel, points, kinds, old.points, old.kinds) for old in self.batches], axis=1

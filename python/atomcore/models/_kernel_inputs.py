@@ -94,8 +94,9 @@ class StructureInputs:
         self.scale: dict[int, np.ndarray] = {}
         self._check(dataset)
         raw = self._raw(dataset, jacobian=False)
-        for z in np.unique(raw.elements) if self.atomic else [0]:
-            self.scale[int(z)] = _scale(raw.X[raw.elements == z] if self.atomic else raw.X, scaling)
+        kinds = self._kinds(raw)
+        for z in np.unique(kinds):
+            self.scale[int(z)] = _scale(raw.X[kinds == z], scaling)
 
     def take(self, X: Any) -> Dataset:
         """Return structures as a data set after checking that the model knows them."""
@@ -110,10 +111,9 @@ class StructureInputs:
     def points(self, X: Dataset, *, jacobian: bool) -> Points:
         """Return scaled features, and their derivatives in the positions, of the structures."""
         raw = self._raw(X, jacobian=jacobian)
-        kinds = raw.elements if self.atomic else np.zeros(len(raw.X), np.int64)
-        scale = np.stack([self.scale[int(z)] for z in kinds])
+        scale = np.stack([self.scale[int(z)] for z in self._kinds(raw)])
         jacobians = None
-        if jacobian:
+        if raw.jacobian is not None:
             ptr = raw.structure_ptr
             jacobians = [scale[ptr[s] : ptr[s + 1], :, None] * J for s, J in enumerate(raw.jacobian)]
         return Points(raw.X * scale, raw.elements, raw.structure_ptr, jacobians)
@@ -161,6 +161,11 @@ class StructureInputs:
         X = np.concatenate(rows)
         ptr = dataset.structure_ptr if self.atomic else np.arange(len(dataset) + 1)
         return Points(X, dataset.numbers if self.atomic else None, ptr, jacobians if jacobian else None)
+
+    @staticmethod
+    def _kinds(points: Points) -> np.ndarray:
+        """What is scaled alike: atoms of an element, or (0) all structures."""
+        return np.zeros(len(points.X), np.int64) if points.elements is None else points.elements
 
     def _flat(self, x: np.ndarray) -> np.ndarray:
         return x if self.atomic else x.reshape(1, -1)

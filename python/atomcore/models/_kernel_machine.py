@@ -13,16 +13,16 @@ from atomcore.data import Dataset
 from atomcore.kernels import RBF, diagonal
 from atomcore.models import _kernel_sparse as sparse
 from atomcore.models._kernel_estimator import Estimator
-from atomcore.models._kernel_exact import ExactSolver
+from atomcore.models._kernel_exact import ExactSolver, require_matrix
 from atomcore.models._kernel_inputs import SCALINGS, ArrayInputs, StructureInputs, as_dataset, is_structures
 from atomcore.models._kernel_labels import Batch, chunks, columns, flat_gradients, in_words, positive
-from atomcore.models._kernel_search import CRITERIA, Labels, Search, left_out, scaled_kernel, search
+from atomcore.models._kernel_search import CRITERIA, Kinds, Labels, Search, left_out, scaled_kernel, search
 
 _log = logging.getLogger("atomcore")
 _BLOCK = 4e6  # numbers in a block of covariances that is made at a time while predicting
 _CHUNK = 1024  # labels that a sparse model takes in at a time
 _LABELS = ("energy", "forces")
-_ENERGIES = {"energies": True, "forces": False}
+_ENERGIES: Kinds = {"energies": True, "forces": False}
 MEANS = ("elements", "constant", "zero")
 _PROPERTIES = ("energy", "forces", "energy_spread", "forces_spread")
 
@@ -91,9 +91,11 @@ class KernelMachine(Estimator):
             StructureInputs(self.features, self.atomic, self.scaling, data) if structural else ArrayInputs(X)
         )
         batch = self._batch(data, y, gradients)
+        if self.inducing is None:
+            require_matrix(int(self._sizes(batch).sum()))
         self._batches = [batch]
         self._mean = self.mean or ("elements" if structural else "constant")
-        self._squeeze = np.ndim(data.energy if y is None and structural else y) == 1 or batch.outputs == 1
+        self._squeeze = batch.outputs == 1 and np.ndim(y) < 2
         self._find_hyper_parameters(progress)
         if self.inducing is None:
             self._solver: Any = ExactSolver(self.kernel_, self._labels(batch), self._noise)
@@ -164,7 +166,7 @@ class KernelMachine(Estimator):
         """Return the rows that a batch gives: all energies, less their mean function if asked to, then all slopes."""
         inputs, n = self._inputs, len(batch.taken)
         points = inputs.points(batch.taken, jacobian=batch.slopes is not None)
-        values, owners, weights, energy = [], [], [], []
+        values, owners, weights = [], [], []
         if batch.with_energies:
             assert batch.energies is not None
             offset = self._design(batch.taken) @ self._coefficients if mean else 0.0
@@ -179,6 +181,11 @@ class KernelMachine(Estimator):
         return Labels(
             points, np.concatenate(values), np.concatenate(weights).astype(float), energy, np.concatenate(owners)
         )
+
+    def _sizes(self, batch: Batch) -> np.ndarray:
+        """Return how many labels each point or structure has."""
+        sizes = np.full(len(batch.taken), int(batch.with_energies))
+        return sizes if batch.slopes is None else sizes + self._inputs.n_derivatives(batch.taken)
 
     def _find_hyper_parameters(self, progress: bool) -> None:
         kernel = RBF() if self.kernel is None else self.kernel
@@ -200,9 +207,7 @@ class KernelMachine(Estimator):
 
     def _sample(self, batch: Batch) -> Batch:
         """Return as many structures as have ``search_rows`` labels, drawn with the seed."""
-        counts = np.full(len(batch.taken), int(batch.with_energies))
-        if batch.slopes is not None:
-            counts += self._inputs.n_derivatives(batch.taken)
+        counts = self._sizes(batch)
         order = np.random.default_rng(self.seed).permutation(len(counts))
         chosen = np.sort(order[: max(2, int(np.searchsorted(np.cumsum(counts[order]), self.search_rows, "right")))])
         return batch if len(chosen) == len(counts) else batch.part(self._inputs, chosen)
@@ -218,9 +223,7 @@ class KernelMachine(Estimator):
 
     def _gather(self, batch: Batch, progress: bool) -> None:
         """Take a batch into a sparse model, in chunks."""
-        sizes = np.full(len(batch.taken), int(batch.with_energies))
-        if batch.slopes is not None:
-            sizes += self._inputs.n_derivatives(batch.taken)
+        sizes = self._sizes(batch)
         bar = Progress(len(sizes), "projecting structures", enabled=progress)
         for chosen in chunks(sizes, _CHUNK):
             part = batch.part(self._inputs, chosen)
@@ -323,19 +326,25 @@ class KernelMachine(Estimator):
         """Return rows with one column an output in a shape of rows."""
         return values.reshape(shape) if self._squeeze else values.reshape(*shape, values.shape[1])
 
-    def _evaluate(self, taken: Any, kinds: dict[str, bool], *, variance: bool = False) -> tuple[Any, Any, Any, Any]:
-        """Return values and slopes without the mean function, and the variances of both, block by block."""
+    def _evaluate(
+        self, taken: Any, kinds: Kinds, *, variance: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return values and slopes without the mean function and their variances (zeros unless asked for)."""
         sizes = self._inputs.n_derivatives(taken) * kinds["forces"] + kinds["energies"]
-        parts = []
+        energies, slopes = [], []
         for chosen in chunks(sizes, max(1, int(_BLOCK) // self._solver.row_size)):
             points = self._inputs.points(self._inputs.part(taken, chosen), jacobian=kinds["forces"])
             mean, reduction = self._solver.predict(points, kinds, variance=variance)
-            split = len(chosen) * kinds["energies"]
-            left = None
+            left = np.zeros(len(mean))
             if variance:  # rounding makes what is nothing negative
                 left = np.maximum(diagonal(self.kernel_, points, **kinds) - reduction, 0.0)
-            parts.append([mean[:split], mean[split:], *((left[:split], left[split:]) if variance else (None, None))])
-        return tuple(None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True))
+            split = len(chosen) * kinds["energies"]
+            energies.append((mean[:split], left[:split]))
+            slopes.append((mean[split:], left[split:]))
+        (E, var_E), (G, var_G) = (
+            [np.concatenate(part) for part in zip(*each, strict=True)] for each in (energies, slopes)
+        )
+        return E, G, var_E, var_G
 
     def compute(self, atoms: Any, properties: Sequence[str] | None = None) -> dict[str, Any]:
         """Return properties of one structure, with the names and units of `atomcore.Potential.compute`.
@@ -402,7 +411,7 @@ class KernelMachine(Estimator):
 
     # Files
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> Any:
         """Return what a model file holds of this model: see `atomcore.models._kernel_record`."""
         from atomcore.models._kernel_record import record
 

@@ -20,6 +20,9 @@ _WIDEST = math.log(1e4)  # how far hyper-parameters may move from the scale of t
 _FAILED = 1e10  # value of a criterion where the matrix is not positive definite
 
 
+Kinds = dict[str, Any]  # which labels there are, in the words of `covariance`: energies, forces
+
+
 class Labels(NamedTuple):
     """What is known of some points: rows are all energies, then all derivatives."""
 
@@ -30,7 +33,7 @@ class Labels(NamedTuple):
     owner: np.ndarray  # [rows], the structure
 
     @property
-    def kinds(self) -> dict[str, bool]:
+    def kinds(self) -> Kinds:
         """Which rows there are, in the words of `covariance`."""
         return {"energies": bool(self.is_energy.any()), "forces": bool((~self.is_energy).any())}
 
@@ -248,7 +251,9 @@ def scaled_kernel(kernel: Any, points: Points, seed: int) -> Any:
     other = i != j
     if points.elements is not None:
         other &= points.elements[i] == points.elements[j]
-    squared = np.mean((points.X[i[other]] - points.X[j[other]]) ** 2, axis=0) if other.any() else np.ones(points.X.shape[1])
+    squared = (
+        np.mean((points.X[i[other]] - points.X[j[other]]) ** 2, axis=0) if other.any() else np.ones(points.X.shape[1])
+    )
     distance = math.sqrt(squared.sum()) or 1.0
     length = kernel.length
     if np.ndim(length):
@@ -262,16 +267,11 @@ def _candidates(problem: _Problem, rng: np.random.Generator) -> tuple[np.ndarray
     """Return the scale of the data as a theta, and starts around it."""
     labels = problem.labels
     base = scaled_kernel(problem.kernel, labels.points, int(rng.integers(2**31))).theta[1:]
-    centre, thetas = None, []
-    for _ in range(_CANDIDATES):
+    thetas = [_with_variance(problem, base, np.full(2, 1e-4))]
+    for _ in range(_CANDIDATES - 1):
         own = base + rng.uniform(math.log(0.1), math.log(10.0)) + rng.normal(0.0, 0.3, len(base)) * (len(base) > 1)
-        own = base if centre is None else own
-        ratio = 10.0 ** rng.uniform(-6, -2, 2)
-        theta = _with_variance(problem, own, ratio)
-        if centre is None:
-            centre = theta
-        thetas.append(theta)
-    return centre, thetas
+        thetas.append(_with_variance(problem, own, 10.0 ** rng.uniform(-6, -2, 2)))
+    return thetas[0], thetas
 
 
 def _with_variance(problem: _Problem, own: np.ndarray, ratio: np.ndarray) -> np.ndarray:

@@ -18,10 +18,10 @@ from atomcore._memory import require_memory
 from atomcore.kernels import Points, covariance, inducing
 from atomcore.kernels.linalg import cholesky
 from atomcore.models._kernel_exact import between
-from atomcore.models._kernel_search import Labels
+from atomcore.models._kernel_search import Kinds, Labels
 
 SELECTIONS = ("random", "cur", "farthest_point", "k_means")
-_ENERGIES = {"energies": True, "forces": False}
+_ENERGIES: Kinds = {"energies": True, "forces": False}
 
 
 def choose(points: Points, count: int, selection: str, seed: int) -> Points:
@@ -93,7 +93,7 @@ class SparseSolver:
         projected = self.outer.solve(self.right @ combine)
         self.alpha = self.inner.half_solve(projected, transposed=True)
 
-    def predict(self, points: Points, kinds: dict[str, bool], *, variance: bool) -> tuple[np.ndarray, Any]:
+    def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
         """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
         rows = between(self.kernel, points, kinds, self.points, _ENERGIES)
         mean = rows @ self.alpha

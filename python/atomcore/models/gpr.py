@@ -15,8 +15,9 @@ _NOISE = 1e-3  # of the deviation of the labels, where neither a number is given
 class GaussianProcess(KernelMachine):
     """Gaussian process regression on rows of numbers or on structures; energies, gradients or both.
 
-    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapters 2 and 5. Derivative observations enter
-    through the Jacobian of the features, and forces, their variance included, come from the same model as energies.
+    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapters 2 and 5. Derivative
+    observations enter through the Jacobian of the features, and forces, their variance included, come from the same
+    model as energies.
 
     Parameters
     ----------
@@ -36,14 +37,15 @@ class GaussianProcess(KernelMachine):
         the noise of an energy is ``noise`` times the square root of the number of atoms, as errors of independent
         atoms add up. Without a number, found by the search, or 0.001 of the spread of the labels without one.
     mean : {"elements", "constant", "zero"}, optional
-        What is taken off first, by least squares: an energy for each atom of an element (the default for structures), one
-        constant (the default for rows of numbers), or nothing.
+        What is taken off first, by least squares: an energy for each atom of an element (the default for
+        structures), one constant (the default for rows of numbers), or nothing.
     scaling : {"soft", "standard", "none"}
         Features of structures are divided by the square root of their standard deviation over the training data, by
         the deviation, or not at all; rows of numbers are never scaled.
     search : {"marginal_likelihood", "leave_one_out", "cross_validation"}, optional
-        Criterion that lengths, variance, alpha and noise are found by; None takes them as they are given. Left-out errors are those of
-        whole points or structures, in closed form (Rasmussen and Williams, section 5.4.2; five folds for cross-validation).
+        Criterion that lengths, variance, alpha and noise are found by; None takes them as they are given.
+        Left-out errors are those of whole points or structures, in closed form (Rasmussen and Williams, section
+        5.4.2; five folds for cross-validation).
     starts : int
         Minima that the search follows, from the best of a dozen starts around the scale of the data.
     search_rows : int

@@ -31,14 +31,15 @@ class KernelRidge(KernelMachine):
         What is added to the diagonal for values and for derivatives, in units of the kernel's variance. With atomic
         kernels energies have ``regularization`` times the number of atoms. The second is by default the first.
     mean : {"elements", "constant", "zero"}, optional
-        What is taken off first, by least squares: an energy for each atom of an element (the default for structures), one
-        constant (the default for rows of numbers), or nothing.
+        What is taken off first, by least squares: an energy for each atom of an element (the default for
+        structures), one constant (the default for rows of numbers), or nothing.
     scaling : {"soft", "standard", "none"}
         Features of structures are divided by the square root of their standard deviation over the training data, by
         the deviation, or not at all; rows of numbers are never scaled.
     search : {"leave_one_out", "cross_validation"}, optional
-        Criterion that lengths, alpha and the regularization are found by; None takes them as they are given. Left-out errors are those of
-        whole points or structures, in closed form (Rasmussen and Williams, section 5.4.2, for one; five folds for cross-validation).
+        Criterion that lengths, alpha and the regularization are found by; None takes them as they are given.
+        Left-out errors are those of whole points or structures, in closed form (Rasmussen and Williams, section
+        5.4.2, for one; five folds for cross-validation).
     starts : int
         Minima that the search follows, from the best of a dozen starts around the scale of the data.
     search_rows : int

@@ -117,6 +117,7 @@ def fit_kernel_machine(
             trained.provenance["errors"] = report.metrics
             (trained if complete is None else complete(trained)).save(folder / "model.atomcore")
             if found is not None:
+                found.testing.update(report.metrics.get("test", {}))
                 found.save(folder / SEARCH)
             write_json(folder / "metrics.json", report.to_dict())
         return report
@@ -130,6 +131,7 @@ def _trained(model: Any, split: Split, search: Mapping[str, Any] | None, progres
 
     run = bayesian_search if "n_iter" in search else grid_search
     found = run(model, split.train, split.valid if len(split.valid) else None, progress=progress, **search)
+    found.indices.update({name: split.indices[name] for name in NAMES if len(split.indices[name])})
     return found.model, found
 
 

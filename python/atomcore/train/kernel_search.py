@@ -60,6 +60,10 @@ class SearchResult:
     best : Trial
     at_boundary : tuple of str
         Which of "sigma" and "lam" are at the edge of what was searched.
+    indices : dict of str to ndarray
+        Of the structures of "train", "valid" and "test" in the data set they were taken from, where somebody says so.
+    testing : dict
+        Errors of the best model on other structures, where somebody has computed them.
     """
 
     model: GDML

@@ -6,7 +6,7 @@ both programs store as pickles, are read by :mod:`atomcore.interop.pickles`, whi
 
 from atomcore.interop.sgdml.datasets import DatasetFile, fingerprint, read_dataset, read_xyz, write_dataset, write_xyz
 from atomcore.interop.sgdml.gdml import as_gdml, read_model, write_model
-from atomcore.interop.sgdml.many_body import read_many_body
+from atomcore.interop.sgdml.many_body import as_predictions, read_many_body
 from atomcore.interop.sgdml.models import ModelFile, read_model_file, write_model_file
 from atomcore.interop.sgdml.predictions import PredictionFile, read_predictions
 from atomcore.interop.sgdml.tasks import TaskFile, read_task
@@ -17,6 +17,7 @@ __all__ = [
     "PredictionFile",
     "TaskFile",
     "as_gdml",
+    "as_predictions",
     "fingerprint",
     "read_dataset",
     "read_many_body",

@@ -3,11 +3,19 @@
 import os
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from atomcore._core import AtomcoreError
 from atomcore.data.clusters import Criterion
+from atomcore.data.dataset import Dataset
+from atomcore.data.entities import Entities
 from atomcore.interop.sgdml.gdml import as_gdml
 from atomcore.interop.sgdml.models import ModelFile, read_model_file
+from atomcore.interop.sgdml.predictions import PredictionFile
 from atomcore.models.many_body import ManyBody, Term
+
+Float64 = npt.NDArray[np.float64]
 
 # what mbGDML calls its descriptors, now and in older files
 _MEASURES = {
@@ -53,6 +61,62 @@ def read_many_body(
             raise AtomcoreError(f"{os.fspath(path)} names no components (comp_ids)")
         terms.append(Term(components=own.comp_ids, model=as_gdml(own), criterion=criterion))
     return ManyBody(terms)
+
+
+def as_predictions(model: ManyBody, dataset: Dataset, *, entities: Entities | None = None) -> PredictionFile:
+    """Predict as mbGDML stores it: energies and forces of every set of molecules, by their number.
+
+    Parameters
+    ----------
+    model : ManyBody
+    dataset : Dataset
+        Structures of the same molecules; labels that are there are taken along.
+    entities : Entities, optional
+        Of all of them; by default atoms of each molecule stand together.
+
+    Returns
+    -------
+    PredictionFile
+        Sets that a criterion leaves out are not there; forces of smaller sets than others of their order end with NaN.
+        In periodic structures a set occurs once for each of its images.
+
+    Raises
+    ------
+    ValueError
+        When the structures have different atoms, or do not fit the model.
+    """
+    n_atoms = int(dataset.n_atoms[0]) if len(dataset) else 0
+    numbers = dataset.numbers[:n_atoms]
+    if not len(dataset) or not np.array_equal(dataset.numbers, np.tile(numbers, len(dataset))):
+        raise ValueError("dataset must have structures, all of the same atoms in the same order")
+    own = model.entities(dataset[0]) if entities is None else entities
+    energies: dict[int, Float64] = {}
+    forces: dict[int, Float64] = {}
+    combinations: dict[int, npt.NDArray[np.int64]] = {}
+    values = model.predict_decomposed(dataset, entities=own)
+    for order in sorted({term.order for term in values}):
+        terms = [term for term in values if term.order == order]
+        most = max(term.positions.shape[1] for term in terms)
+        widened = [np.full((len(term.energies), most, 3), np.nan) for term in terms]
+        for rows, term in zip(widened, terms, strict=True):
+            rows[:, : term.forces.shape[1]] = term.forces
+        energies[order] = np.concatenate([term.energies for term in terms])
+        forces[order] = np.concatenate(widened)
+        combinations[order] = np.concatenate([np.column_stack([term.structure, term.entities]) for term in terms])
+    return PredictionFile(
+        numbers=numbers,
+        positions=dataset.positions.reshape(-1, n_atoms, 3),
+        energy_label=dataset.energy,
+        forces_label=None if dataset.forces is None else dataset.forces.reshape(-1, n_atoms, 3),
+        entity_ids=own.entity_ids,
+        comp_ids=own.comp_ids,
+        energies=energies,
+        forces=forces,
+        combinations=combinations,
+        models=(),
+        name=dataset.source,
+        theory="",
+    )
 
 
 def _criterion(path: str | os.PathLike, held: ModelFile) -> Criterion | None:

@@ -1,7 +1,7 @@
 """Training of GDML: the covariance of gradients, and of energies where they are constraints, and its solution."""
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ class Trained(NamedTuple):
     record: GdmlRecord
     alphas: Float64  # [M * 3 N], of gradients
     report: GdmlReport | None
+    provenance: dict[str, Any]
 
 
 class Trainer:
@@ -54,6 +55,9 @@ class Trainer:
         self._x, self._jacobian = descriptors(self._geometry.positions, self._geometry.lattice)
         self.symmetry = _symmetry(model, self._geometry, progress)
         self._n_gradients = forces.size
+        self._provenance = {"source": dataset.source, "data_sha256": dataset.sha256}
+        if dataset.baseline:
+            self._provenance["baseline"] = dataset.baseline
         self._y, self._scale = self._normalised(forces)
         self._kept: tuple[float, Float64] | None = None
 
@@ -66,7 +70,7 @@ class Trainer:
         report : bool
             Whether to judge condition and noise too, at the cost of some predictions of the training set.
         keep : bool
-            Keep the covariance for another `lam` with the same `sigma`: twice the memory.
+            Keep the covariance for another `lam` with the same `sigma`, where twice the memory is there.
         """
         alphas, convergence = self._coefficients(sigma, lam, keep)
         gradient_alphas = alphas[: self._n_gradients]
@@ -87,7 +91,7 @@ class Trainer:
             if not self._constraints:
                 record = record.shifted(float(np.mean(self._energy - predicted)))
         judgement = self._judge(record, lam, predicted, convergence) if report else None
-        return Trained(record, gradient_alphas, judgement)
+        return Trained(record, gradient_alphas, judgement, dict(self._provenance))
 
     def leave_one_out(self, sigma: float, lam: float, *, keep: bool = False) -> tuple[Float64 | None, Float64]:
         """Return the errors of each structure when it is left out of training, in closed form from one factor.
@@ -146,8 +150,10 @@ class Trainer:
         if self._kept is None or self._kept[0] != sigma:
             self._kept = None  # before as much is taken again
             n = len(self._y)
+            size = 4.0 * n * (n + 1)
+            keep = keep and 2 * size <= _SHARE * free_memory()
             alternative = "solver='iterative', or fewer structures"
-            require_memory(4.0 * n * (n + 1) * (1 + keep), f"the packed covariance of {n} labels", alternative)
+            require_memory(size * (1 + keep), f"the packed covariance of {n} labels", alternative)
             C = self._covariance(sigma).assemble("packed", progress=self._progress)
         else:
             C = self._kept[1]

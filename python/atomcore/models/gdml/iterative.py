@@ -9,6 +9,7 @@ import logging
 import os
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ Int64 = npt.NDArray[np.int64]
 _log = logging.getLogger("atomcore")
 _PROBES = 10  # structures' worth of random columns from which leverage scores are estimated
 _SHARE = 0.25  # of the free memory that a preconditioner takes by default
-_MOST_COLUMNS = 8000  # by default: making the preconditioner costs as the square of their number
+_OF_ALL = 0.2  # of the unknowns: more columns save fewer iterations than they cost
+_MOST_COLUMNS = 8000  # the cost of making a preconditioner grows with the square of their number
+_PART = 2048  # rows that are worked on at a time
 _JITTERS = 10.0 ** np.arange(-14, -3)  # of the mean diagonal, tried in turn
 
 
@@ -44,8 +47,8 @@ class Iterative:
     max_iterations : int, optional
         Default: as many as there are unknowns.
     columns : int, optional
-        Of the preconditioner, which takes ``8 * columns`` bytes an unknown; by default what a quarter of the free
-        memory holds, 8000 at most.
+        Of the preconditioner, which takes ``8 * columns`` bytes an unknown; by default a fifth of the unknowns, what a
+        quarter of the free memory holds, or 8000, whatever is least.
     checkpoint : path, optional
         File (``.npz``) that the state is written to every `checkpoint_seconds`; when it is there already, made by the
         same data and settings, the solution goes on from it, to the bit. It is deleted once the solution has converged.
@@ -109,7 +112,7 @@ class Convergence:
     columns : int
         Of the preconditioner.
     jitter : float
-        What was added to the diagonal of the preconditioner's small matrix, never to that of the equations.
+        What was added to the diagonals of the preconditioner's small matrices, never to that of the equations.
     """
 
     converged: bool
@@ -130,14 +133,35 @@ class Convergence:
 class _Preconditioner:
     """(Q Q^T + lam)^-1 with Q Q^T the Nystroem approximation of C from some of its rows."""
 
-    def __init__(self, system: System, chosen: Int64):
+    def __init__(self, system: System, chosen: Int64, progress: bool):
         self._lam, self.size = system.lam, len(chosen)
-        Q = system.rows(chosen).T  # in Fortran's order, which BLAS solves in place
-        factor, self.jitter = _jittered_cholesky(Q[chosen])
-        Q = _times_inverse_transpose(Q, factor)
-        inner = Q.T @ Q
+        n = len(system.y)
+        bar = Progress(self.size + 3 * n, f"preconditioner of {self.size} columns", enabled=progress)
+        rows = np.empty((self.size, n))
+        for part in _parts(self.size):
+            rows[part] = system.rows(chosen[part])
+            bar.update(part.stop)
+        self.Q, self.jitter, inner = rows.T, 0.0, np.zeros((self.size, self.size))
+        self._divide(self.Q[chosen], bar, self.size)
+        for part in _parts(n):
+            inner += self.Q[part].T @ self.Q[part]
+            bar.update(self.size + n + part.stop)
         inner[np.diag_indices(self.size)] += system.lam
-        self.Q = _times_inverse_transpose(Q, _jittered_cholesky(inner)[0])
+        self._divide(inner, bar, self.size + 2 * n)
+        bar.close(self.size + 3 * n)
+
+    def _divide(self, A: Float64, bar: Progress, done: int) -> None:
+        """Multiply Q by the inverse of the transposed Cholesky factor of A, part by part so that Ctrl-C is heard."""
+        from scipy.linalg.blas import dtrsm
+
+        factor, jitter = _jittered_cholesky(A)
+        self.jitter = max(self.jitter, jitter)
+        for part in _parts(len(self.Q)):
+            # In Fortran's order, which BLAS solves in place.
+            self.Q[part] = dtrsm(
+                1.0, factor, np.asfortranarray(self.Q[part]), side=1, lower=1, trans_a=1, overwrite_b=1
+            )
+            bar.update(done + part.stop)
 
     def __call__(self, v: Float64) -> Float64:
         return (v - self.Q @ (v @ self.Q)) / self._lam
@@ -147,11 +171,8 @@ class _Preconditioner:
         return np.einsum("nk,nk->n", self.Q, self.Q)
 
 
-def _times_inverse_transpose(Q: Float64, factor: Float64) -> Float64:
-    """Return Q L^-T in the place of Q."""
-    from scipy.linalg.blas import dtrsm
-
-    return dtrsm(1.0, factor, Q, side=1, lower=1, trans_a=1, overwrite_b=1)
+def _parts(n: int) -> list[slice]:
+    return [slice(first, min(first + _PART, n)) for first in range(0, n, _PART)]
 
 
 def _jittered_cholesky(A: Float64) -> tuple[Float64, float]:
@@ -198,13 +219,15 @@ def solve_iteratively(
         When the checkpoint is damaged, or of other equations.
     """
     n = len(system.y)
-    columns = _n_columns(options, n)
+    resumed = _resume(system, options, seed)
+    columns = _n_columns(options, n) if resumed is None else resumed[1]
     require_memory(8.0 * n * columns + 24.0 * columns**2, f"the preconditioner of {columns} columns", "fewer columns")
     precondition = _make_preconditioner(system, columns, np.random.default_rng(seed), progress)
-    state = _resume(system, options, seed, columns)
-    if state is None:
+    if resumed is None:
         z = precondition(system.y)
         state = _State(np.zeros(n), system.y.copy(), z, float(system.y @ z), 0)
+    else:
+        state = resumed[0]
     _iterate(system, options, precondition, state, (seed, columns), progress)
     residual = float(np.linalg.norm(system.y - system.product(state.x) - system.lam * state.x))
     residual /= float(np.linalg.norm(system.y))
@@ -221,20 +244,17 @@ def solve_iteratively(
 def _n_columns(options: Iterative, n: int) -> int:
     if options.columns is not None:
         return min(options.columns, n)
-    return int(max(min(_SHARE * free_memory() / (8.0 * n), _MOST_COLUMNS, n), min(n, 10)))
+    return max(int(min(_SHARE * free_memory() / (8.0 * n), _MOST_COLUMNS, _OF_ALL * n)), min(n, 10))
 
 
 def _make_preconditioner(system: System, columns: int, rng: np.random.Generator, progress: bool) -> _Preconditioner:
     n = len(system.y)
-    bar = Progress(2, "preconditioner", enabled=progress)
     probes = np.sort(rng.choice(n, min(n, columns, _PROBES * system.unit), replace=False))
-    precondition = _Preconditioner(system, probes)
-    bar.update(1)
+    precondition = _Preconditioner(system, probes, progress)
     if columns > len(probes):
         scores = precondition.leverage().clip(np.finfo(float).tiny)
         chosen = rng.choice(n, columns, replace=False, p=scores / scores.sum())
-        precondition = _Preconditioner(system, np.sort(chosen))
-    bar.close(2)
+        precondition = _Preconditioner(system, np.sort(chosen), progress)
     return precondition
 
 
@@ -287,23 +307,24 @@ def _save(path: str | os.PathLike, system: System, state: _State, made: tuple[in
         np.savez(temporary, key=np.array(system.key), made=np.array(made), **arrays)
 
 
-def _resume(system: System, options: Iterative, seed: int, columns: int) -> _State | None:
-    """Return the state of the checkpoint, None where there is none."""
+def _resume(system: System, options: Iterative, seed: int) -> tuple[_State, int] | None:
+    """Return the state of the checkpoint and the columns of its preconditioner, None where there is none."""
     if options.checkpoint is None or not Path(options.checkpoint).exists():
         return None
     name = Path(options.checkpoint).name
     try:
         with np.load(options.checkpoint, allow_pickle=False) as file:
-            key, made = str(file["key"]), tuple(file["made"].tolist())
+            key, (old_seed, columns) = str(file["key"]), file["made"].tolist()
             state = _State(file["x"], file["r"], file["p"], float(file["rho"]), int(file["iteration"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise AtomcoreError(f"checkpoint {name} is damaged or none: {error}") from error
-    if key != system.key or state.x.shape != system.y.shape:
+    if key != system.key or any(v.shape != system.y.shape for v in (state.x, state.r, state.p)):
         raise AtomcoreError(f"checkpoint {name} is of other data or settings; delete it, or give another name")
-    if made != (seed, columns):
+    if old_seed != seed or options.columns not in (None, columns):
+        asked = "any number of" if options.columns is None else options.columns
         raise AtomcoreError(
-            f"checkpoint {name} was made with seed {made[0]} and {made[1]} columns, and asked for are seed {seed} and "
-            f"{columns} columns; give columns={made[1]}"
+            f"checkpoint {name} was made with seed {old_seed} and {columns} columns, and asked for are seed {seed} and "
+            f"{asked} columns; give the same, or another name"
         )
     _log.info("Going on from iteration %d of %s.", state.iteration, name)
-    return state
+    return state, columns

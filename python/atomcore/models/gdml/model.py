@@ -59,6 +59,8 @@ class GDML:
         How it was trained; ``print(model.report)``.
     alphas : ndarray [M * 3 N]
         Coefficients of the training gradients.
+    provenance : dict
+        Where the model comes from, written to its file.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class GDML:
         self._predictor: Predictor | None = None
         self.report: GdmlReport | None = None
         self.alphas: Float64 | None = None
+        self.provenance: dict[str, Any] = {}
 
     def _check(self) -> None:
         for name in ("sigma", "lam"):
@@ -143,7 +146,7 @@ class GDML:
     def adopt(self, trained: Trained) -> "GDML":
         """Become what a `Trainer` has made, with warnings of what is doubtful about the labels."""
         self._record, self._predictor = trained.record, make_predictor(trained.record)
-        self.alphas, self.report = trained.alphas, trained.report
+        self.alphas, self.report, self.provenance = trained.alphas, trained.report, trained.provenance
         for text in () if trained.report is None else trained.report.warnings:
             warnings.warn(text, stacklevel=3)
         return self

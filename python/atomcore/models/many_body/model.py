@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,96 +11,18 @@ from atomcore import _core
 from atomcore._arrays import as_structure
 from atomcore._threads import resolve_threads
 from atomcore._voigt import VOIGT
-from atomcore.data.clusters import Clusters, Criterion, core_criterion, energy_forces, find_sets, structure_arguments
+from atomcore.data.clusters import Clusters, core_criterion, find_sets, structure_arguments
 from atomcore.data.dataset import Dataset
 from atomcore.data.entities import Components, Entities
+from atomcore.models.many_body.terms import Term, TermValues, atoms_of, core_term, evaluated
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 PROPERTIES = ("energy", "forces", "energies", "stress", "orders")
 _DEFAULT = ("energy", "forces", "energies")
-_TOGETHER = 4096  # sets that a potential is handed at a time
 
 Scaling = Mapping[int, float | Mapping[int, float]]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Term:
-    """What one model adds to the energy of each set of n molecules.
-
-    Parameters
-    ----------
-    components : sequence of str
-        Names of the n molecules, in the order in which the model has their atoms. The order does not matter in the
-        structures that are computed.
-    model
-        A `GDML` or its record (the fast way), a `Potential` or a model with ``compute_batch``, anything with
-        ``energy_forces(atoms)`` in eV and eV/A, or an ASE calculator. It must not depend on the order of molecules of
-        the same component, which are handed to it in the order of the structure.
-    criterion : Criterion, optional
-        Which sets count; by default all.
-    """
-
-    components: tuple[str, ...]
-    model: Any
-    criterion: Criterion | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.components, str) or not len(self.components):
-            raise ValueError(f"components is {self.components!r}; accepted: a sequence of names, one a molecule")
-        object.__setattr__(self, "components", tuple(self.components))
-        if self.criterion is not None and not isinstance(self.criterion, Criterion):
-            raise TypeError(f"criterion is {type(self.criterion).__name__}; accepted: a Criterion or None")
-
-    @property
-    def order(self) -> int:
-        """The number of molecules."""
-        return len(self.components)
-
-    @property
-    def record(self) -> Any:
-        """The numbers of a GDML model, or None for other models."""
-        own = getattr(self.model, "record", self.model)
-        return own if hasattr(own, "derivative_coefficients") else None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TermValues:
-    """What one term says of each set of molecules, the factor of its criterion included.
-
-    Parameters
-    ----------
-    components : tuple of str
-    structure : ndarray of int, shape (T,)
-        In which structure each set is.
-    entities : ndarray of int, shape (T, n)
-        In the order of the components.
-    shifts : ndarray of int, shape (T, n, 3)
-        In which image each entity stands, in lattice vectors.
-    values : ndarray, shape (T,)
-        Of the measure of the criterion, in Angstrom.
-    positions : ndarray, shape (T, n_atoms, 3)
-        In Angstrom, in one piece.
-    energies : ndarray, shape (T,)
-        In eV.
-    forces : ndarray, shape (T, n_atoms, 3)
-        In eV/A.
-    """
-
-    components: tuple[str, ...]
-    structure: Int64
-    entities: Int64
-    shifts: Int64
-    values: Float64
-    positions: Float64
-    energies: Float64
-    forces: Float64
-
-    @property
-    def order(self) -> int:
-        """The number of molecules of a set."""
-        return len(self.components)
 
 
 class ManyBody:
@@ -121,6 +42,11 @@ class ManyBody:
     threads : int, optional
         ``OMP_NUM_THREADS``, or all processors, by default. Results do not depend on it, to the last bit.
 
+    Attributes
+    ----------
+    provenance : dict
+        How it was trained, for the file.
+
     Raises
     ------
     ValueError, TypeError
@@ -134,16 +60,64 @@ class ManyBody:
         if not self.terms:
             raise ValueError("terms is empty; accepted: at least one Term")
         self.components = _components(self.terms, components)
+        self.provenance: dict[str, Any] = {}
         self._threads = resolve_threads(threads)
-        self._compiled = [t for t, term in enumerate(self.terms) if term.record is not None]
-        rows = [_core_term(self.terms[t], self.components) for t in self._compiled]
-        self._core = _core.ManyBodyModel(self.components.records(), rows)
+        self._records: list[Any] = []  # of which the compiled sum is
+        self._compiled: list[int] = []
+        if all(term.is_trained for term in self.terms):
+            self._compile()
+
+    def _compile(self) -> _core.ManyBodyModel:
+        """Return the sum over the terms that the core knows, anew where a model has been trained since."""
+        for term in self.terms:
+            if not term.is_trained:
+                raise ValueError(f"the model of {'+'.join(term.components)} is not trained; call fit first")
+        records = [term.record for term in self.terms]
+        if len(records) != len(self._records) or any(a is not b for a, b in zip(records, self._records, strict=True)):
+            self._compiled = [t for t, record in enumerate(records) if record is not None]
+            rows = [core_term(self.terms[t], self.components) for t in self._compiled]
+            self._sum, self._records = _core.ManyBodyModel(self.components.records(), rows), records
+        return self._sum
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _remade, (self.terms, self.components, self._threads)
+        return _remade, (self.terms, self.components, self._threads, self.provenance)
 
     def __repr__(self) -> str:
         return f"<ManyBody {', '.join('+'.join(term.components) for term in self.terms)}>"
+
+    def fit(self, clusters: Sequence[Clusters], *, progress: bool = True) -> "ManyBody":
+        """Train the models of the terms, which must have ``fit``.
+
+        Parameters
+        ----------
+        clusters : sequence of Clusters
+            One for each term, of the same components: with n-body energies and forces, from
+            :func:`atomcore.data.decompose` or :meth:`remove_from`.
+        progress : bool
+            Whether to show bars.
+
+        Returns
+        -------
+        ManyBody
+            This model.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When clusters and terms do not belong together, or as the models raise.
+        """
+        by_components = {own.components: own for own in clusters}
+        if len(clusters) != len(self.terms) or any(term.components not in by_components for term in self.terms):
+            raise ValueError(
+                f"clusters has {', '.join('+'.join(own.components) for own in clusters) or 'nothing'}; accepted: one "
+                f"for each term, {', '.join('+'.join(term.components) for term in self.terms)}"
+            )
+        for term in self.terms:
+            if not hasattr(term.model, "fit"):
+                raise TypeError(f"the model of {'+'.join(term.components)} has no fit; accepted: kernel models")
+        for term in self.terms:
+            term.model.fit(by_components[term.components].dataset, progress=progress)
+        return self
 
     @property
     def max_order(self) -> int:
@@ -312,8 +286,9 @@ class ManyBody:
         self, atoms: Any, entities: Entities, factors: Float64 | None, derivatives: bool
     ) -> tuple[Float64, Float64, Float64, Float64]:
         """Return energies of the terms, of the atoms, and the derivatives in positions and strain."""
+        compiled = self._compile()
         scaling = np.empty(0) if factors is None else np.ascontiguousarray(factors[self._compiled])
-        found = self._core.compute(*structure_arguments(atoms, entities), scaling, derivatives, self._threads)
+        found = compiled.compute(*structure_arguments(atoms, entities), scaling, derivatives, self._threads)
         terms = np.zeros(len(self.terms))
         terms[self._compiled], energies, gradient, strain = found
         for t, term in enumerate(self.terms):
@@ -324,7 +299,7 @@ class ManyBody:
             if not len(values.energies):
                 continue
             terms[t] = (scale * values.energies).sum()
-            rows = _atoms_of(values.entities, entities)
+            rows = atoms_of(values.entities, entities)
             share = scale * values.energies / rows.shape[1]
             np.add.at(energies, rows, share[:, None])
             if derivatives:
@@ -341,9 +316,9 @@ class ManyBody:
         if not found:
             raise ValueError("structures is empty; accepted: at least one")
         positions = np.concatenate([own.positions for own in found])
-        energies, gradients = _evaluated(term, self.components.numbers_of(term.components), positions, self._threads)
+        energies, gradients = evaluated(term, self.components.numbers_of(term.components), positions, self._threads)
         wanted, criterion = self.components.indices(term.components), core_criterion(term.criterion)
-        self._core.apply(wanted, criterion, positions, energies, gradients)
+        self.components.core.apply(wanted, criterion, positions, energies, gradients)
         return TermValues(
             components=term.components,
             structure=np.repeat(np.arange(len(found)), [len(own.entities) for own in found]),
@@ -361,36 +336,10 @@ class ManyBody:
         return orders
 
 
-def total(values: Iterable[TermValues], entities: Sequence[Entities]) -> tuple[Float64, list[Float64]]:
-    """Add up what terms say of sets of molecules.
-
-    Parameters
-    ----------
-    values : iterable of TermValues
-        Of :meth:`ManyBody.predict_decomposed`, all of them or those of some orders.
-    entities : sequence of Entities
-        Of each structure.
-
-    Returns
-    -------
-    energies : ndarray, shape (n_structures,)
-        In eV.
-    forces : list of ndarray, shape (n_atoms, 3)
-        In eV/A, of each structure.
-    """
-    energies = np.zeros(len(entities))
-    forces = [np.zeros((len(own.atom), 3)) for own in entities]
-    for own in values:
-        np.add.at(energies, own.structure, own.energies)
-        for s in range(len(entities)):
-            mine = own.structure == s
-            if mine.any():
-                np.add.at(forces[s], _atoms_of(own.entities[mine], entities[s]), own.forces[mine])
-    return energies, forces
-
-
-def _remade(terms: tuple[Term, ...], components: Components, threads: int) -> ManyBody:
-    return ManyBody(terms, components, threads=threads)
+def _remade(terms: tuple[Term, ...], components: Components, threads: int, provenance: dict[str, Any]) -> ManyBody:
+    model = ManyBody(terms, components, threads=threads)
+    model.provenance = provenance
+    return model
 
 
 def _components(terms: Sequence[Term], given: Mapping[str, Any] | None) -> Components:
@@ -404,60 +353,6 @@ def _components(terms: Sequence[Term], given: Mapping[str, Any] | None) -> Compo
             "mapping from names to formulas"
         )
     return Components(own)
-
-
-def _core_term(term: Term, components: Components) -> tuple[list[int], _core.TupleCriterion, _core.TupleModel]:
-    expected = components.numbers_of(term.components)
-    if not np.array_equal(term.record.numbers, expected):
-        raise ValueError(
-            f"the model of {'+'.join(term.components)} has the atomic numbers {term.record.numbers.tolist()}; its "
-            f"components have {expected.tolist()}"
-        )
-    return components.indices(term.components), core_criterion(term.criterion), _tuple_model(term.record)
-
-
-def _tuple_model(record: Any) -> _core.TupleModel:
-    none = np.empty(0)
-    return _core.TupleModel.gdml(
-        sigma=record.sigma,
-        scale=record.scale,
-        constant=record.constant,
-        lattice=none if record.lattice is None else record.lattice,
-        descriptors=record.descriptors,
-        derivative_coefficients=record.derivative_coefficients,
-        energy_coefficients=none if record.energy_coefficients is None else record.energy_coefficients,
-        permutations=record.permutations,
-    )
-
-
-def _evaluated(term: Term, numbers: npt.NDArray[np.int32], positions: Float64, threads: int) -> tuple[Float64, Float64]:
-    """Return energies [T] and gradients [T, n_atoms, 3] of sets by whatever the model of the term is."""
-    if term.record is not None:
-        return _tuple_model(term.record).evaluate(positions, threads)
-    from ase import Atoms
-
-    energies, gradients = np.empty(len(positions)), np.empty(positions.shape)
-    for begin in range(0, len(positions), _TOGETHER):
-        images = [Atoms(numbers, own) for own in positions[begin : begin + _TOGETHER]]
-        if hasattr(term.model, "compute_batch"):
-            results = term.model.compute_batch(images, ("energy", "forces"))
-            found = [(own["energy"], own["forces"]) for own in results]
-        else:
-            found = [energy_forces(term.model, atoms) for atoms in images]
-        for t, (energy, forces) in enumerate(found, begin):
-            energies[t], gradients[t] = energy, np.negative(forces)
-    if not (np.isfinite(energies).all() and np.isfinite(gradients).all()):
-        raise ValueError(f"the model of {'+'.join(term.components)} gives energies or forces that are not finite")
-    return energies, gradients
-
-
-def _atoms_of(sets: Int64, entities: Entities) -> Int64:
-    """Return the atoms [T, n_atoms] of one and more sets of entities [T, n] that have the same components."""
-    columns = []
-    for members in sets.T:
-        size = int(entities.ptr[members[0] + 1] - entities.ptr[members[0]])
-        columns.append(entities.atom[entities.ptr[members][:, None] + np.arange(size)])
-    return np.concatenate(columns, axis=1)
 
 
 def _several(structures: Any) -> Iterable[Any]:
