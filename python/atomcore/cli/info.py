@@ -87,6 +87,9 @@ def _print_model(info: dict[str, Any]) -> None:
     for name in ("kernel", "gdml", "variance"):
         if isinstance(info.get(name), dict):
             print(f"{name:11} {_listed(info[name])}")
+    for term in info.get("terms", []):
+        criterion = f"; {_listed(term['criterion'])}" if "criterion" in term else ""
+        print(f"{'term':11} {' + '.join(term['components'])}: {term['model']['kind']}{criterion}")
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")
