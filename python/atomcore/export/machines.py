@@ -45,6 +45,7 @@ def save_kernel_machine(model: Any, path: str | os.PathLike, *, variance: bool =
             "energies": kept.energies,
             "gradients": kept.gradients,
         }
+    metadata["provenance"] |= getattr(model, "provenance", {})
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
         _check_kernel_machine(model, Potential.load(temporary), record, with_spread=kept is not None)

@@ -206,7 +206,7 @@ class RBF(Kernel):
 
 
 class Exponential(Kernel):
-    """ML4Chem's "exponential": variance exp(-|x - y| / (2 length^2)), the 2-norm.
+    """ML4Chem's "exponential": variance ``exp(-|x - y| / (2 length^2))``, the 2-norm.
 
     With a length per feature, exp(-sqrt(sum_k ((x_k - y_k) / (2 length_k^2))^2)). It has a cone at zero distance:
     gradients there are 0 by convention, and it can predict forces, but not be trained on them.
@@ -231,7 +231,7 @@ class Exponential(Kernel):
 
 
 class Laplacian(Kernel):
-    """Variance exp(-sum_k |x_k - y_k| / length_k), or exp(-r) with ``norm=2`` (ML4Chem's "laplacian").
+    """Variance ``exp(-sum_k |x_k - y_k| / length_k)``, or exp(-r) with ``norm=2`` (ML4Chem's "laplacian").
 
     It has an edge wherever two features are equal: its gradient there is 0 by convention (sign(0) = 0), and it can
     predict forces, but not be trained on them.
