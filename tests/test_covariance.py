@@ -222,6 +222,7 @@ def test_points_of_functions_are_points_with_unit_jacobians():
     assert np.array_equal(K, covariance(kernel, explicit, energies=True, forces=True))
     assert np.array_equal(K[6:, 6:], kernel(X, derivative=2))
     assert_close(K[:6, 6:], kernel(X, X, derivative=1), COVARIANCE)
+    assert_close(K[:6, 6:], kernel(X, derivative=1), COVARIANCE)
 
 
 def test_elements_of_one_set_only_meet_their_own():
