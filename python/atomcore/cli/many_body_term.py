@@ -49,7 +49,7 @@ def prepare(section: Mapping[str, Any], split: Any, path: str) -> tuple[Any, Cal
     def complete(model: Any) -> Any:
         term = Term(components=entities.comp_ids, model=model, criterion=criterion)
         terms, known = ([], {}) if lower is None else (list(lower.terms), dict(lower.components))
-        expansion = ManyBody([*terms, term], known | dict(entities.components))
+        expansion: Any = ManyBody([*terms, term], known | dict(entities.components))
         expansion.provenance = model.provenance
         return expansion
 
