@@ -79,6 +79,7 @@ def test_a_search_takes_the_best_of_all_pairs_and_shows_them(water):
     assert (water / "again.png").read_bytes() == (water / "run/landscape.png").read_bytes()
 
 
+@pytest.mark.long
 def test_a_search_between_ranges_makes_the_trials_that_were_asked_for(water):
     gdml("search.sigma=[0.5,20]", "search.n_iter=3", "search.init_points=4")
     summary = json.loads((water / "run/search/training.json").read_text())
@@ -150,6 +151,7 @@ def test_active_training_beside_random_structures(water, capsys):
     assert (water / "again.png").read_bytes() == (water / "active/learning_curve.png").read_bytes()
 
 
+@pytest.mark.long
 def test_active_training_chooses_settings_and_refuses_sizes(water, capsys):
     run("active", "water.npz", "--initial", "6", "--final", "6", "--sigma", "0.3", "2.5", "--run", "a")
     assert atomcore.Potential.load("a/model.atomcore").info["gdml"]["sigma"] == 2.5

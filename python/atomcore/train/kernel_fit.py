@@ -162,7 +162,7 @@ def _judged(model: Any, split: Split, found: Any, folder: Path | None, threads: 
 
 
 def _description(model: Any, found: Any) -> str:
-    lines = [str(getattr(model, "report", None) or model)]
+    lines = [str(model.report)] if hasattr(model, "report") else _hyper_parameters(model)
     if found is not None:
         best, edges = found.best, " and ".join(found.at_boundary)
         lines.append(
@@ -171,6 +171,19 @@ def _description(model: Any, found: Any) -> str:
         )
         if edges:
             lines.append(f"warning: {edges} of the best setting at the edge of what was searched: search further there")
-    elif getattr(model, "search_", None) is not None:
-        lines.append(str(model.search_))
     return "\n".join(lines)
+
+
+def _hyper_parameters(model: Any) -> list[str]:
+    """Return what a kernel ridge regression or a Gaussian process has found, or was given, in words."""
+    if hasattr(model, "noise_"):
+        noise = f"noise: energies {model.noise_:.3g} eV, forces {model.gradient_noise_:.3g} eV/A"
+    else:
+        noise = f"regularization: energies {model.regularization_:.3g}, forces {model.gradient_regularization_:.3g}"
+    lines = [f"{type(model).__name__} with {model.kernel_}", noise]
+    if model.search_ is not None:
+        found = model.search_
+        end = "converged" if found.converged else "not converged"
+        name = found.criterion.replace("_", " ")
+        lines.append(f"{name} of {found.rows} labels, {found.evaluations} evaluations: {found.value:.5g}, {end}")
+    return lines
