@@ -17,15 +17,16 @@ from atomcore.kernels import RBF, Laplacian
 from atomcore.models import KernelRidge
 
 KCAL_PER_EV = 23.060548
-MODELS = {"eigenvalues": RBF(), "sorted": Laplacian()}
+MODELS = {"eigenvalues": (RBF(), "soft"), "sorted": (Laplacian(), "none")}  # kernel, scaling of the columns
 
 
 def train(kind: str, split: atomcore.data.Split, search_rows: int = 1000, seed: int = 0) -> tuple[float, KernelRidge]:
     """Return the mean absolute error of the test set in kcal/mol, and the model."""
+    kernel, scaling = MODELS[kind]
     model = KernelRidge(
-        MODELS[kind],
+        kernel,
         features=CoulombMatrix(kind, n_atoms_max=int(split.dataset.n_atoms.max())),
-        scaling="none",
+        scaling=scaling,
         search="leave_one_out",
         search_rows=search_rows,
         seed=seed,

@@ -314,9 +314,9 @@ def test_every_tensor_is_needed_and_has_its_shape(tmp_path, contents, kind):
     metadata, tensors = unpacked(contents[kind], tmp_path / "good.atomcore")
     optional = ("energy_coefficients", ".coefficients", "derivative_coefficients", "outer_factor")
     path = tmp_path / "bad.atomcore"
-    for name, array in tensors.items():
+    for name, array in list(tensors.items())[:: 9 if kind == "many_body" else 1]:
         changed = {"longer": np.concatenate([array, array[-1:]]), "flat": array[None]}
-        if array.dtype == float:
+        if np.issubdtype(array.dtype, np.floating):
             changed["NaN"] = np.where(np.arange(array.size).reshape(array.shape) == array.size - 1, np.nan, array)
         else:
             changed["negative"] = array - 1
@@ -388,6 +388,7 @@ def test_dynamics_of_a_gdml_model_restart_bit_for_bit(tmp_path):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:.* lie outside what the model was trained on")
 def test_the_spread_of_a_process_is_recorded_and_limited(tmp_path):
     from atomcore import ExtrapolationError
     from atomcore.md import simulate

@@ -146,7 +146,7 @@ def test_kernels_are_values(kernel):
     before = repr(changed)
     with pytest.raises(ValueError, match="variance is -1; accepted: positive numbers"):
         changed.set_params(length=3.0, variance=-1)
-    with pytest.raises(ValueError, match="has no parameter 'sigma'; accepted: .*length"):
+    with pytest.raises(ValueError, match=r"has no parameter 'sigma'; accepted: .*length"):
         changed.set_params(sigma=1.0)
     assert repr(changed) == before
 

@@ -14,6 +14,7 @@ from ase.md.verlet import VelocityVerlet
 from ase.units import fs, kcal, mol
 
 from atomcore import AtomcoreError, Calculator, Potential, model_file
+from atomcore.cli import main
 from atomcore.data import Criterion, Entities, cut_clusters, decompose, find_sets, from_atoms
 from atomcore.interop.sgdml import as_predictions, read_many_body
 from atomcore.models import GDML, ManyBody, Term
@@ -615,3 +616,12 @@ def test_models_of_mbgdml_are_read_as_one_expansion():
     assert read_many_body(paths, criteria=hard).terms[2].criterion == hard[2]
     with pytest.raises(ValueError, match="criteria has 1 entries for 3"):
         read_many_body(paths, criteria=[None])
+
+
+def test_info_says_what_the_terms_are(tmp_path, capsys):
+    expansion(mixed=False).save(tmp_path / "model.atomcore")
+    main(["info", str(tmp_path / "model.atomcore")])
+    printed = capsys.readouterr().out
+    assert "component   h2o, in this order: O H H" in printed
+    assert "term        h2o: gdml\n" in printed
+    assert "term        h2o + h2o: gdml; measure centre_distance_sum, cutoff 5.5, width 1\n" in printed

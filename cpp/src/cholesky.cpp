@@ -9,7 +9,7 @@
 namespace atomcore::cpu {
 namespace {
 
-constexpr std::int64_t kSmallestPart = 256;  // splitting further costs speed
+constexpr std::int64_t kSmallestPart = 64;  // dividing further costs speed
 
 class Work {
  public:

@@ -8,6 +8,7 @@
 #include "math/cell.hpp"
 #include "src/error.hpp"
 #include "src/interrupt.hpp"
+#include "src/memory.hpp"
 #include "src/neighbor_input.hpp"
 #include "src/parallel.hpp"
 
@@ -202,6 +203,20 @@ double reach_of(span<const std::int32_t> components, const TupleCriterion& crite
   return criterion.measure == TupleMeasure::none ? std::numeric_limits<double>::infinity() : criterion.cutoff;
 }
 
+// Refuses to double a list of sets that would not fit then: how many there are nobody knows beforehand.
+void check_growth(std::size_t count, const TupleShape& shape) {
+  constexpr std::size_t kFew = std::size_t{1} << 16;
+  if (count < kFew || (count & (count - 1)) != 0) return;
+  // Positions, those that they are copied to, and gradients; entities with shifts; values, factors and energies.
+  const double set = 72.0 * static_cast<double>(shape.n_atoms()) + 20.0 * static_cast<double>(shape.n()) + 24.0;
+  const double bytes = 2.0 * static_cast<double>(count) * set, memory = usable_memory();
+  if (bytes <= memory) return;
+  throw Error(ErrorCode::out_of_memory,
+              "more than " + std::to_string(count) + " sets of entities were found; twice as many (" +
+                  std::to_string(bytes * 1e-9) + " GB) do not fit into " + std::to_string(memory * 1e-9) +
+                  " GB of memory; accepted: a smaller cutoff, or the sum over sets alone (compute)");
+}
+
 // A search for sets within a distance of centres; refuses pairs that memory cannot hold.
 TupleSearch make_search(const WholeEntities& whole, const Entities& entities, const double* cell,
                         const std::uint8_t* pbc, double reach, int n_threads) {
@@ -341,6 +356,7 @@ TupleSet ManyBodyModel::tuples(span<const double> positions, const double* cell,
     shape.gather(whole, entities, cell, entity.data(), shift.data(), geometry.data());
     const double value = shape.measure(criterion, geometry.data());
     if (!counts(criterion, value)) return;
+    check_growth(set.value.size(), shape);
     append(set.entity, entity);
     append(set.shift, shift);
     append(set.positions, geometry);

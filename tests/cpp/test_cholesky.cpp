@@ -204,7 +204,7 @@ void check_failing_pivot(int n, int pivot, double value) {
     cpu::copy_rows({A.data(), n, false}, matrix);
     const auto [row, column] = cpu::find_not_finite(matrix);
     check((row == pivot && column == pivot) == !std::isfinite(value), "where a number is not finite");
-    check(cpu::factor(matrix, {}, 1e5) == pivot, "pivot " + std::to_string(pivot) + " fails");
+    check(cpu::factor(matrix, {}, 1e4) == pivot, "pivot " + std::to_string(pivot) + " fails");
   }
 }
 
@@ -270,13 +270,13 @@ void check_small(const cpu::SmallCholesky<T>& kernels, double tolerance) {
 int main() {
   use_lapack(&kPlain);
   check_packed_layout();
-  for (const double largest : {1e12, 1e7, 1.0}) check_large(531, largest);
+  for (const double largest : {1e12, 1e5, 1.0}) check_large(141, largest);
   check_large(1, 1.0);
   check_large(2, 1.0);
-  check_large(1100, 1e5);
-  for (const double largest : {1e12, 1e5, 1.0}) check_inverse(531, largest);
-  for (const int pivot : {0, 200, 399, 600, 799})
-    for (const double value : {-1.0, std::numeric_limits<double>::quiet_NaN()}) check_failing_pivot(800, pivot, value);
+  check_large(301, 1e4);
+  for (const double largest : {1e12, 1e5, 1.0}) check_inverse(301, largest);
+  for (const int pivot : {0, 70, 149, 150, 230, 299})
+    for (const double value : {-1.0, std::numeric_limits<double>::quiet_NaN()}) check_failing_pivot(300, pivot, value);
   for (const cpu::SmallCholesky<double>* kernels : cpu::small_cholesky_variants<double>()) check_small(*kernels, 1e-13);
   for (const cpu::SmallCholesky<float>* kernels : cpu::small_cholesky_variants<float>()) check_small(*kernels, 1e-5);
   return report();

@@ -207,6 +207,39 @@ void check_products(const char* isa, const KernelMatrixKernels& kernels, std::si
   }
 }
 
+// The same numbers for any number of threads: structures with rows of two elements and Jacobians.
+void check_threads() {
+  constexpr std::size_t n_structures = 9, n_rows = 4, K = 17, m = 5;
+  const std::vector<double> x = random_numbers(n_structures * n_rows * K), scales(K, 4.0);
+  const std::vector<double> jacobians = random_numbers(n_structures * n_rows * K * m);
+  std::vector<std::int32_t> elements;
+  std::vector<std::int64_t> structure_ptr{0}, gradient_ptr{0};
+  cpu::PointSet set{n_structures * n_rows, n_structures, x.data(), nullptr, nullptr, {}, nullptr};
+  for (std::size_t s = 0; s < n_structures; ++s) {
+    elements.insert(elements.end(), {8, 1, 1, 8});
+    structure_ptr.push_back(structure_ptr.back() + n_rows);
+    gradient_ptr.push_back(gradient_ptr.back() + m);
+    set.jacobians.push_back(jacobians.data() + s * n_rows * K * m);
+  }
+  set.elements = elements.data();
+  set.structure_ptr = structure_ptr.data();
+  set.gradient_ptr = gradient_ptr.data();
+  const cpu::Observed observed{true, true};
+  const cpu::ScaledKernel kernel{{static_cast<int>(KernelKind::matern52), 0, 0, 1.3}, K, scales.data()};
+  const std::size_t n = observed.size(set);
+  const std::vector<double> W = random_numbers(n * n);
+  std::vector<double> K1(n * n), K3(n * n), apart(n * n);
+  cpu::covariance(kernel, set, observed, nullptr, observed, K1.data(), 1);
+  cpu::covariance(kernel, set, observed, nullptr, observed, K3.data(), 3);
+  cpu::covariance(kernel, set, observed, &set, observed, apart.data(), 3);
+  check_close("covariance", "threads", K3, K1, 0);
+  check_close("covariance", "one set or two", apart, K1, kExact);
+  const auto first = cpu::gradient_of_trace(kernel, set, observed, nullptr, observed, W.data(), false, 1);
+  const auto again = cpu::gradient_of_trace(kernel, set, observed, nullptr, observed, W.data(), false, 3);
+  check_close("gradient of a trace", "threads", again.scales, first.scales, 0);
+  check(again.variance == first.variance, "gradient of a trace, in the variance");
+}
+
 }  // namespace
 
 int main() {
@@ -218,6 +251,7 @@ int main() {
   check_jet<KernelKind::laplacian>();
   check_jet<KernelKind::polynomial>();
   check_alpha();
+  check_threads();
   const char* const names[] = {"portable", "avx2", "avx512"};
   const auto variants = cpu::kernel_matrix_variants();
   for (std::size_t v = 0; v < variants.size(); ++v) {

@@ -8,6 +8,7 @@
 #include "../cpp/check.hpp"
 #include "math/activations.hpp"
 #include "math/cell.hpp"
+#include "math/distance_kernels.hpp"
 #include "math/dual.hpp"
 #include "math/symmetry_functions.hpp"
 
@@ -16,7 +17,7 @@ namespace {
 using namespace atomcore::math;
 
 constexpr int kPoints = 64;  // x from -3 to 3
-constexpr int kMost = 320;   // values per point, at the most
+constexpr int kMost = 512;   // values per point, at the most
 constexpr int kSkipped = 77;
 
 // Collects what the formulas return.
@@ -34,6 +35,13 @@ struct Values {
   AC_HD void put(const Jet<T>& x) {
     put(x.f);
     put(x.d);
+  }
+  template <typename T>
+  AC_HD void put(const KernelJet<T>& x) {
+    put(x.f);
+    put(x.d);
+    put(x.dd);
+    put(x.ddd);
   }
   template <typename T>
   AC_HD void put(const Vec3<T>& x) {
@@ -75,6 +83,28 @@ struct Features {
     T sum = U(1) + r;
     sum += U(2) - (r - U(3));
     out.put(value(sum));
+  }
+};
+
+// Formulas of kernel machines: for plain and for dual numbers.
+template <typename T>
+struct Covariances {
+  template <KernelKind kind, typename U>
+  AC_HD static void evaluate_kind(const T& q, double a, double b, Values<U>& out) {
+    out.put(kernel_jet<kind>(q, {a, b}));
+    out.put(static_cast<U>(smoothness(kind) + is_radial(kind)));
+  }
+  template <typename U>
+  AC_HD static void evaluate(const T& x, Values<U>& out) {
+    const T q = x * x;
+    evaluate_kind<KernelKind::rbf>(q, 0, 0, out);
+    evaluate_kind<KernelKind::matern12>(q, 0, 0, out);
+    evaluate_kind<KernelKind::matern32>(q, 0, 0, out);
+    evaluate_kind<KernelKind::matern52>(q, 0, 0, out);
+    evaluate_kind<KernelKind::rational_quadratic>(q, 0.6, 0, out);
+    evaluate_kind<KernelKind::laplacian>(q, 0, 0, out);
+    evaluate_kind<KernelKind::polynomial>(x, 0.5, 4, out);
+    out.put(rational_quadratic_in_log_alpha(q, 0.6));
   }
 };
 
@@ -161,6 +191,10 @@ int main() {
   compare<Features, float>("features, float", in_float);
   compare<Features, Dual<double>>("features, dual double", in_double);
   compare<Features, Dual<float>>("features, dual float", in_float);
+  compare<Covariances, double>("covariances, double", in_double);
+  compare<Covariances, float>("covariances, float", in_float);
+  compare<Covariances, Dual<double>>("covariances, dual double", in_double);
+  compare<Covariances, Dual<float>>("covariances, dual float", in_float);
   compare<Plain, double>("plain, double", in_double);
   compare<Plain, float>("plain, float", in_float);
   return report();

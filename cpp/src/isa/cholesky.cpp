@@ -25,7 +25,7 @@ template <typename T>
   constexpr int n = kWidth<T>;
 #pragma GCC unroll 4
   for (int half = n / 2; half > 0; half /= 2) {
-    Integers first, second;
+    Integers first{}, second{};
     for (int l = 0; l < n; ++l) {
       first[l] = (l & half) ? n + (l ^ half) : l;
       second[l] = (l & half) ? n + l : (l ^ half);

@@ -71,6 +71,14 @@ def _listed(numbers: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
+def _print_terms(info: dict[str, Any]) -> None:
+    for component in info["components"]:
+        print(f"component   {component['name']}, in this order: {' '.join(component['atoms'])}")
+    for term in info["terms"]:
+        criterion = f"; {_listed(term['criterion'])}" if "criterion" in term else ""
+        print(f"term        {' + '.join(term['components'])}: {term['model']['kind']}{criterion}")
+
+
 def _print_model(info: dict[str, Any]) -> None:
     provenance = info.get("provenance")
     provenance = provenance if isinstance(provenance, dict) else {}
@@ -87,9 +95,8 @@ def _print_model(info: dict[str, Any]) -> None:
     for name in ("kernel", "gdml", "variance"):
         if isinstance(info.get(name), dict):
             print(f"{name:11} {_listed(info[name])}")
-    for term in info.get("terms", []):
-        criterion = f"; {_listed(term['criterion'])}" if "criterion" in term else ""
-        print(f"{'term':11} {' + '.join(term['components'])}: {term['model']['kind']}{criterion}")
+    if info["kind"] == "many_body":
+        _print_terms(info)
     for name in ("atomcore", "torch", "created", "source"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")

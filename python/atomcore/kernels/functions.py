@@ -187,7 +187,15 @@ class Kernel:
 
 
 class RBF(Kernel):
-    """The squared exponential, also called Gaussian: variance exp(-r^2 / 2)."""
+    """The squared exponential, also called Gaussian: variance exp(-r^2 / 2).
+
+    Parameters
+    ----------
+    length
+        In the units of the features: a positive number, or one per feature.
+    variance
+        k(x, x): positive, in the square of the units of what is modelled.
+    """
 
     def __init__(self, length: Length = 1.0, *, variance: float = 1.0) -> None:
         super().__init__(length=length, variance=variance)
@@ -202,6 +210,13 @@ class Exponential(Kernel):
 
     With a length per feature, exp(-sqrt(sum_k ((x_k - y_k) / (2 length_k^2))^2)). It has a cone at zero distance:
     gradients there are 0 by convention, and it can predict forces, but not be trained on them.
+
+    Parameters
+    ----------
+    length
+        In the units of the features: a positive number, or one per feature.
+    variance
+        k(x, x): positive, in the square of the units of what is modelled.
     """
 
     _length_power = 2
@@ -220,6 +235,15 @@ class Laplacian(Kernel):
 
     It has an edge wherever two features are equal: its gradient there is 0 by convention (sign(0) = 0), and it can
     predict forces, but not be trained on them.
+
+    Parameters
+    ----------
+    length
+        In the units of the features: a positive number, or one per feature.
+    norm
+        1 or 2.
+    variance
+        k(x, x): positive, in the square of the units of what is modelled.
     """
 
     def __init__(self, length: Length = 1.0, norm: int = 1, *, variance: float = 1.0) -> None:
@@ -233,7 +257,17 @@ class Laplacian(Kernel):
 
 
 class Matern(Kernel):
-    """The kernels of Matern with ``nu`` 0.5, 1.5 or 2.5: functions of r that can be derived 0, 1 or 2 times."""
+    """The kernels of Matern with ``nu`` 0.5, 1.5 or 2.5: functions of r that can be derived 0, 1 or 2 times.
+
+    Parameters
+    ----------
+    length
+        In the units of the features: a positive number, or one per feature.
+    nu
+        0.5, 1.5 or 2.5. The first can predict forces, but not be trained on them.
+    variance
+        k(x, x): positive, in the square of the units of what is modelled.
+    """
 
     def __init__(self, length: Length = 1.0, nu: float = 2.5, *, variance: float = 1.0) -> None:
         super().__init__(length=length, nu=nu, variance=variance)
@@ -246,7 +280,17 @@ class Matern(Kernel):
 
 
 class RationalQuadratic(Kernel):
-    """A sum of `RBF` kernels of many lengths: variance (1 + r^2 / (2 alpha))^-alpha."""
+    """A sum of `RBF` kernels of many lengths: variance (1 + r^2 / (2 alpha))^-alpha.
+
+    Parameters
+    ----------
+    length
+        In the units of the features: a positive number, or one per feature.
+    alpha
+        How much the lengths differ: positive; `RBF` is the limit of large ones.
+    variance
+        k(x, x): positive, in the square of the units of what is modelled.
+    """
 
     _shape = "alpha"
 
@@ -264,7 +308,19 @@ class RationalQuadratic(Kernel):
 
 
 class Polynomial(Kernel):
-    """Variance (p + offset)^degree, p the dot product of the features divided by the lengths; offset at least 0."""
+    """Variance (p + offset)^degree, p the dot product of the features divided by the lengths; offset at least 0.
+
+    Parameters
+    ----------
+    degree
+        A whole number from 1 to 64.
+    offset
+        A number from 0.
+    length
+        In the units of the features: a positive number, or one per feature.
+    variance
+        The factor before the function: positive.
+    """
 
     def __init__(self, degree: int = 2, offset: float = 1.0, length: Length = 1.0, *, variance: float = 1.0) -> None:
         super().__init__(degree=degree, offset=offset, length=length, variance=variance)
@@ -282,7 +338,17 @@ class Polynomial(Kernel):
 
 
 class Linear(Kernel):
-    """Variance (p + offset), p the dot product of the features divided by the lengths; offset at least 0."""
+    """Variance (p + offset), p the dot product of the features divided by the lengths; offset at least 0.
+
+    Parameters
+    ----------
+    offset
+        A number from 0.
+    length
+        In the units of the features: a positive number, or one per feature.
+    variance
+        The factor before the function: positive.
+    """
 
     def __init__(self, offset: float = 0.0, length: Length = 1.0, *, variance: float = 1.0) -> None:
         super().__init__(offset=offset, length=length, variance=variance)
