@@ -89,6 +89,12 @@ def test_a_search_between_ranges_makes_the_trials_that_were_asked_for(water):
     assert set(np.round(np.log10(lams), 9)) == {-10.0}
 
 
+def test_data_without_energies_are_refused_before_anything_is_solved(water, capsys):
+    assert main(["train", "model=gdml", "model.energies=null", "data.path=water.npz", "data.energy_key=none"]) == 2
+    assert "accepted: structures with energies" in capsys.readouterr().err
+    assert not (water / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -101,13 +101,17 @@ def fit_kernel_machine(
     Raises
     ------
     ValueError
-        When the folder holds a run already, or the model refuses the data.
+        When the folder holds a run already, the data has no energies, or the model refuses it.
     MemoryError
         When a matrix does not fit; nothing has been allocated then.
     """
     folder = check_folder(run_dir, resume=False, overwrite=overwrite, members=1)
     with speaking(progress):
         split = as_split(data)
+        if split.dataset.energy is None:
+            raise ValueError(
+                f"data is {split.dataset!r}; accepted: structures with energies, which models are judged by"
+            )
         if folder is not None:
             start_folder(folder, split, config, [], keep=False)
         trained, found = _trained(model, split, search, progress)
