@@ -79,6 +79,7 @@ def test_a_search_takes_the_best_of_all_pairs_and_shows_them(water):
     assert (water / "again.png").read_bytes() == (water / "run/landscape.png").read_bytes()
 
 
+@pytest.mark.long
 def test_a_search_between_ranges_makes_the_trials_that_were_asked_for(water):
     gdml("search.sigma=[0.5,20]", "search.n_iter=3", "search.init_points=4")
     summary = json.loads((water / "run/search/training.json").read_text())
@@ -86,6 +87,12 @@ def test_a_search_between_ranges_makes_the_trials_that_were_asked_for(water):
     assert len(sigmas) == 7
     assert 0.5 <= min(sigmas) <= max(sigmas) <= 20
     assert set(np.round(np.log10(lams), 9)) == {-10.0}
+
+
+def test_data_without_energies_are_refused_before_anything_is_solved(water, capsys):
+    assert main(["train", "model=gdml", "model.energies=null", "data.path=water.npz", "data.energy_key=none"]) == 2
+    assert "accepted: structures with energies" in capsys.readouterr().err
+    assert not (water / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +157,7 @@ def test_active_training_beside_random_structures(water, capsys):
     assert (water / "again.png").read_bytes() == (water / "active/learning_curve.png").read_bytes()
 
 
+@pytest.mark.long
 def test_active_training_chooses_settings_and_refuses_sizes(water, capsys):
     run("active", "water.npz", "--initial", "6", "--final", "6", "--sigma", "0.3", "2.5", "--run", "a")
     assert atomcore.Potential.load("a/model.atomcore").info["gdml"]["sigma"] == 2.5

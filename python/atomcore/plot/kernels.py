@@ -248,8 +248,9 @@ def variance_map(
         if training is not None and len(training):
             a, b = np.asarray(training, float).T
             axes.plot(a, b, "o", color=WARNING, markersize=3, markeredgewidth=0, label=f"{len(a)} training points")
-            legend_above_data(axes, loc="upper right")
         axes.set(xlabel=labels[0], ylabel=labels[1])
+    if training is not None and len(training):
+        figure.legend(handles=axes.lines, loc="outside lower center", frameon=False)
     save(figure, path)
 
 

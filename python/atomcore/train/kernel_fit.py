@@ -101,13 +101,17 @@ def fit_kernel_machine(
     Raises
     ------
     ValueError
-        When the folder holds a run already, or the model refuses the data.
+        When the folder holds a run already, the data has no energies, or the model refuses it.
     MemoryError
         When a matrix does not fit; nothing has been allocated then.
     """
     folder = check_folder(run_dir, resume=False, overwrite=overwrite, members=1)
     with speaking(progress):
         split = as_split(data)
+        if split.dataset.energy is None:
+            raise ValueError(
+                f"data is {split.dataset!r}; accepted: structures with energies, which models are judged by"
+            )
         if folder is not None:
             start_folder(folder, split, config, [], keep=False)
         trained, found = _trained(model, split, search, progress)
@@ -162,7 +166,7 @@ def _judged(model: Any, split: Split, found: Any, folder: Path | None, threads: 
 
 
 def _description(model: Any, found: Any) -> str:
-    lines = [str(getattr(model, "report", None) or model)]
+    lines = [str(model.report)] if hasattr(model, "report") else _hyper_parameters(model)
     if found is not None:
         best, edges = found.best, " and ".join(found.at_boundary)
         lines.append(
@@ -171,6 +175,19 @@ def _description(model: Any, found: Any) -> str:
         )
         if edges:
             lines.append(f"warning: {edges} of the best setting at the edge of what was searched: search further there")
-    elif getattr(model, "search_", None) is not None:
-        lines.append(str(model.search_))
     return "\n".join(lines)
+
+
+def _hyper_parameters(model: Any) -> list[str]:
+    """Return what a kernel ridge regression or a Gaussian process has found, or was given, in words."""
+    if hasattr(model, "noise_"):
+        noise = f"noise: energies {model.noise_:.3g} eV, forces {model.gradient_noise_:.3g} eV/A"
+    else:
+        noise = f"regularization: energies {model.regularization_:.3g}, forces {model.gradient_regularization_:.3g}"
+    lines = [f"{type(model).__name__} with {model.kernel_}", noise]
+    if model.search_ is not None:
+        found = model.search_
+        end = "converged" if found.converged else "not converged"
+        name = found.criterion.replace("_", " ")
+        lines.append(f"{name} of {found.rows} labels, {found.evaluations} evaluations: {found.value:.5g}, {end}")
+    return lines
