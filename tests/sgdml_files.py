@@ -52,7 +52,8 @@ def surface(n, seed=7):
         forces[:, b] += pull
     return Dataset(
         numbers=np.tile([8, 1, 1], n), positions=positions.reshape(-1, 3), cells=np.zeros((n, 3, 3)),
-        pbc=np.zeros((n, 3), bool), structure_ptr=3 * np.arange(n + 1), energy=energy - 2000, forces=forces.reshape(-1, 3),
+        pbc=np.zeros((n, 3), bool), structure_ptr=3 * np.arange(n + 1), energy=energy - 2000,
+        forces=forces.reshape(-1, 3),
     )  # fmt: skip
 
 

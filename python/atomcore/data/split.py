@@ -262,7 +262,8 @@ def _check_train(sizes: dict[str, float | None], actual: dict[str, int], n: int)
     if not fits:
         raise ValueError(
             f"train={train}, valid={actual['valid']} and test={actual['test']} do not add up to the {n} structures: "
-            f"every structure is used once, {actual['train']} are left for train (leave train away to take them, or test to have the rest there)"
+            f"every structure is used once, {actual['train']} are left for train (leave train away to take "
+            "them, or test to have the rest there)"
         )
 
 

@@ -9,7 +9,6 @@ from atomcore import model_file
 from atomcore._files import replacing
 from atomcore.export.shared import (
     Parts,
-    add_provenance,
     check_parity,
     metadata_of,
     numbers_of,

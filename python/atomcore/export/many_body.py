@@ -10,7 +10,7 @@ import numpy as np
 from atomcore import model_file
 from atomcore._files import replacing
 from atomcore.export.gdml import gdml_parts, load_gdml
-from atomcore.export.shared import Parts, add_provenance, check_parity, metadata_of, read, row_of, symbols_of
+from atomcore.export.shared import Parts, check_parity, metadata_of, read, row_of, symbols_of
 from atomcore.potential import Potential
 
 
