@@ -230,4 +230,4 @@ def test_terms_of_an_expansion_are_trained_one_after_the_other(water, capsys):
     alone = atomcore.evaluation.evaluate(atomcore.Potential.load("1/model.atomcore"), split.train).metrics()
     assert errors["forces_rmse"] < 0.1 * alone["forces_rmse"]
     run("info", "2/model.atomcore")
-    assert "many_body" in capsys.readouterr().out
+    assert "term        h2o + h2o: gdml; measure centre_distance_sum, cutoff 6" in capsys.readouterr().out

@@ -26,7 +26,6 @@ CALLEES: dict[str, tuple[Any, ...]] = {
         ("training", "loss", "optimizer", "schedule", "run", "seed", "reference_energies"),
         (atomcore.train.Options, atomcore.train.fit),
     ),
-    "search": (atomcore.train.bayesian_search,),
 }
 
 

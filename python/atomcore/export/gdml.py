@@ -7,16 +7,7 @@ import numpy as np
 
 from atomcore import model_file
 from atomcore._files import replacing
-from atomcore.export.shared import (
-    Parts,
-    add_provenance,
-    check_parity,
-    metadata_of,
-    numbers_of,
-    read,
-    row_of,
-    symbols_of,
-)
+from atomcore.export.shared import Parts, check_parity, metadata_of, numbers_of, read, row_of, symbols_of
 from atomcore.potential import Potential
 
 
@@ -30,7 +21,7 @@ def save_gdml(model: Any, path: str | os.PathLike) -> None:
     """
     metadata, tensors = gdml_parts(model.record)
     metadata["gdml"]["lam"] = model.lam
-    add_provenance(metadata, model)
+    metadata["provenance"] |= model.provenance
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
         _check_gdml(model, Potential.load(temporary))

@@ -10,7 +10,7 @@ import numpy as np
 
 from atomcore import model_file
 from atomcore._files import replacing
-from atomcore.export.shared import Parts, add_provenance, check_parity, metadata_of, numbers_of, row_of, symbols_of
+from atomcore.export.shared import Parts, check_parity, metadata_of, numbers_of, row_of, symbols_of
 from atomcore.features import CoulombMatrix, InverseDistances
 from atomcore.features.table import ALL, needs_families
 from atomcore.potential import Potential
@@ -45,7 +45,7 @@ def save_kernel_machine(model: Any, path: str | os.PathLike, *, variance: bool =
             "energies": kept.energies,
             "gradients": kept.gradients,
         }
-    add_provenance(metadata, model)
+    metadata["provenance"] |= getattr(model, "provenance", {})
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
         _check_kernel_machine(model, Potential.load(temporary), record, with_spread=kept is not None)

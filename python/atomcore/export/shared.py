@@ -41,11 +41,6 @@ def metadata_of(kind: str, capability: str, requires: Sequence[str], elements: S
     }
 
 
-def add_provenance(metadata: dict[str, Any], model: Any) -> None:
-    """Add where a model comes from: what the one who trained it has left in its ``provenance``, if anything."""
-    metadata["provenance"] |= getattr(model, "provenance", {})
-
-
 def symbols_of(numbers: Any) -> list[str]:
     """Return chemical symbols."""
     from ase.data import chemical_symbols

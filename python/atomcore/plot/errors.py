@@ -156,7 +156,7 @@ def spread(predictions: "Predictions", path: str | os.PathLike) -> None:
     """
     error = _force_errors(predictions)
     if predictions.forces_spread is None:
-        raise ValueError("predictions have no spread of the forces: only an ensemble of networks has")
+        raise ValueError("predictions have no spread of the forces: only ensembles and Gaussian processes have")
     spreads = np.linalg.norm(predictions.forces_spread, axis=1)
     drawn = (error > NO_FORCE) & (spreads > NO_FORCE)
     if np.count_nonzero(drawn) < 3:
@@ -183,7 +183,7 @@ def spread(predictions: "Predictions", path: str | os.PathLike) -> None:
         yscale="log",
         xlim=(spreads[drawn].min() / 1.3, spreads[drawn].max() * 1.3),
         ylim=(error[drawn].min() / 1.3, error[drawn].max() * 1.3),
-        xlabel="spread of the force among the networks, eV/Å",
+        xlabel="spread of the force, eV/Å",
         ylabel="length of the error of the force, eV/Å",
         title=f"rank correlation (Spearman) {rank:.2f}",
     )
