@@ -30,7 +30,7 @@ def save_gdml(model: Any, path: str | os.PathLike) -> None:
     """
     metadata, tensors = gdml_parts(model.record)
     metadata["gdml"]["lam"] = model.lam
-    add_provenance(metadata, model)
+    metadata["provenance"] |= model.provenance
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
         _check_gdml(model, Potential.load(temporary))

@@ -39,7 +39,7 @@ def save_many_body(model: Any, path: str | os.PathLike) -> None:
         terms.append({"components": list(term.components), **_criterion(term.criterion), "model": metadata})
     metadata = metadata_of("many_body", "global", sorted(requires), elements)
     metadata |= {"components": components, "terms": terms}
-    add_provenance(metadata, model)
+    metadata["provenance"] |= model.provenance
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
         _check_many_body(model, Potential.load(temporary))
