@@ -267,6 +267,25 @@ def test_expansions_of_any_models_run_in_the_engine(tmp_path):
         ManyBody([Term(components=("water",), model=EMT())], {"water": "OHH"}).save(tmp_path / "other.atomcore")
 
 
+@pytest.mark.parametrize("kind", ["atoms", "sparse", "whole", "expansion"])
+def test_threads_and_batches_change_no_bit(tmp_path, kind):
+    models = {
+        "atoms": process,
+        "sparse": lambda: process(inducing=20),
+        "whole": lambda: process(features=InverseDistances(), data=WATER),
+        "expansion": lambda: one_and_two(tmp_path),
+    }
+    models[kind]().save(tmp_path / "model.atomcore")
+    potential = Potential.load(tmp_path / "model.atomcore", threads=1)
+    atoms = solution() if kind == "expansion" else FRAMES[0]
+    names = [name for name in potential.properties if not name.startswith("stress")]
+    expected = potential.compute(atoms, names)
+    threads = [Potential.load(tmp_path / "model.atomcore", threads=n).compute(atoms, names) for n in (2, 5)]
+    for found in (*threads, *potential.compute_batch([atoms, atoms], names)):
+        for name in names:
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
 # Damage
 
 

@@ -81,9 +81,9 @@ class Kernel:
         if derivative not in (0, 1, 2) or isinstance(derivative, bool):
             raise ValueError(f"derivative is {derivative!r}; accepted: 0, 1, 2")
         A = Points.of_variables(X)
-        B = None if Y is None else Points.of_variables(Y)
-        energies = {0: True, 1: (True, False), 2: False}[derivative]
-        forces = {0: False, 1: (False, True), 2: True}[derivative]
+        B = Points.of_variables(Y) if Y is not None else A if derivative == 1 else None
+        energies = (derivative < 2, derivative < 1)
+        forces = (derivative == 2, derivative > 0)
         return covariance(self, A, B, energies=energies, forces=forces, out=out, threads=threads)
 
     @property
