@@ -37,7 +37,7 @@ class Estimator:
         if nested:
             base = RBF() if self.kernel is None else self.kernel
             changed = {name.removeprefix("kernel__"): value for name, value in nested.items()}
-            self.kernel = type(base)(**{**base.get_params(), **changed})
+            self.kernel = type(base)(**base.get_params()).set_params(**changed)  # which others may hold
         return self
 
     def __sklearn_tags__(self) -> Any:
