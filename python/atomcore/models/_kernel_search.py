@@ -15,7 +15,7 @@ CRITERIA = ("marginal_likelihood", "leave_one_out", "cross_validation")
 _FOLDS = 5
 _CANDIDATES = 12  # starts that are looked at; the best of them are followed to their minimum
 _PAIRS = 2000  # of points that the scale of distances is judged by
-_SMALLEST_NOISE = 1e-8  # of the variance of the labels: below it rounding decides whether the matrix is definite
+_SMALLEST_NOISE = 1e-9  # of the variance of the labels: below it rounding decides whether the matrix is definite
 _WIDEST = math.log(1e4)  # how far hyper-parameters may move from the scale of the data, either way
 _FAILED = 1e10  # value of a criterion where the matrix is not positive definite
 
