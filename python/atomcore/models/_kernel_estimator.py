@@ -41,7 +41,7 @@ class Estimator:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn's model selection asks an estimator."""
+        """What scikit-learn's model selection, which comes with ``atomcore[descriptors]``, asks an estimator."""
         from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
 
         target = TargetTags(required=False, multi_output=True)

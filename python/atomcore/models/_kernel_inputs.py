@@ -27,7 +27,7 @@ def as_dataset(X: Any, *, labels: bool) -> Dataset:
         return X
     if not isinstance(X, Iterable):
         raise TypeError(f"X is {X!r}; accepted: Dataset, ase.Atoms, or a sequence of ase.Atoms")
-    images = [X] if hasattr(X, "positions") else list(X)
+    images: list[Any] = [X] if hasattr(X, "positions") else list(X)
     return from_atoms(images) if labels else from_atoms(images, energy_key="none", forces_key="none")
 
 
@@ -165,7 +165,7 @@ class StructureInputs:
             width = self.n_features or rows[0].shape[1]
             if rows[-1].shape[1] != width:
                 raise ValueError(
-                    f"structure {len(rows) - 1} has {rows[-1].shape[1]} features and the first one in training {width}; "
+                    f"structure {len(rows) - 1} has {rows[-1].shape[1]} features, the first one in training {width}; "
                     "accepted: features whose number does not depend on the structure (CoulombMatrix: n_atoms_max)"
                 )
             if jacobian:

@@ -94,6 +94,7 @@ class KernelMachine(Estimator):
             StructureInputs(self.features, self.atomic, self.scaling, data) if structural else ArrayInputs(X)
         )
         batch = self._batch(data, y, gradients)
+        self.provenance: dict[str, Any] = data.provenance if structural else {}  # which model files keep
         if self.inducing is None:
             require_matrix(int(self._sizes(batch).sum()))
         self._batches = [batch]
@@ -124,6 +125,9 @@ class KernelMachine(Estimator):
         self._check_fitted()
         batch = self._batch(as_dataset(X, labels=True) if is_structures(X) else X, y, gradients)
         first = self._batches[0]
+        before, baseline = (getattr(part.taken, "baseline", "") for part in (first, batch))
+        if baseline != before:
+            raise ValueError(f"energies are differences to {baseline!r}; accepted: to {before!r}, as in training")
         if batch.kinds != first.kinds or batch.outputs != first.outputs:
             raise ValueError(
                 f"the labels have {batch.outputs} outputs and {in_words(batch.kinds)}; accepted: "
@@ -442,6 +446,9 @@ class KernelMachine(Estimator):
     def save(self, path: str | os.PathLike, *, variance: bool = True) -> None:
         """Write the model file (``.atomcore``), after checking that the C++ engine gives the same numbers.
 
+        `atomcore.Potential.load`, `atomcore.calculators.Calculator` and the commands read it, for predictions and their
+        standard deviations. It does not hold the labels: what is to be trained on (`add`) stays this object.
+
         Parameters
         ----------
         path : path-like
@@ -451,7 +458,7 @@ class KernelMachine(Estimator):
         Raises
         ------
         ValueError
-            The model was trained on rows of numbers, for which there is no engine.
+            The model was trained on rows of numbers, on several outputs, or with features that the engine has not.
         atomcore.AtomcoreError
             When engine and model disagree; an older file at ``path`` is then left as it was.
         """
@@ -477,7 +484,9 @@ class KernelMachine(Estimator):
             if not (value is None or isinstance(value, str)) or value not in accepted:
                 raise ValueError(f"{name} is {value!r}; accepted: {', '.join(map(str, accepted))}")
         if self.kernel is not None and not isinstance(self.kernel, Kernel):
-            raise TypeError(f"kernel is {self.kernel!r}; accepted: None, or a kernel of atomcore.kernels, such as RBF()")
+            raise TypeError(
+                f"kernel is {self.kernel!r}; accepted: None, or a kernel of atomcore.kernels, such as RBF()"
+            )
         if self.mean == "elements" and self.features is None:
             raise ValueError("mean is 'elements' for rows of numbers; accepted: None, constant, zero")
         if self.labels is not None and (not len(self.labels) or any(name not in _LABELS for name in self.labels)):
