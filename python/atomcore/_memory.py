@@ -10,7 +10,7 @@ _log = logging.getLogger("atomcore")
 _ANNOUNCED = 5e8  # bytes; less is taken without a word
 
 
-def require_memory(size: float, what: str, alternative: str) -> None:
+def require_memory(size: float, what: str, alternative: str, *, announce: bool = True) -> None:
     """Announce that much memory is about to be taken, or refuse before any of it is.
 
     Parameters
@@ -21,6 +21,8 @@ def require_memory(size: float, what: str, alternative: str) -> None:
         What takes it, e.g. ``"the kernel matrix of 5000 energies"``.
     alternative : str
         What to do where it does not fit, e.g. ``"inducing=2000 needs 64 MB"``.
+    announce : bool
+        False where a caller has announced it.
 
     Raises
     ------
@@ -32,7 +34,7 @@ def require_memory(size: float, what: str, alternative: str) -> None:
         raise MemoryError(
             f"{what} would take {size_in_words(size)}, and {size_in_words(free)} are free; instead: {alternative}"
         )
-    if size >= _ANNOUNCED:
+    if announce and size >= _ANNOUNCED:
         _log.info(
             "%s takes %s of %s free memory.", what[0].upper() + what[1:], size_in_words(size), size_in_words(free)
         )

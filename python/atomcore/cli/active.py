@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         pool = labels.load(options, options.file)
         test = labels.load(options, options.test) if options.test else None
         found = _train(options, pool, test, folder, options.selection)
-        found.model.provenance = {"source": pool.source, "data_sha256": pool.sha256}
+        found.model.provenance = pool.provenance
         found.model.save(folder / _MODEL)
         curves = {"active": found}
         if options.compare:

@@ -37,6 +37,8 @@ class CoulombMatrix:
     ----------
     per_atom : bool
         False: one row of features a structure.
+    ordered : bool
+        Whether they hold for one molecule with its atoms in one order: raw matrices without padding.
 
     Notes
     -----
@@ -124,6 +126,11 @@ class CoulombMatrix:
         if self.kind == "sorted":
             order = np.argsort(-np.linalg.norm(matrix.values, axis=1), kind="stable")
         return self._triangle(matrix, order, jacobian)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether models of these features are of one molecule with its atoms in one order."""
+        return self.kind == "raw" and self.n_atoms_max is None
 
     @property
     def length_in_angstrom(self) -> float:
