@@ -134,7 +134,12 @@ class _Objective:
             energy, forces = None, np.array([[[np.inf]]])
         value = np.inf
         if np.isfinite(forces).all():
-            value = self.loss(np.zeros(len(forces)) if energy is None else energy, forces)
+            value = self.loss(np.full(len(forces), np.nan) if energy is None else energy, forces)
+            if np.isnan(value):
+                raise ValueError(
+                    "loss is NaN; accepted: numbers, and where there are no errors of energies (no labels, or "
+                    "structures left out without energies='constraints') losses of forces alone"
+                )
         e_mae, e_rmse = (None, None) if energy is None else (mae(energy), rmse(energy))
         trial = Trial(sigma, lam, value, e_mae, e_rmse, mae(forces), rmse(forces))
         self.trials.append(trial)
@@ -249,10 +254,12 @@ def bayesian_search(
     SearchResult
         Of exactly ``init_points + n_iter`` trials.
     """
-    bounds = np.log(np.array([_range("sigmas", sigmas), _range("lams", lams)]))
+    sigmas, lams = _range("sigmas", sigmas), _range("lams", lams)
+    bounds = np.log(np.array([sigmas, lams]))
     count = whole_number("init_points", init_points, 1)
     total = count + whole_number("n_iter", n_iter, 0)
-    rng, objective = np.random.default_rng(seed), _Objective(model, train, valid, loss)
+    rng = np.random.default_rng(whole_number("seed", seed, 0))
+    objective = _Objective(model, train, valid, loss)
     bar = Progress(total, "search", enabled=progress)
     strata = np.stack([rng.permutation(count) for _ in bounds], axis=1)
     points = list(bounds[:, 0] + (strata + rng.random(strata.shape)) / count * np.ptp(bounds, axis=1))
@@ -276,7 +283,7 @@ def _positive(name: str, values: Any) -> Float64:
 
 
 def _range(name: str, values: tuple[float, float]) -> tuple[float, float]:
-    low, high = values
+    low, high = as_float64(name, values, (2,)).tolist()
     if not 0 < low <= high < np.inf:
         raise ValueError(f"{name} is {values!r}; accepted: a smallest and a largest number, both above 0")
     return low, high
