@@ -15,7 +15,7 @@ from atomcore._arrays import as_float64, whole_number
 from atomcore._files import replacing, write_json, write_text
 from atomcore._progress import Progress
 from atomcore.data import Dataset
-from atomcore.models.gdml import GDML
+from atomcore.models.gdml import GDML, Iterative
 from atomcore.models.gdml.fit import Trainer
 from atomcore.train.kernel_losses import Loss, as_loss, mae, rmse
 from atomcore.train.surrogate import Acquisition, propose
@@ -123,6 +123,7 @@ class _Objective:
     """Loss of settings: on a validation set, or leaving one structure out at a time."""
 
     def __init__(self, model: GDML, train: Dataset, valid: Dataset | None, loss: str | Loss):
+        refuse_checkpoint(model)
         self.trainer = Trainer(model, train, progress=False)
         self.model, self.valid, self.loss = model, valid, as_loss(loss)
         self.trials = list[Trial]()
@@ -273,6 +274,15 @@ def bayesian_search(
         bar.update(done + 1, f"sigma {sigma:.4g}, lambda {lam:.1e}: loss {trial.loss:.4g}")
     bar.close(total)
     return objective.result(sigmas, lams)
+
+
+def refuse_checkpoint(model: GDML) -> None:
+    """Raise ValueError where the iterative solver has a checkpoint: the file is of one training, and here are many."""
+    if isinstance(model.solver, Iterative) and model.solver.checkpoint is not None:
+        raise ValueError(
+            f"solver has the checkpoint {os.fspath(model.solver.checkpoint)!r}, which is of one training; accepted where "
+            "there are many: an Iterative without"
+        )
 
 
 def _positive(name: str, values: Any) -> Float64:
