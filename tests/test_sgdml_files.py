@@ -394,7 +394,13 @@ def test_damaged_models_are_refused(tmp_path):
         "sig": np.array(-1),
         "z": np.array([8, 1]),
     }
-    for key, value in changes.items():
+    others = [
+        ("z", np.array([0, 1, 1])),
+        ("z", np.array(["O", "H", "H"])),
+        ("R_desc", np.array(1.0)),
+        ("std", np.array(-1.0)),
+    ]
+    for key, value in [*changes.items(), *others]:
         with pytest.raises(atomcore.AtomcoreError, match=r"bad\.npz is damaged or no model"):
             sgdml.read_model_file(saved(bad, held | {key: value}))
     for key in ("R_desc", "sig", "perms", "z"):
