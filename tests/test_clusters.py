@@ -195,6 +195,12 @@ def test_division_by_order_looks_ahead():
         (lambda: Entities.consecutive([8, 1, 1, 8, 1], KINDS), r"atom 3 \(atomic number 8\) begins no molecule"),
         (lambda: Entities.consecutive([8, 1, 1], {"a": "OHH", "b": "OHH"}), "have the same atoms"),
         (lambda: Entities.from_ids([8, 1, 1], [0, 0, 1], ["a"]), "entity_ids has"),
+        (lambda: Entities.from_ids([8, 1, 1], [0, 0, 10**15], ["a", "b"]), "entity_ids has"),  # a petabyte of counts
+        (
+            lambda: Entities.bonded(ase.Atoms([8, 119], [[0, 0, 0], [0, 0, 1]])),
+            "numbers must be atomic numbers .* got 119",
+        ),
+        (lambda: Entities.bonded(ase.Atoms()), "atoms has no atoms, and components is None"),
         (lambda: Entities.from_ids([8, 1, 1, 1, 1, 8], [0, 0, 0, 1, 1, 1], ["a", "a"]), "entity 1 has the atoms"),
         (lambda: Entities.bonded(molecule("CH4"), KINDS), "it is none of 'h2o', 'nh3'"),
         (lambda: Entities.bonded(molecule("H2O")[[1, 0, 2]], KINDS), "in another order"),

@@ -1,6 +1,8 @@
 """GDML models: training against plain linear algebra and published tables, predictions, reports, bad input."""
 
+import copy
 import logging
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -128,6 +130,8 @@ def test_one_structure_is_computed_as_many_are(trained):
     assert np.array_equal(trained.predict(list(data))[1], forces)
     with pytest.raises(ValueError, match="properties has 'dipole'; accepted: energy, forces"):
         trained.compute(data[0], ("dipole",))
+    with pytest.raises(TypeError, match="properties is the text 'energy'; accepted: a sequence of names"):
+        trained.compute(data[0], "energy")
 
 
 def test_energies_need_not_be_there():
@@ -165,8 +169,20 @@ def test_settings_are_those_of_scikit_learn():
     model = GDML(2.0, 1e-9, symmetries=False)
     assert GDML(**model.get_params()).get_params() == model.get_params()
     assert model.set_params(sigma=4.0).sigma == 4.0
-    with pytest.raises(ValueError, match="length is no setting of GDML"):
-        model.set_params(length=1.0)
+    for wrong, text in (
+        ({"length": 1.0}, "length is no setting of GDML"),
+        ({"lam": 1e-3, "sigma": -1.0}, "sigma is -1"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            model.set_params(**wrong)
+    assert (model.sigma, model.lam) == (4.0, 1e-9)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_models_can_be_copied_and_sent_to_other_processes(trained, copied):
+    data = molecules(3, seed=4)
+    assert np.array_equal(copied(trained).predict(data)[1], trained.predict(data)[1])
+    assert copied(GDML(2.5)).sigma == 2.5
 
 
 def test_report_says_what_was_found():
@@ -191,12 +207,21 @@ def test_report_says_what_was_found():
         (lambda d: replace(d, energy=d.energy[::-1]), "belong together poorly"),
     ],
 )
-def test_labels_that_do_not_belong_together_are_noticed(change, text):
+@pytest.mark.parametrize("energies", ["offset", "constraints"])
+def test_labels_that_do_not_belong_together_are_noticed(change, text, energies):
     with pytest.warns(UserWarning, match=text):
-        quiet(GDML(3.0, 1e-8, symmetries=False), change(molecules(30)))
+        quiet(GDML(3.0, 1e-8, symmetries=False, energies=energies), change(molecules(30)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        quiet(GDML(3.0, 1e-8, symmetries=False), molecules(30))
+        quiet(GDML(3.0, 1e-8, symmetries=False, energies=energies), molecules(30))
+
+
+def test_energies_are_judged_by_what_forces_alone_say():
+    """More structures than are solved for at a time; the model trained on energies too would agree with any."""
+    data = molecules(70)
+    of = [quiet(GDML(3.0, 1e-6, symmetries=False, energies=e), data).report for e in ("offset", "constraints")]
+    assert of[1].slope == pytest.approx(of[0].slope, rel=1e-6)
+    assert of[1].correlation == pytest.approx(of[0].correlation, rel=1e-8)
 
 
 # The iterative solver
@@ -320,6 +345,10 @@ def test_structures_of_another_molecule_are_refused(trained):
     swapped = as_dataset((1, 7, 1, 1), np.array([positions]) * 1.0)
     with pytest.raises(ValueError, match="atom 0 is H, and the same in another order; accepted: N there"):
         trained.predict(swapped[0])
+    unknown = as_dataset(AMMONIA[0], np.array([positions]) * 1.0)[0]
+    unknown.numbers[2] = 119
+    with pytest.raises(ValueError, match="atom 2 is the atomic number 119; accepted: H there"):
+        trained.predict(unknown)
     with pytest.raises(ValueError, match="structures has a periodic cell; accepted: none, as in training"):
         trained.predict(molecules(2, lattice=LATTICE))
     good = molecules(2)
@@ -330,6 +359,8 @@ def test_structures_of_another_molecule_are_refused(trained):
 
 def test_other_data_that_makes_no_model_is_refused():
     data = molecules(3)
+    with pytest.raises(TypeError, match="dataset is list; accepted: a Dataset"):
+        quiet(GDML(), list(data))
     with pytest.raises(ValueError, match="dataset has no forces"):
         quiet(GDML(), replace(data, forces=None))
     with pytest.raises(ValueError, match="forces that are all alike"):
@@ -360,14 +391,26 @@ def test_the_springs_are_right():
     assert_close(-np.sum(springs(numbers, r)[1] * direction), found, FORCES_FD)
 
 
-def test_records_have_fields_that_fit():
-    with pytest.raises(ValueError, match="derivative_coefficients must have shape"):
-        GdmlRecord(
-            numbers=[8, 1, 1],
-            sigma=1.0,
-            scale=1.0,
-            constant=0.0,
-            descriptors=np.ones((2, 3)),
-            derivative_coefficients=np.ones((3, 3)),
-            permutations=[[0, 1, 2]],
-        )
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"derivative_coefficients": np.ones((3, 3))}, "derivative_coefficients must have shape"),
+        ({"numbers": [0, 1, 1]}, "numbers must be atomic numbers from 1 to 118, got 0"),
+        ({"permutations": [[0, 0, 0]]}, r"permutations has the row \[0, 0, 0\]; accepted: permutations of 0 to 2"),
+        ({"permutations": [[0, 2, 1]]}, "permutations lacks the identity; accepted: a group"),
+        ({"permutations": [[0, 1, 2], [1, 0, 2]]}, "which exchanges atoms of different elements"),
+    ],
+)
+def test_records_have_fields_that_fit(change, text):
+    fields = {
+        "numbers": [8, 1, 1],
+        "sigma": 1.0,
+        "scale": 1.0,
+        "constant": 0.0,
+        "descriptors": np.ones((2, 3)),
+        "derivative_coefficients": np.ones((2, 3)),
+        "permutations": [[0, 1, 2]],
+    }
+    assert GdmlRecord(**fields).sigma == 1.0
+    with pytest.raises(ValueError, match=text):
+        GdmlRecord(**{**fields, **change})

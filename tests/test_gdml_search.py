@@ -49,6 +49,8 @@ def test_samples_that_cannot_be_drawn_are_refused():
         stratified_sample(np.arange(6.0), 5, exclude=[0, 1])
     with pytest.raises(ValueError, match="values has nan"):
         stratified_sample([1.0, np.nan], 1)
+    with pytest.raises(ValueError, match="exclude has indices that are outside; accepted: 0 to 1"):
+        stratified_sample([1.0, 2.0], 1, exclude=[2])
 
 
 # Losses
@@ -132,6 +134,11 @@ def test_searches_with_energies_need_a_validation_set():
     data = molecules(5)
     with pytest.raises(ValueError, match="solver is iterative, which has no closed form"):
         grid_search(GDML(solver=Iterative(columns=20), **PLAIN), data, sigmas=[3.0], progress=False)
+    for loss in ("energy_and_forces_mse", lambda energy, forces: float("nan")):
+        with pytest.raises(
+            ValueError, match="loss is NaN; accepted: numbers, and where there are no errors of energies"
+        ):
+            grid_search(GDML(**PLAIN), data, sigmas=[3.0], loss=loss, progress=False)
     with pytest.raises(ValueError, match=r"sigmas is \[-1.0\]; accepted: numbers above 0"):
         grid_search(GDML(**PLAIN), data, sigmas=[-1.0], progress=False)
 
@@ -159,6 +166,10 @@ def test_bayesian_search_honours_its_settings():
     assert [t.lam for t in fixed.trials] == pytest.approx([1e-6] * 11, rel=1e-12)
     grid = grid_search(GDML(**PLAIN), train, valid, sigmas=[0.3, 2.0, 15.0, 60.0], lams=[1e-10, 1e-3], progress=False)
     assert result.best.loss <= grid.best.loss * 1.05
+    with pytest.raises(ValueError, match="seed is -1; accepted: whole numbers from 0"):
+        search(seed=-1)
+    with pytest.raises(ValueError, match="sigmas must have shape"):
+        search(sigmas=3.0)
     with pytest.raises(ValueError, match="kind is 'ei'"):
         Acquisition("ei")
 
@@ -184,6 +195,15 @@ def test_best_settings_on_water_are_at_least_as_good_as_the_best_of_the_table():
     )
     result = grid_search(GDML(), train, test, sigmas=[2.0, 5.0, 10.0, 20.0], lams=[1e-12, 1e-10, 1e-8], progress=False)
     assert KCAL * result.best.loss <= 0.300 * 1.01
+
+
+def test_many_trainings_have_no_checkpoint():
+    """The second of them would find the file of the first one, and fail."""
+    model, data = GDML(solver=Iterative(checkpoint="state.npz"), **PLAIN), molecules(8)
+    with pytest.raises(ValueError, match="solver has the checkpoint 'state.npz', which is of one training"):
+        grid_search(model, data, data, sigmas=[1.0, 2.0], progress=False)
+    with pytest.raises(ValueError, match="accepted where there are many: an Iterative without"):
+        active_train(model, data, n_initial=2, n_final=4, step=1, progress=False)
 
 
 # Clusters of errors
@@ -220,6 +240,14 @@ def test_clusters_of_any_number_of_structures(size, n, tmp_path):
 def test_clusters_refuse_what_they_cannot_choose():
     with pytest.raises(ValueError, match="n is 4; accepted: 1 to 3"):
         find_problematic(np.zeros((3, 1)), np.zeros(3), np.zeros(3), 4)
+    with pytest.raises(ValueError, match=r"losses has -1\.0; accepted: numbers from 0"):
+        find_problematic(np.zeros((3, 1)), np.zeros(3), [0, -1, 0], 1)
+    for wrong, text in (
+        ({"n_energy": 0}, "n_energy is 0; accepted: whole numbers from 1"),
+        ({"seed": -1}, "seed is -1"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            find_problematic(np.zeros((3, 1)), np.zeros(3), np.zeros(3), 1, **wrong)
     with pytest.raises(ValueError, match="losses holds numbers that are not finite"):
         find_problematic(np.zeros((3, 1)), np.zeros(3), [0, np.nan, 0], 1)
 

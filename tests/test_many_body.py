@@ -361,8 +361,16 @@ def test_copies_and_pickles():
     model = expansion()
     atoms = mixture(["H2O", "NH3", "H2O"], seed=23)
     energy = model.energy_forces(atoms)[0]
+    trained = ManyBody([Term(components=("h2o",), model=GDML.from_record(model.terms[0].record))], KINDS)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert_close(other.energy_forces(atoms)[0], energy, EXACT)
+    assert pickle.loads(pickle.dumps(trained)).energy_forces(atoms)[0] == trained.energy_forces(atoms)[0]
+
+
+def test_files_keep_what_terms_were_trained_with(tmp_path):
+    model = GDML.from_record(made_record(("h2o",)), lam=1e-7)
+    ManyBody([Term(components=("h2o",), model=model)], KINDS).save(tmp_path / "water.atomcore")
+    assert ManyBody.load(tmp_path / "water.atomcore").terms[0].model.lam == 1e-7
 
 
 def test_wrong_models_and_structures_are_refused_in_words():
@@ -371,6 +379,9 @@ def test_wrong_models_and_structures_are_refused_in_words():
         (lambda: Term(components="h2o", model=record), "a sequence of names"),
         (lambda: Term(components=("h2o",), model=record, criterion=5.0), "accepted: a Criterion"),
         (lambda: ManyBody([]), "terms is empty"),
+        (lambda: ManyBody([record]), "terms holds a GdmlRecord; accepted: Term alone"),
+        (lambda: expansion().compute(molecule("H2O"), scaling=[1.0]), "scaling is list; accepted: a mapping"),
+        (lambda: expansion().compute(molecule("H2O"), scaling={0: "half"}), "has the factor 'half' for order 2"),
         (lambda: ManyBody([Term(components=("h2o", "h2o"), model=record)]), "no GDML model of a single molecule"),
         (lambda: ManyBody([Term(components=("water",), model=record)], KINDS), "component 'water' is unknown"),
         (lambda: ManyBody([Term(components=("nh3", "h2o"), model=record)], KINDS), "has the atomic numbers"),

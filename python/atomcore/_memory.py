@@ -10,7 +10,7 @@ _log = logging.getLogger("atomcore")
 _ANNOUNCED = 5e8  # bytes; less is taken without a word
 
 
-def require_memory(size: float, what: str, alternative: str, *, announce: bool = True) -> None:
+def require_memory(size: float, what: str, alternative: str) -> None:
     """Announce that much memory is about to be taken, or refuse before any of it is.
 
     Parameters
@@ -21,23 +21,27 @@ def require_memory(size: float, what: str, alternative: str, *, announce: bool =
         What takes it, e.g. ``"the kernel matrix of 5000 energies"``.
     alternative : str
         What to do where it does not fit, e.g. ``"inducing=2000 needs 64 MB"``.
-    announce : bool
-        False where a caller has announced it.
 
     Raises
     ------
     MemoryError
         When less than that is free; the message has both numbers and the alternative.
     """
+    free = check_memory(size, what, alternative)
+    if size >= _ANNOUNCED:
+        _log.info(
+            "%s takes %s of %s free memory.", what[0].upper() + what[1:], size_in_words(size), size_in_words(free)
+        )
+
+
+def check_memory(size: float, what: str, alternative: str) -> float:
+    """Refuse as `require_memory` does, but announce nothing; return the free memory in bytes."""
     free = free_memory()
     if size > free:
         raise MemoryError(
             f"{what} would take {size_in_words(size)}, and {size_in_words(free)} are free; instead: {alternative}"
         )
-    if announce and size >= _ANNOUNCED:
-        _log.info(
-            "%s takes %s of %s free memory.", what[0].upper() + what[1:], size_in_words(size), size_in_words(free)
-        )
+    return free
 
 
 def free_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomcore import _core
-from atomcore._arrays import LARGEST_NUMBER, as_integers, as_structure
+from atomcore._arrays import LARGEST_NUMBER, as_integers, as_structure, check_numbers
 from atomcore.neighbors import neighbor_list
 
 Int64 = npt.NDArray[np.int64]
@@ -172,6 +172,9 @@ class Entities:
             When a molecule is none of the components, or has their atoms in another order.
         """
         structure = as_structure(atoms)
+        check_numbers(structure.numbers)
+        if not len(structure.numbers) and components is None:
+            raise ValueError("atoms has no atoms, and components is None; accepted: at least one of both")
         members = _molecules(structure, scale)
         if components is None:
             kinds = _named_by_formula([structure.numbers[own] for own in members])
@@ -210,8 +213,8 @@ class Entities:
         own = as_integers("numbers", numbers, ("n_atoms",), np.int32)
         ids = as_integers("entity_ids", entity_ids, (len(own),))
         names = [str(name) for name in comp_ids]
-        counts = np.bincount(ids[ids >= 0], minlength=len(names))
-        if (ids < 0).any() or len(counts) != len(names) or (counts == 0).any():
+        counts = np.bincount(ids[(ids >= 0) & (ids < len(names))], minlength=len(names))
+        if counts.sum() != len(ids) or (counts == 0).any():
             raise ValueError(
                 f"entity_ids has {sorted(set(ids.tolist()))} for {len(names)} names in comp_ids; accepted: each of 0 "
                 f"to {len(names) - 1}"

@@ -27,16 +27,15 @@ def save_gdml(model: Any, path: str | os.PathLike) -> None:
     atomcore.AtomcoreError
         When the two disagree, or the core refuses the file; what was at ``path`` is then untouched.
     """
-    metadata, tensors = gdml_parts(model.record)
-    metadata["gdml"]["lam"] = model.lam
+    metadata, tensors = gdml_parts(model.record, model.lam)
     metadata["provenance"] |= model.provenance
     with replacing(path) as temporary:
         model_file.write(temporary, tensors, metadata)
         _check_gdml(model, Potential.load(temporary))
 
 
-def gdml_parts(record: Any) -> Parts:
-    """Return metadata and tensors of the record of a GDML model."""
+def gdml_parts(record: Any, lam: float | None = None) -> Parts:
+    """Return metadata and tensors of the record of a GDML model, and what it was trained with if that is known."""
     atoms = symbols_of(record.numbers)
     metadata = metadata_of("gdml", "molecular", ["gdml"], list(dict.fromkeys(atoms)))
     metadata["atoms"] = atoms
@@ -46,6 +45,7 @@ def gdml_parts(record: Any) -> Parts:
         "constant": record.constant,
         "points": len(record.descriptors),
         "permutations": len(record.permutations),
+        **({} if lam is None else {"lam": lam}),
     }
     names = ("lattice", "descriptors", "derivative_coefficients", "energy_coefficients", "permutations")
     return metadata, {f"gdml.{name}": getattr(record, name) for name in names if getattr(record, name) is not None}

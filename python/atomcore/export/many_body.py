@@ -69,7 +69,7 @@ def load_many_body(path: str | os.PathLike) -> Any:
 def _of_term(term: Any) -> Parts:
     """Return metadata and tensors of the model of a term."""
     if term.record is not None:
-        return gdml_parts(term.record)
+        return gdml_parts(term.record, getattr(term.model, "lam", None))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "term.atomcore"
         if isinstance(term.model, Potential):

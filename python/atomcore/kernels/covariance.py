@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomcore import _core
-from atomcore._memory import require_memory
+from atomcore._memory import check_memory
 from atomcore._threads import resolve_threads
 from atomcore.kernels.points import Points
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Float64 = npt.NDArray[np.float64]
 Choice = bool | tuple[bool, bool]
-_SMALL = 1e8  # bytes that are taken without looking at how many there are
+_ALWAYS_THERE = 1e8  # bytes
 
 
 def covariance(
@@ -65,10 +65,10 @@ def covariance(
     shape = (A.n_observations(*rows), (B or A).n_observations(*columns))
     if out is None:
         size = 8.0 * shape[0] * shape[1]
-        if size > _SMALL:
-            require_memory(
-                size, f"the covariance matrix of {shape[0]} and {shape[1]} observations", "fewer points at a time, or "
-                "a sparse model (inducing of GaussianProcess and KernelRidge)", announce=False,
+        if size > _ALWAYS_THERE:
+            check_memory(
+                size, f"a matrix of {shape[0]} x {shape[1]} covariances",
+                "fewer rows at a time, or a sparse model (inducing of GaussianProcess and KernelRidge)",
             )  # fmt: skip
         out = _core.pooled_empty(shape, False)
     _check_array("out", out, shape)

@@ -14,14 +14,13 @@ from atomcore.kernels import RBF, diagonal
 from atomcore.kernels.functions import Kernel
 from atomcore.models import _kernel_sparse as sparse
 from atomcore.models._kernel_estimator import Estimator
-from atomcore.models._kernel_exact import ExactSolver, require_matrix
+from atomcore.models._kernel_exact import CHUNK, ExactSolver, require_matrix
 from atomcore.models._kernel_inputs import SCALINGS, ArrayInputs, StructureInputs, as_dataset, is_structures
 from atomcore.models._kernel_labels import Batch, chunks, columns, flat_gradients, in_words, positive
 from atomcore.models._kernel_search import CRITERIA, GivenNoise, Kinds, Labels, Search, left_out, scaled_kernel, search
 
 _log = logging.getLogger("atomcore")
 _BLOCK = 4e6  # numbers in a block of covariances that is made at a time while predicting
-_CHUNK = 1024  # labels that a sparse model takes in at a time
 _LABELS = ("energy", "forces")
 _ENERGIES: Kinds = {"energies": True, "forces": False}
 MEANS = ("elements", "constant", "zero")
@@ -230,13 +229,13 @@ class KernelMachine(Estimator):
             self._inputs.points(batch.taken, jacobian=False), self.inducing, self.selection, self.seed
         )
         columns = batch.outputs + self._design(self._inputs.part(batch.taken, [0])).shape[1]
-        self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns, _CHUNK)
+        self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns)
 
     def _gather(self, batch: Batch, progress: bool) -> None:
         """Take a batch into a sparse model, in chunks."""
         sizes = self._sizes(batch)
         bar = Progress(len(sizes), "projecting structures", enabled=progress)
-        for chosen in chunks(sizes, _CHUNK):
+        for chosen in chunks(sizes, CHUNK):
             part = batch.part(self._inputs, chosen)
             labels = self._labels(part)
             design = np.zeros((len(labels.values), self._solver.right.shape[1] - batch.outputs))

@@ -22,7 +22,7 @@ from atomcore.models.gdml.material import geometries, labels
 from atomcore.models.gdml.symmetry import check_group, find_symmetry, pair_permutations
 from atomcore.train.clustering import find_problematic
 from atomcore.train.kernel_losses import mae, rmse
-from atomcore.train.kernel_search import grid_search
+from atomcore.train.kernel_search import grid_search, refuse_checkpoint
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -145,6 +145,7 @@ def active_train(
     sizes = _sizes(first, n_final, step, len(pool))
     if selection not in _SELECTIONS:
         raise ValueError(f"selection is {selection!r}; accepted: {', '.join(map(repr, _SELECTIONS))}")
+    refuse_checkpoint(model)
     rng = np.random.default_rng(whole_number("seed", seed, 0))
     candidates = _Pool(model, pool, progress)
     settings = model.get_params() | {"symmetries": candidates.permutations}

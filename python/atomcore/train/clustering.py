@@ -105,9 +105,13 @@ def find_problematic(
     for name, values in (("descriptors", X), ("energy", e), ("losses", loss)):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} holds numbers that are not finite")
+    if (loss < 0).any():
+        raise ValueError(f"losses has {loss.min()}; accepted: numbers from 0")
     if whole_number("n", n, 1) > len(X):
         raise ValueError(f"n is {n}; accepted: 1 to {len(X)}, the number of structures")
-    rng = np.random.default_rng(seed)
+    for name, most in (("n_distance", n_distance), ("n_energy", n_energy), ("n_problem", n_problem)):
+        whole_number(name, most, 1)
+    rng = np.random.default_rng(whole_number("seed", seed, 0))
     clusters = []
     for coarse in _ward(X, n_distance, rng):
         clusters += [coarse[part] for part in _k_means(e[coarse, None], n_energy, rng)]

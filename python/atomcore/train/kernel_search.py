@@ -15,7 +15,7 @@ from atomcore._arrays import as_float64, whole_number
 from atomcore._files import replacing, write_json, write_text
 from atomcore._progress import Progress
 from atomcore.data import Dataset
-from atomcore.models.gdml import GDML
+from atomcore.models.gdml import GDML, Iterative
 from atomcore.models.gdml.fit import Trainer
 from atomcore.train.kernel_losses import Loss, as_loss, mae, rmse
 from atomcore.train.surrogate import Acquisition, propose
@@ -123,6 +123,7 @@ class _Objective:
     """Loss of settings: on a validation set, or leaving one structure out at a time."""
 
     def __init__(self, model: GDML, train: Dataset, valid: Dataset | None, loss: str | Loss):
+        refuse_checkpoint(model)
         self.trainer = Trainer(model, train, progress=False)
         self.model, self.valid, self.loss = model, valid, as_loss(loss)
         self.trials = list[Trial]()
@@ -134,7 +135,12 @@ class _Objective:
             energy, forces = None, np.array([[[np.inf]]])
         value = np.inf
         if np.isfinite(forces).all():
-            value = self.loss(np.zeros(len(forces)) if energy is None else energy, forces)
+            value = self.loss(np.full(len(forces), np.nan) if energy is None else energy, forces)
+            if np.isnan(value):
+                raise ValueError(
+                    "loss is NaN; accepted: numbers, and where there are no errors of energies (no labels, or "
+                    "structures left out without energies='constraints') losses of forces alone"
+                )
         e_mae, e_rmse = (None, None) if energy is None else (mae(energy), rmse(energy))
         trial = Trial(sigma, lam, value, e_mae, e_rmse, mae(forces), rmse(forces))
         self.trials.append(trial)
@@ -249,10 +255,12 @@ def bayesian_search(
     SearchResult
         Of exactly ``init_points + n_iter`` trials.
     """
-    bounds = np.log(np.array([_range("sigmas", sigmas), _range("lams", lams)]))
+    sigmas, lams = _range("sigmas", sigmas), _range("lams", lams)
+    bounds = np.log(np.array([sigmas, lams]))
     count = whole_number("init_points", init_points, 1)
     total = count + whole_number("n_iter", n_iter, 0)
-    rng, objective = np.random.default_rng(seed), _Objective(model, train, valid, loss)
+    rng = np.random.default_rng(whole_number("seed", seed, 0))
+    objective = _Objective(model, train, valid, loss)
     bar = Progress(total, "search", enabled=progress)
     strata = np.stack([rng.permutation(count) for _ in bounds], axis=1)
     points = list(bounds[:, 0] + (strata + rng.random(strata.shape)) / count * np.ptp(bounds, axis=1))
@@ -268,6 +276,15 @@ def bayesian_search(
     return objective.result(sigmas, lams)
 
 
+def refuse_checkpoint(model: GDML) -> None:
+    """Raise ValueError where the iterative solver has a checkpoint: the file is of one training, and here are many."""
+    if isinstance(model.solver, Iterative) and model.solver.checkpoint is not None:
+        raise ValueError(
+            f"solver has the checkpoint {os.fspath(model.solver.checkpoint)!r}, which is of one training; accepted where "
+            "there are many: an Iterative without"
+        )
+
+
 def _positive(name: str, values: Any) -> Float64:
     array = np.unique(as_float64(name, np.atleast_1d(values), ("n",)))
     if not array.size or not (np.isfinite(array) & (array > 0)).all():
@@ -276,7 +293,7 @@ def _positive(name: str, values: Any) -> Float64:
 
 
 def _range(name: str, values: tuple[float, float]) -> tuple[float, float]:
-    low, high = values
+    low, high = as_float64(name, values, (2,)).tolist()
     if not 0 < low <= high < np.inf:
         raise ValueError(f"{name} is {values!r}; accepted: a smallest and a largest number, both above 0")
     return low, high

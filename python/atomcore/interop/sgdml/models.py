@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from atomcore import __version__
-from atomcore._arrays import as_float64, as_integers
+from atomcore._arrays import as_float64, as_integers, check_numbers
 from atomcore._core import AtomcoreError
 from atomcore.data.readers.sgdml import text
 from atomcore.interop.sgdml._arrays import (
@@ -22,6 +22,7 @@ from atomcore.interop.sgdml._arrays import (
     texts,
     write_arrays,
 )
+from atomcore.models.gdml.symmetry import check_group, pair_permutations
 from atomcore.units import Units, parse_units
 
 
@@ -99,7 +100,8 @@ class ModelFile:
     cutoff: float | None = None
 
     def __post_init__(self) -> None:
-        n_atoms = len(as_integers("numbers", self.numbers, ("N",)))
+        check_numbers(as_integers("numbers", self.numbers, ("N",)))
+        n_atoms = len(self.numbers)
         n_pairs = n_atoms * (n_atoms - 1) // 2
         x = as_float64("descriptors", self.descriptors, ("M", n_pairs))
         shape = x.shape
@@ -115,11 +117,10 @@ class ModelFile:
         for name, values in arrays.items():
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} holds values that are not finite; accepted: finite numbers")
-        if self.sigma <= 0:
-            raise ValueError(f"sigma is {self.sigma}; accepted: numbers above 0")
-        permutations = as_integers("permutations", self.permutations, ("P", n_atoms))
-        if not len(permutations) or (np.sort(permutations, axis=1) != np.arange(n_atoms)).any():
-            raise ValueError(f"permutations must have each of 0 to {n_atoms - 1} once in every row, and a row")
+        for name in ("sigma", "scale"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; accepted: numbers above 0")
+        check_group(self.permutations, np.asarray(self.numbers), "permutations")
 
 
 def read_model_file(path: str | os.PathLike, *, units: str | None = None) -> ModelFile:
@@ -143,10 +144,10 @@ def read_model_file(path: str | os.PathLike, *, units: str | None = None) -> Mod
     """
     arrays = read_arrays(path, "m")
     needed(path, arrays, "R_desc", "R_d_desc_alpha", "sig", "c", "perms")
-    unit, numbers = factors(path, arrays, units), numbers_of(path, arrays)
+    unit = factors(path, arrays, units)
     try:
         model = ModelFile(
-            numbers=numbers,
+            numbers=numbers_of(path, arrays),
             **_machine(arrays, unit),
             **_history(arrays, unit),
             entity_ids=optional(arrays, "entity_ids", np.asarray),
@@ -157,7 +158,7 @@ def read_model_file(path: str | os.PathLike, *, units: str | None = None) -> Mod
             cutoff=optional(arrays, "cutoff", lambda value: float(np.ravel(value)[0]) * unit.length),
         )
         _check_pair_permutations(model, arrays.get("tril_perms_lin"))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise AtomcoreError(f"{Path(path).name} is damaged or no model of sGDML or mbGDML: {error}") from error
     return model
 
@@ -208,14 +209,6 @@ def _history(arrays: Mapping[str, Any], unit: Units) -> dict[str, Any]:
         "errors": errors,
         **{f"{part}_indices": values for part, values in indices.items() if values is not None},
     }
-
-
-def pair_permutations(permutations: np.ndarray) -> np.ndarray:
-    """Return what permutations of atoms (P, N) do to the pairs (1,0), (2,0), (2,1), ...: indices (P, D)."""
-    first, second = np.tril_indices(permutations.shape[1], -1)
-    a, b = permutations[:, first], permutations[:, second]
-    high, low = np.maximum(a, b), np.minimum(a, b)
-    return high * (high - 1) // 2 + low
 
 
 def _stored_pair_permutations(permutations: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ Float64 = npt.NDArray[np.float64]
 
 _SHARE = 0.8  # of the free memory that "auto" gives to the covariance
 _POWER_ITERATIONS = 8
+_TOGETHER = 64  # columns that are solved for at a time
 
 
 class Trained(NamedTuple):
@@ -70,7 +71,7 @@ class Trainer:
         keep : bool
             Keep the covariance for another `lam` with the same `sigma`, where twice the memory is there.
         """
-        alphas, convergence = self._coefficients(sigma, lam, keep)
+        alphas, factor, convergence = self._coefficients(sigma, lam, keep)
         gradient_alphas = alphas[: self._n_gradients]
         record = GdmlRecord(
             numbers=self._geometry.numbers,
@@ -88,6 +89,8 @@ class Trainer:
             predicted = make_predictor(record).predict(self._geometry.positions)[0]
             if not self._constraints:
                 record = record.shifted(float(np.mean(self._energy - predicted)))
+            elif report and factor is not None:
+                predicted = self._energies_of_forces(factor)  # energies it was trained on would agree anyway
         judgement = self._judge(record, lam, predicted, convergence) if report else None
         return Trained(record, gradient_alphas, judgement, dict(self._provenance))
 
@@ -134,14 +137,33 @@ class Trainer:
         permutations = self.symmetry.permutations
         return Covariance(self._x, self._jacobian, permutations, sigma=sigma, energies=self._constraints)
 
-    def _coefficients(self, sigma: float, lam: float, keep: bool) -> tuple[Float64, Convergence | None]:
+    def _energies_of_forces(self, factor: Factor) -> Float64:
+        """Return what forces alone say of the energies, from the factor L of the covariance of both.
+
+        With the labels y1 and y2 of forces and energies, L21 L11^-1 y1 = y2 - L22 (L^-1 y)_2, and L22^-1 is the last
+        block of L^-1.
+        """
+        n, m = len(self._y), len(self._x)
+        block = np.empty((m, m))
+        for first in range(0, m, _TOGETHER):
+            units = np.zeros((n, min(_TOGETHER, m - first)))
+            np.fill_diagonal(units[n - m + first :], 1.0)
+            block[:, first : first + _TOGETHER] = factor.half_solve(units)[n - m :]
+        remainder = np.linalg.solve(block, factor.half_solve(self._y)[n - m :])
+        return (self._y[n - m :] - remainder) * self._scale
+
+    def _coefficients(self, sigma: float, lam: float, keep: bool) -> tuple[Float64, Factor | None, Convergence | None]:
         n, solver = len(self._y), self._solver
         if solver == "auto":
             solver = "analytic" if 4.0 * n * (n + 1) <= _SHARE * free_memory() else "iterative"
         if solver == "analytic":
-            return self._factor(sigma, lam, keep).solve(self._y), None
+            factor = self._factor(sigma, lam, keep)
+            return factor.solve(self._y), factor, None
         options = Iterative() if isinstance(solver, str) else solver
-        return solve_iteratively(self._system(sigma, lam), options, seed=self._seed, progress=self._progress)
+        alphas, convergence = solve_iteratively(
+            self._system(sigma, lam), options, seed=self._seed, progress=self._progress
+        )
+        return alphas, None, convergence
 
     def _factor(self, sigma: float, lam: float, keep: bool) -> Factor:
         """Return the Cholesky factor of the covariance with `lam` on its diagonal, packed."""

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from atomcore._arrays import LARGEST_NUMBER
 from atomcore.data import Dataset
 
 Float64 = npt.NDArray[np.float64]
@@ -28,6 +29,10 @@ def geometries(dataset: Dataset) -> Geometries:
     ValueError
         When there are none, or a structure has other elements, another order of them or another cell than the first.
     """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"dataset is {type(dataset).__name__}; accepted: a Dataset (atomcore.data.from_atoms makes one)"
+        )
     if not len(dataset):
         raise ValueError("dataset has no structures; accepted: at least one")
     n = int(dataset.n_atoms[0])
@@ -54,8 +59,9 @@ def other_atoms(numbers: npt.NDArray[np.integer], expected: npt.NDArray[np.integ
         return f"{len(numbers)} atoms; accepted: {len(expected)}"
     first = int(np.flatnonzero(numbers != expected)[0])
     order = ", and the same in another order" if np.array_equal(np.sort(numbers), np.sort(expected)) else ""
-    found, wanted = chemical_symbols[numbers[first]], chemical_symbols[expected[first]]
-    return f"atom {first} is {found}{order}; accepted: {wanted} there"
+    found, wanted = int(numbers[first]), chemical_symbols[expected[first]]
+    name = chemical_symbols[found] if 1 <= found <= LARGEST_NUMBER else f"the atomic number {found}"
+    return f"atom {first} is {name}{order}; accepted: {wanted} there"
 
 
 def _lattice(pbc: npt.NDArray[np.bool_], cell: Float64) -> Float64 | None:

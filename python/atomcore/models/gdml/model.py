@@ -101,12 +101,21 @@ class GDML:
     def set_params(self, **settings: Any) -> "GDML":
         """Change settings; the model is what it was until it is fitted again."""
         known = self.get_params()
-        for name, value in settings.items():
+        for name in settings:
             if name not in known:
                 raise ValueError(f"{name} is no setting of GDML; accepted: {', '.join(known)}")
+        type(self)(**{**known, **settings})  # raises before anything is changed
+        for name, value in settings.items():
             setattr(self, name, value)
-        self._check()
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_predictor": None}  # the core's object cannot be copied
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._record is not None:
+            self._predictor = make_predictor(self._record)
 
     def __repr__(self) -> str:
         of = "" if self._record is None else f", {len(self._record.descriptors)} structures"
@@ -235,6 +244,8 @@ class GDML:
         ValueError
             As for :meth:`predict`, and where a property is unknown.
         """
+        if isinstance(properties, str):
+            raise TypeError(f"properties is the text {properties!r}; accepted: a sequence of names")
         unknown = [name for name in properties if name not in _PROPERTIES]
         if unknown:
             raise ValueError(f"properties has {unknown[0]!r}; accepted: {', '.join(_PROPERTIES)}")

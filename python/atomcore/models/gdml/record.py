@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from atomcore._arrays import as_float64, as_integers
+from atomcore._arrays import as_float64, as_integers, check_numbers
+from atomcore.models.gdml.symmetry import check_group
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +49,7 @@ class GdmlRecord:
 
     def __post_init__(self) -> None:
         numbers = as_integers("numbers", self.numbers, ("N",), np.int32)
+        check_numbers(numbers)
         n = len(numbers)
         pairs = n * (n - 1) // 2
         arrays = {
@@ -55,6 +57,7 @@ class GdmlRecord:
             "descriptors": as_float64("descriptors", self.descriptors, ("M", pairs)),
             "permutations": as_integers("permutations", self.permutations, ("P", n)),
         }
+        check_group(arrays["permutations"], numbers, "permutations")
         points = len(arrays["descriptors"])
         shapes = {"derivative_coefficients": (points, pairs), "energy_coefficients": (points,), "lattice": (3, 3)}
         for name, shape in shapes.items():

@@ -38,7 +38,9 @@ def stratified_sample(values: Any, n: int, *, exclude: Any = (), seed: int = 0) 
     size, rng = whole_number("n", n, 0), np.random.default_rng(whole_number("seed", seed, 0))
     if not np.isfinite(numbers).all():
         raise ValueError(f"values has {numbers[~np.isfinite(numbers)][0]}; accepted: finite numbers")
-    without = as_integers("exclude", np.asarray(exclude, dtype=np.int64), ("n",))
+    without = as_integers("exclude", exclude if np.size(exclude) else np.empty(0, np.int64), ("n",))
+    if ((without < 0) | (without >= len(numbers))).any():
+        raise ValueError(f"exclude has indices that are outside; accepted: 0 to {len(numbers) - 1}")
     left = np.setdiff1d(np.arange(len(numbers)), without)
     if size > len(left):
         raise ValueError(f"n is {size}; accepted: 0 to {len(left)}, which are left of {len(numbers)}")

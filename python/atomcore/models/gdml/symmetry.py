@@ -89,8 +89,8 @@ def orbits(permutations: Int64) -> list[tuple[int, ...]]:
     return sorted({tuple(np.unique(column).tolist()) for column in permutations.T})
 
 
-def check_group(permutations: object, numbers: npt.NDArray[np.integer]) -> Symmetry:
-    """Return permutations that a user gives, sorted; raise unless they are a group that keeps the elements.
+def check_group(permutations: object, numbers: npt.NDArray[np.integer], name: str = "symmetries") -> Symmetry:
+    """Return permutations that a user gives under some name, sorted; raise unless they are a group of like atoms.
 
     Raises
     ------
@@ -98,21 +98,21 @@ def check_group(permutations: object, numbers: npt.NDArray[np.integer]) -> Symme
         When a row is no permutation of the atoms or exchanges elements, or when the composition of two is missing.
     """
     n = len(numbers)
-    rows = np.unique(as_integers("symmetries", permutations, ("P", n)), axis=0)
+    rows = np.unique(as_integers(name, permutations, ("P", n)), axis=0)
     for row in rows:
         if not np.array_equal(np.sort(row), np.arange(n)):
-            raise ValueError(f"symmetries has the row {row.tolist()}; accepted: permutations of 0 to {n - 1}")
+            raise ValueError(f"{name} has the row {row.tolist()}; accepted: permutations of 0 to {n - 1}")
         if not np.array_equal(numbers[row], numbers):
-            raise ValueError(f"symmetries has the row {row.tolist()}, which exchanges atoms of different elements")
+            raise ValueError(f"{name} has the row {row.tolist()}, which exchanges atoms of different elements")
     known = {row.tobytes() for row in rows}
     if not len(rows) or np.arange(n).tobytes() not in known:
-        raise ValueError("symmetries lacks the identity; accepted: a group of permutations")
+        raise ValueError(f"{name} lacks the identity; accepted: a group of permutations")
     for first in rows:
-        for second in rows:
-            if first[second].tobytes() not in known:
+        for second, both in zip(rows, first[rows], strict=True):
+            if both.tobytes() not in known:
                 raise ValueError(
-                    f"symmetries has {first.tolist()} and {second.tolist()} but not {first[second].tolist()}, what one "
-                    "after the other does; accepted: a group of permutations"
+                    f"{name} has {first.tolist()} and {second.tolist()} but not {both.tolist()}, what one after the "
+                    "other does; accepted: a group of permutations"
                 )
     return Symmetry(rows)
 

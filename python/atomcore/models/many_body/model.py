@@ -59,6 +59,9 @@ class ManyBody:
         self.terms = tuple(terms)
         if not self.terms:
             raise ValueError("terms is empty; accepted: at least one Term")
+        for term in self.terms:
+            if not isinstance(term, Term):
+                raise TypeError(f"terms holds a {type(term).__name__}; accepted: Term alone")
         self.components = _components(self.terms, components)
         self.provenance: dict[str, Any] = {}
         self._threads = resolve_threads(threads)
@@ -266,13 +269,16 @@ class ManyBody:
         """Return the factor of each term [n_terms] and entity [E]."""
         if scaling is None:
             return None
+        if not isinstance(scaling, Mapping):
+            raise TypeError(f"scaling is {type(scaling).__name__}; accepted: a mapping from entities to factors")
         factors = np.ones((len(self.terms), len(entities)))
         for entity, value in scaling.items():
             if isinstance(entity, bool) or not isinstance(entity, int | np.integer) or not 0 <= entity < len(entities):
                 raise ValueError(f"scaling has the entity {entity!r}; accepted: 0 to {len(entities) - 1}")
             by_order = value if isinstance(value, Mapping) else dict.fromkeys(range(2, self.max_order + 1), value)
             for order, factor in by_order.items():
-                if order not in range(1, self.max_order + 1) or not 0 <= factor <= 1:
+                real = isinstance(factor, int | float | np.number)
+                if order not in range(1, self.max_order + 1) or not (real and 0 <= factor <= 1):
                     raise ValueError(
                         f"scaling of entity {entity} has the factor {factor!r} for order {order!r}; accepted: 0 to 1, "
                         f"for orders 1 to {self.max_order}"
