@@ -57,7 +57,7 @@ def read_many_body(
         criteria = [_criterion(path, own) for path, own in zip(paths, held, strict=True)]
     if len(criteria) != len(held):
         raise ValueError(f"criteria has {len(criteria)} entries for {len(held)} models; accepted: one for each")
-    terms = []
+    terms: list[Term] = []
     for path, own, criterion in zip(paths, held, criteria, strict=True):
         if not own.comp_ids:
             raise AtomcoreError(f"{os.fspath(path)} names no components (comp_ids)")
