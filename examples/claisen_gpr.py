@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="frames with energies and forces in eV and Angstrom")
     parser.add_argument("--frames", type=int, help="train on so many only")
-    parser.add_argument("--inducing", type=int, default=4000)
+    parser.add_argument("--inducing", type=int, default=12000)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     split = atomcore.data.load(given.data, units="eV, Angstrom").split(test=0.2, seed=1)

@@ -1,6 +1,7 @@
 """sGDML beside ours: one trainer a process is all that it allows."""
 
 import functools
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +19,15 @@ class Sgdml(NamedTuple):
 @functools.cache
 def _load() -> Sgdml | None:
     vars(np).setdefault("in1d", np.isin)  # version 1.0.3 calls what numpy no longer has
+    kind = logging.getLoggerClass()
     try:
         from sgdml.predict import GDMLPredict
         from sgdml.train import GDMLTrain
         from sgdml.utils.desc import Desc
     except ImportError:
         return None
+    finally:
+        logging.setLoggerClass(kind)  # it makes all loggers of a kind of its own
     return Sgdml(GDMLTrain(max_processes=1, use_torch=False), GDMLPredict, Desc)
 
 

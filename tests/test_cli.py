@@ -135,7 +135,7 @@ def test_info_shows_versions_and_models_without_torch(trained):
     assert "networks    one for each element, silu, trained in float32\nscaling     soft" in text
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "md", "plot", "info", "demo"])
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "md", "active", "plot", "info", "demo"])
 def test_help_fits_a_screen(command, tmp_path):
     lines = run(*command.split(), "--help", cwd=tmp_path).splitlines()
     assert 5 <= len(lines) <= 24
@@ -252,17 +252,24 @@ CHOICES = [f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.y
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_of_the_configuration_can_be_used(choice):
     from hydra import compose, initialize_config_module
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     train.register_resolvers()
     data = [] if choice == "data=glycol" else ["data.path=set.extxyz"]
+    of_molecules = ["model=krr"] if choice in ("features=coulomb", "features=inverse_distances") else []
     with initialize_config_module("atomcore.conf", version_base="1.3"):
-        config = compose("train", [choice, *data])
-    features = instantiate(config.features, elements=["H", "C", "O"], _convert_="all")
-    model = instantiate(config.model, features=features, _convert_="all")
-    assert model.features.n_features > 0
+        config = compose("train", [choice, *of_molecules, *data])
     plain = OmegaConf.to_container(config, resolve=True)
+    glycol = atomcore.data.load(atomcore.data.sample("glycol"), units="eV, Angstrom")
+    if not data:
+        assert atomcore.data.load(**plain["data"]).sha256 == glycol.sha256
+    split = glycol.split(**plain["split"])
+    assert len(split.test) == (200 if choice in ("split=block", "split=kfold") else 100)
+    model = train.make(config, plain, split)
+    assert type(model).__name__ == plain["model"]["_target_"].rpartition(".")[2]
+    if choice.startswith("features"):
+        assert f"{type(model.features).__module__}.".startswith("atomcore.features.")
+        assert np.all(np.isfinite(model.features.compute(glycol[0])))
     options = train._options(plain)
     chosen = atomcore.train.Options.from_keywords(
         {
@@ -272,11 +279,6 @@ def test_every_choice_of_the_configuration_can_be_used(choice):
         }
     )
     assert chosen.schedule == (choice.removeprefix("schedule=") if choice.startswith("schedule") else "cosine")
-    glycol = atomcore.data.load(atomcore.data.sample("glycol"), units="eV, Angstrom")
-    if not data:
-        assert atomcore.data.load(**plain["data"]).sha256 == glycol.sha256
-    split = glycol.split(**plain["split"])
-    assert len(split.test) == (200 if choice in ("split=block", "split=kfold") else 100)
 
 
 def test_an_error_can_be_traced_and_a_full_memory_is_a_failed_run(monkeypatch, capsys):

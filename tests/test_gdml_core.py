@@ -130,6 +130,7 @@ def test_derivatives_of_descriptors(case):
     ("positions", "lattice", "said"),
     [
         (np.zeros((1, 2, 3)), None, "positions of the atoms 0 and 1 are 0"),
+        (np.array([[[0, 0, 0], [0, 0, 1e-7]]]), None, "accepted: finite positions, no two of them closer than 1e-6 A"),
         (np.full((1, 2, 3), np.nan), None, "positions holds NaN"),
         (np.zeros((2, 3)), None, r"positions has the shape \[2, 3\]; accepted: \[M, N, 3\]"),
         (np.zeros((2, 1, 3)), None, "positions has 1 atoms"),
@@ -270,6 +271,7 @@ def test_ctrl_c_ends_a_long_assembly():
         ({"sigma": np.nan}, "sigma is nan"),
         ({"permutations": [[0, 1, 1]]}, r"permutations\[0, 2\] is 1"),
         ({"permutations": [[0, 1, 3]]}, r"permutations\[0, 2\] is 3"),
+        ({"permutations": [[0, 1, 2.5]]}, "permutations holds numbers that are not whole"),
         ({"permutations": [[0, 1]]}, r"permutations has the shape \[1, 2\]"),
         ({"x": np.ones((2, 4))}, "x has 4 features"),
         ({"x": np.full((2, 3), np.inf)}, "x holds NaN or infinity"),

@@ -1,12 +1,17 @@
 """Gaussian processes: exact ones, against plain linear algebra and derivatives by differences."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from atomcore import Potential, model_file
 from atomcore.data import from_atoms
-from atomcore.kernels import RBF, Laplacian, Matern
+from atomcore.features import CoulombMatrix, InverseDistances
+from atomcore.kernels import RBF, Laplacian, Matern, Polynomial
 from atomcore.kernels.linalg import NotPositiveDefinite
-from atomcore.models import GaussianProcess
+from atomcore.models import GaussianProcess, KernelRidge
 from atomcore.models import _kernel_search as search_module
 from helpers import run_python, slope
 from kernel_cases import as_oracle, functions, labelled, molecules, mueller_brown, mueller_brown_grid
@@ -111,7 +116,9 @@ def test_criteria_have_the_slopes_of_differences(criterion, gradients):
     X, y, G = toy(9)
     model = GaussianProcess(search=None, mean="zero", **NOISE).fit(X, y, gradients=G if gradients else None)
     labels = model._labels(model._batches[0])
-    problem = search_module._Problem(RBF([0.5, 0.7]), labels, criterion, fixed_variance=False, seed=3)
+    problem = search_module._Problem(
+        RBF([0.5, 0.7]), labels, criterion, noise=(None, None), fixed_variance=False, seed=3
+    )
     theta = np.log([12.0, 0.5, 0.7, *([1e-3, 1e-2] if gradients else [1e-3])])
     direction = np.random.default_rng(2).normal(size=theta.shape)
     value, gradient = problem(theta)
@@ -241,7 +248,7 @@ def test_a_matrix_that_does_not_fit_is_refused_before_it_is_made():
     code = """
 import resource, time
 import numpy as np
-from atomcore.models import GaussianProcess
+from atomcore.models import GaussianProcess, KernelRidge
 resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
 for n in (17_000, 1_000_000):
     start = time.monotonic()
@@ -266,6 +273,7 @@ for n in (17_000, 1_000_000):
         ({"labels": ["stress"]}, "labels is"),
         ({"inducing": 1.5}, "inducing is 1.5"),
         ({"jitter": 0.0}, "jitter is 0.0"),
+        ({"inducing": 3, "noise": 0.0, "search": None}, "labels without noise"),
     ],
 )
 def test_arguments_are_checked_in_words(settings, words):
@@ -287,6 +295,9 @@ def test_what_is_given_must_fit():
     ):
         with pytest.raises(ValueError, match=words):
             model.fit(*arguments)
+    for wrong in ({"kernel": "rbf"}, {"kernel": RBF}, {"features": "coulomb"}):
+        with pytest.raises(TypeError, match=f"{next(iter(wrong))} is "):
+            GaussianProcess(**wrong).fit(molecules(2, ["H2O"]) if "features" in wrong else X, y)
     with pytest.raises(ValueError, match="gradients must have shape"):
         model.fit(X, y, gradients=G[:, :1])
     with pytest.raises(ValueError, match="not trained yet"):
@@ -325,3 +336,84 @@ def test_concatenated_features_need_the_same_atoms():
     assert found["energy_spread"] > 0
     with pytest.raises(ValueError, match=r"need those of the first training structure: \[8, 1, 1\]"):
         model.predict(atoms[[1, 0, 2]])
+
+
+@pytest.mark.parametrize("features", [InverseDistances(), CoulombMatrix()])
+def test_another_order_of_atoms_is_refused(features):
+    model = GaussianProcess(features=features, search=None).fit(molecules(4, ["H2O"]))
+    other = molecules(1, ["H2O"])[0][[1, 0, 2]]
+    with pytest.raises(ValueError, match=r"numbers \[1, 8, 1\].*training structure: \[8, 1, 1\]"):
+        model.predict(other)
+    with pytest.raises(ValueError, match=r"structure 1 has the atomic numbers"):
+        GaussianProcess(features=features).fit(molecules(2))
+
+
+def test_features_of_another_number_are_refused():
+    images = molecules(4, ["H2O", "CH3OH"])
+    with pytest.raises(ValueError, match=r"structure 1 has 21 features, .* 6; accepted: .*n_atoms_max"):
+        GaussianProcess(features=CoulombMatrix("sorted")).fit(images)
+    model = GaussianProcess(features=CoulombMatrix("sorted"), search=None).fit(images[::2])
+    with pytest.raises(ValueError, match="structure 0 has 3 features"):
+        model.predict(images[0][[0, 1]])
+
+
+def test_a_training_that_fails_leaves_no_model():
+    X, y, _ = toy(6)
+    model = GaussianProcess(search=None).fit(X, y)
+    with pytest.raises(ValueError, match="not finite"):
+        model.fit(X[:, :1], y * np.nan)
+    with pytest.raises(ValueError, match="not trained yet"):
+        model.predict(X)
+
+
+def test_a_noise_that_is_given_stays():
+    X, y, G = toy(20)
+    model = GaussianProcess(noise=0.3, starts=1).fit(X, y, gradients=G)
+    assert_close(np.array([model.noise_]), np.array([0.3]), KERNEL_MODEL)
+    assert model.gradient_noise_ != GaussianProcess(noise=0.3, search=None).fit(X, y, gradients=G).gradient_noise_
+    model = GaussianProcess(noise=0.3, gradient_noise=0.2, starts=1).fit(X, y, gradients=G)
+    assert_close(np.array([model.noise_, model.gradient_noise_]), np.array([0.3, 0.2]), KERNEL_MODEL)
+    with pytest.raises(ValueError, match="noise is -1"):
+        GaussianProcess(noise=-1).fit(X, y)
+
+
+@pytest.mark.parametrize("inducing", [None, 10])
+def test_trained_models_pickle(inducing):
+    X, y, _ = toy(30)
+    model = GaussianProcess(RBF(0.5), noise=0.1, search=None, inducing=inducing).fit(X[:20], y[:20])
+    twin = pickle.loads(pickle.dumps(model))
+    for one in (model, twin):
+        one.set_params(inducing=None if inducing else 5)  # of the next training; this model stays what it is
+        one.add(X[20:], y[20:])
+    np.testing.assert_array_equal(twin.predict(X, return_std=True), model.predict(X, return_std=True))
+
+
+@pytest.mark.parametrize("model", [GaussianProcess, KernelRidge])
+def test_model_files_say_where_the_data_come_from(model, tmp_path):
+    images = from_atoms(molecules(4, ["H2O"]))
+    trained = model(features=InverseDistances(), search=None).fit(images)
+    trained.save(tmp_path / "model.atomcore")
+    metadata, _ = model_file.read(tmp_path / "model.atomcore")
+    assert metadata["provenance"]["data_sha256"] == images.sha256
+    potential = Potential.load(tmp_path / "model.atomcore")
+    assert_close(potential.compute(images[0])["forces"], trained.compute(images[0])["forces"], KERNEL_MODEL)
+    with pytest.raises(ValueError, match="differences to 'DFT'; accepted: to ''"):
+        trained.add(replace(images, baseline="DFT"))
+
+
+def test_predictions_are_finite_or_refused():
+    X, y, _ = toy(6)
+    model = KernelRidge(Polynomial(3)).fit(X, y)
+    with pytest.raises(ValueError, match="predictions are not finite"), np.errstate(all="ignore"):
+        model.predict([[1e300, 1.0]])
+
+
+def test_compute_takes_one_structure_and_a_list_of_names():
+    images = molecules(4, ["H2O"])
+    model = KernelRidge(features=InverseDistances()).fit(images)
+    with pytest.raises(TypeError, match=r"atoms is list; accepted: ase.Atoms"):
+        model.compute(images)
+    with pytest.raises(ValueError, match="properties is 'energy'"):
+        model.compute(images[0], "energy")
+    with pytest.raises(ValueError, match=r"of energy, forces$"):
+        model.compute(images[0], ["energy_spread"])

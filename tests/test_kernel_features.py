@@ -255,7 +255,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert "pip install dscribe" in run_python(code)
+    assert "pip install 'atomcore[descriptors]'" in run_python(code)
 
 
 def test_features_come_back_from_their_metadata():

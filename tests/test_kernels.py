@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import covariance_oracle
+from atomcore import _core
 from atomcore.kernels import RBF, Exponential, Laplacian, Linear, Matern, Polynomial, RationalQuadratic
 from helpers import run_python
 from tolerances import COVARIANCE, KERNEL, PEER, assert_close
@@ -185,6 +186,9 @@ def test_lengths_are_kept_apart_from_the_array_given():
         (lambda: Polynomial(offset=-0.5), "offset is -0.5; accepted: numbers from 0"),
         (lambda: RBF()([[np.nan]]), r"X must be finite, got nan at \(0, 0\)"),
         (lambda: RBF()([1.0]), "X must have shape"),
+        (lambda: Matern()([[1e160], [-1e160]]), "too large to be squared"),
+        (lambda: Matern(1e-10)([[0.0], [1e300]]), "too large to be squared"),
+        (lambda: RBF(1e-10)([[1e300], [0.0]], derivative=2), "too large to be squared"),
         (lambda: RBF()([[1.0]], [[1.0, 2.0]]), "B has 2 features; accepted: 1"),
         (lambda: RBF()([[1.0]], derivative=3), "derivative is 3; accepted: 0, 1, 2"),
         (lambda: RBF()([[1.0]], threads=0), "threads must be between 1"),
@@ -193,6 +197,18 @@ def test_lengths_are_kept_apart_from_the_array_given():
 def test_what_makes_no_sense_is_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_a_matrix_that_does_not_fit_is_refused_with_the_numbers():
+    with pytest.raises(
+        MemoryError, match=r"a matrix of 1000000 x 1000000 covariances would take 8e\+03 GB, and .* free"
+    ):
+        RBF()(np.zeros((1000000, 1)))
+
+
+def test_the_core_keeps_no_lengths_that_it_has_converted():
+    with pytest.raises(TypeError, match="incompatible constructor"):
+        _core.ScaledKernel(0, 0.0, 0.0, 1.0, np.ones(3, np.float32))
 
 
 def test_derivatives_of_the_values_at_a_point_stand_in_columns():

@@ -18,21 +18,11 @@ from atomcore.interop.pickles import read_objects
 from atomcore.models.gdml import GDML
 from helpers import Payload, shared_data
 from sgdml_files import PERMUTATIONS, predicted_energy, random_model, saved, surface, water_arrays
+from sgdml_peer import sgdml as peer
 from tolerances import EXACT, PEER, PRINTED, REFERENCE, assert_close
 
 KCAL = kcal / mol
 DIALECTS = pytest.mark.parametrize("dialect", ["sgdml", "mbgdml"])
-
-
-def program():
-    """Make sGDML ready, which calls a function that NumPy has removed, or skip the test where it is not there."""
-    if not hasattr(np, "in1d"):
-        np.in1d = np.isin  # noqa: NPY201
-    kind = logging.getLoggerClass()
-    pytest.importorskip("sgdml", reason="compares with sGDML itself, which is not installed")
-    for name in ("predict", "train"):  # their loggers are of a kind of its own, which it makes that of all
-        logging.getLogger(f"sgdml.{name}")
-    logging.setLoggerClass(kind)
 
 
 # Objects
@@ -323,14 +313,12 @@ def test_models_go_out_and_come_back(tmp_path, model, dialect):
 @MODELS
 @pytest.mark.parametrize("units", ["kcal/mol, Angstrom", "hartree, bohr"])
 def test_models_that_are_written_predict_the_same_in_sgdml(tmp_path, model, units):
-    program()
-    from sgdml.predict import GDMLPredict
-
+    predictor = peer().predictor
     sgdml.write_model_file(model, tmp_path / "m.npz", units=units)
     factors = atomcore.units.parse_units(units)
     positions = water_arrays()["R"]
     with np.load(tmp_path / "m.npz", allow_pickle=True) as arrays:
-        energies, forces = GDMLPredict(arrays, max_processes=1).predict(positions.reshape(6, 9) / factors.length)
+        energies, forces = predictor(arrays, max_processes=1).predict(positions.reshape(6, 9) / factors.length)
         assert arrays["f_err"].item()["rmse"] == pytest.approx(0.4 / factors.force)
         assert arrays["md5_test"].item() is None
     assert_close(energies * factors.energy, predicted_energy(model, positions), PEER)
@@ -435,11 +423,9 @@ def test_trained_models_go_out_and_come_back(tmp_path, dialect, energies):
     assert held.train_indices.tolist() == chosen.tolist()
     assert_close(held.coefficients, model.alphas, REFERENCE)
     if dialect == "sgdml":
-        program()
-        from sgdml.predict import GDMLPredict
-
+        predictor = peer().predictor
         with np.load(tmp_path / "m.npz", allow_pickle=True) as arrays:
-            _, forces = GDMLPredict(arrays, max_processes=1).predict(others.positions.reshape(5, 9) / Bohr)
+            _, forces = predictor(arrays, max_processes=1).predict(others.positions.reshape(5, 9) / Bohr)
         assert_close(forces.reshape(5, 3, 3) * KCAL / Bohr, model.predict(others)[1], REFERENCE)
 
 
@@ -447,19 +433,14 @@ def test_trained_models_go_out_and_come_back(tmp_path, dialect, energies):
 
 
 def test_tasks_of_sgdml(tmp_path):
-    program()
-    from sgdml.train import GDMLTrain
+    trainer = peer().trainer
     from sgdml.utils.io import dataset_md5
 
     fingerprint = sgdml.write_dataset(load(saved(tmp_path / "w.npz", water_arrays(40))), tmp_path / "d.npz", name="w")
     with np.load(tmp_path / "d.npz") as file:
         dataset = dict(file)
     assert dataset_md5(dataset).decode() == fingerprint
-    trainer = GDMLTrain(max_processes=1)
-    try:
-        task = trainer.create_task(dataset, 10, dataset, 5, sig=7, lam=1e-10, perms=PERMUTATIONS, use_sym=True)
-    finally:
-        trainer.__del__()
+    task = trainer.create_task(dataset, 10, dataset, 5, sig=7, lam=1e-10, perms=PERMUTATIONS, use_sym=True)
     found = sgdml.read_task(saved(tmp_path / "t.npz", task))
     assert (found.sigma, found.lam, found.energies, found.name) == (7.0, 1e-10, "offset", "w")
     assert found.fingerprints["train"] == fingerprint

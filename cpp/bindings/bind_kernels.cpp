@@ -3,6 +3,8 @@
 
 #include "bindings.hpp"
 #include "src/covariance.hpp"
+#include "src/kernel_expansion.hpp"
+#include "src/structure_descriptor.hpp"
 
 namespace {
 
@@ -68,15 +70,34 @@ py::tuple gradient_of_trace(const cpu::ScaledKernel& kernel, const Points& A, co
   return py::make_tuple(found.variance, to_array(std::move(found.scales), {n}), found.shape);
 }
 
+// numbers [N], positions [N, 3] -> x [K] and J [K, N, 3], or None
+py::tuple structure_descriptor(int kind, std::size_t n_atoms, double exponent, double length_unit,
+                               const Array<std::int32_t>& numbers, const Array<double>& positions, bool jacobian) {
+  const DescriptorRecord record{static_cast<DescriptorKind>(kind), n_atoms, exponent, length_unit};
+  const StructureDescriptor descriptor(record, view(numbers), view(positions));
+  std::vector<double> x = descriptor.values();
+  const auto K = static_cast<py::ssize_t>(x.size());
+  py::object J = py::none();
+  if (jacobian) {
+    auto values = new_array<double>({K, numbers.size(), 3});
+    descriptor.jacobian(values.mutable_data());
+    J = std::move(values);
+  }
+  return py::make_tuple(to_array(std::move(x), {K}), J);
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
-  py::class_<cpu::ScaledKernel>(m, "ScaledKernel").def(py::init(&kernel_of), py::keep_alive<1, 6>());
+  py::class_<cpu::ScaledKernel>(m, "ScaledKernel")  // keeps the array that it is given, and so none made from it
+      .def(py::init(&kernel_of), py::arg(), py::arg(), py::arg(), py::arg(), py::arg().noconvert(),
+           py::keep_alive<1, 6>());
   py::class_<Points>(m, "PointSet").def(py::init(&points_of));
   py::class_<cpu::Observed>(m, "Observed").def(py::init<bool, bool>());
-  // In the order of math::KernelKind.
-  m.attr("kernel_kinds") =
-      py::make_tuple("rbf", "matern12", "matern32", "matern52", "rational_quadratic", "laplacian", "polynomial");
+  m.attr("kernel_kinds") = py::tuple(py::cast(kKernelNames));
+  m.attr("descriptor_kinds") = py::tuple(py::cast(kDescriptorNames));
+  m.def("structure_descriptor", &structure_descriptor, py::arg(), py::arg(), py::arg(), py::arg(),
+        py::arg().noconvert(), py::arg().noconvert(), py::arg());
   m.def("covariance", &covariance, py::arg(), py::arg(), py::arg(), py::arg().none(true), py::arg(),
         py::arg().noconvert(), py::arg());
   m.def("covariance_diagonal", &covariance_diagonal);

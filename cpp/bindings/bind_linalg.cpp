@@ -119,14 +119,14 @@ void bind_linalg(py::module_& m) {
   m.def(
       "cholesky_not_finite",
       [](const Array<double>& A, std::int64_t n) { return cpu::find_not_finite(readable(A, n)); },
-      py::arg("A").noconvert(), py::arg("n"));
+      py::arg("A").noconvert(), py::arg("n"), py::call_guard<py::gil_scoped_release>());
   m.def("cholesky_factor", &factor, py::arg("A").noconvert(), py::arg("n"), py::arg("progress"));
   m.def("cholesky_solve", &solve_triangular, py::arg("L").noconvert(), py::arg("n"), py::arg("transposed"),
         py::arg("B").noconvert());
   m.def(
       "cholesky_log_determinant",
       [](const Array<double>& L, std::int64_t n) { return cpu::log_determinant(readable(L, n)); },
-      py::arg("L").noconvert(), py::arg("n"));
+      py::arg("L").noconvert(), py::arg("n"), py::call_guard<py::gil_scoped_release>());
   m.def("cholesky_invert", &invert, py::arg("L").noconvert());
   m.def("cholesky_copy_rows", &copy_rows, py::arg("source").noconvert(), py::arg("n"), py::arg("target").noconvert(),
         py::arg("n_target"));

@@ -213,6 +213,28 @@ inline Pack<T> sums_of_packs(Pack<T> (&x)[Pack<T>::kWidth]) {
   return x[0];
 }
 
+// Rows become columns: halves of pairs of packs change places.
+template <typename T>
+[[gnu::always_inline]] inline void transpose(Pack<T> (&x)[Pack<T>::kWidth]) {
+  using Integers = typename Pack<T>::Integers;
+  constexpr int n = Pack<T>::kWidth;
+#pragma GCC unroll 4
+  for (int half = n / 2; half > 0; half /= 2) {
+    Integers first{}, second{};
+    for (int l = 0; l < n; ++l) {
+      first[l] = (l & half) ? n + (l ^ half) : l;
+      second[l] = (l & half) ? n + l : (l ^ half);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < n; ++r) {
+      if (r & half) continue;
+      const Pack<T> a = x[r], b = x[r + half];
+      x[r] = Pack<T>(__builtin_shuffle(a.v, b.v, first));
+      x[r + half] = Pack<T>(__builtin_shuffle(a.v, b.v, second));
+    }
+  }
+}
+
 // Bit l of the result is lane l of the mask.
 template <typename T>
 inline unsigned bits_of(const Mask<T>& mask) {

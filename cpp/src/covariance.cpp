@@ -121,7 +121,7 @@ class GradientBlock {
   }
 
   // The block of the row that was set and structure t of B: [variables, width()].
-  const double* compute(std::size_t t) {
+  const double* compute(std::size_t t, Interruptible& work) {
     jacobian_b_.pack(B_, t, kernel_.scales);
     const std::size_t size = jacobian_a_.n_variables() * width();
     block_.require(size);
@@ -130,8 +130,10 @@ class GradientBlock {
       // As many pairs at a time as stay in the cache.
       const std::size_t n_a = std::min(a.size, std::size_t{16}), n_b = PairBlock::kMost / n_a;
       for (std::size_t i = 0; i < a.size; i += n_a)
-        for (std::size_t j = 0; j < b.size; j += n_b)
+        for (std::size_t j = 0; j < b.size; j += n_b) {
+          work.check();
           add(a.first + i, std::min(n_a, a.size - i), b.first + j, std::min(n_b, b.size - j));
+        }
     });
     return block_.data();
   }
@@ -200,12 +202,11 @@ void gradients_with_gradients(const ScaledKernel& kernel, const SortedSet& A, co
   parallel_for(symmetric ? rows * (rows + 1) / 2 : rows * columns, n_threads, 1, [&](std::int64_t t, std::int64_t end) {
     GradientBlock block(kernel, A, B);
     for (; t < end; ++t) {
-      work.check();
       const Triangle half(t);
       const auto i = static_cast<std::size_t>(symmetric ? half.row : t / columns),
                  j = static_cast<std::size_t>(symmetric ? half.column : t % columns);
       block.set_row(i);
-      const double* const values = block.compute(j);
+      const double* const values = block.compute(j, work);
       const Place to = out.from(A.gradient(i), B.gradient(j)), mirrored = out.from(B.gradient(j), A.gradient(i));
       for (std::size_t r = 0; r < block.n_rows(); ++r)
         for (std::size_t c = 0; c < (symmetric && i == j ? r + 1 : block.n_columns()); ++c) {
@@ -238,9 +239,11 @@ void covariance(const ScaledKernel& kernel, const PointSet& A, Observed rows, co
 }
 
 void covariance_diagonal(const ScaledKernel& kernel, const PointSet& A, Observed rows, double* out, int n_threads) {
+  Interruptible work;
   parallel_for(static_cast<std::int64_t>(A.n_structures), n_threads, 1, [&](std::int64_t r, std::int64_t end) {
     std::vector<double> K;
     for (; r < end; ++r) {
+      work.check();
       const auto s = static_cast<std::size_t>(r);
       const std::int64_t first = A.structure_ptr[s];
       const std::int64_t n_rows = A.structure_ptr[s + 1] - first, structure_ptr[] = {0, n_rows};

@@ -36,9 +36,14 @@ SortedSet::SortedSet(const PointSet& set, const ScaledKernel& kernel)
     }
     run_ptr_.push_back(runs_.size());
   }
-  for (std::size_t i = 0; i < set.n_rows; ++i)
-    for (std::size_t k = 0; k < n_features_; ++k)
-      x_.data()[i * n_features_ + k] = set.x[order_[i] * n_features_ + k] / kernel.scales[k];
+  for (std::size_t i = 0; i < set.n_rows; ++i) {
+    double square = 0.0;
+    for (std::size_t k = 0; k < n_features_; ++k) {
+      const double x = x_.data()[i * n_features_ + k] = set.x[order_[i] * n_features_ + k] / kernel.scales[k];
+      square += x * x;
+    }
+    check_square(square);
+  }
 }
 
 void PackedJacobian::pack(const SortedSet& set, std::size_t s, const double* scales) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "src/coincident.hpp"
 #include "src/error.hpp"
 #include "src/isa.hpp"
 
@@ -52,10 +53,11 @@ void InverseDistances::evaluate(const double* positions, double* x, double* C) c
       for (std::size_t c = 0; c < 3; ++c) d[c] = positions[3 * a + c] - positions[3 * b + c];
       if (periodic_) wrap(lattice_, inverse_, d);
       const double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
-      if (!(square > 0.0) || !std::isfinite(square))
-        throw Error(ErrorCode::invalid_value, "positions of the atoms " + std::to_string(b) + " and " +
-                                                  std::to_string(a) + " are " + std::to_string(std::sqrt(square)) +
-                                                  " A apart; accepted: finite positions, no two of them the same");
+      if (!(square >= kCoincident * kCoincident) || !std::isfinite(square))
+        throw Error(ErrorCode::invalid_value,
+                    "positions of the atoms " + std::to_string(b) + " and " + std::to_string(a) + " are " +
+                        std::to_string(std::sqrt(square)) +
+                        " A apart; accepted: finite positions, no two of them closer than 1e-6 A");
       x[k] = 1.0 / std::sqrt(square);
       const double cube = x[k] / square;
       for (std::size_t c = 0; c < 3; ++c) C[3 * k + c] = d[c] * cube;

@@ -3,6 +3,7 @@
 //   f(x) = sum_m [ c_m k(x, z_m) + v_m . dk(x, z_m)/dz_m ]
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -11,7 +12,13 @@
 #include "src/gemm.hpp"
 #include "src/isa/kernel_expansion.hpp"
 
-namespace atomcore::cpu {
+namespace atomcore {
+
+// In the order of math::KernelKind.
+inline constexpr std::array<const char*, math::kKernelKinds> kKernelNames{
+    "rbf", "matern12", "matern32", "matern52", "rational_quadratic", "laplacian", "polynomial"};
+
+namespace cpu {
 
 struct KernelSum {
   math::KernelKind kind;
@@ -48,4 +55,5 @@ class KernelExpansion {
 // The kernels of the active instruction set.
 const ExpansionKernels& expansion_kernels();
 
-}  // namespace atomcore::cpu
+}  // namespace cpu
+}  // namespace atomcore

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -20,11 +19,8 @@ void check_positive(double x, const std::string& what) {
 
 void read_kernel(const Json& metadata, cpu::KernelSum& sum) {
   const Json& kernel = member(metadata, "kernel", kMetadata);
-  // in the order of math::KernelKind
-  constexpr std::array names{"rbf",       "matern12",  "matern32", "matern52", "rational_quadratic",
-                             "laplacian", "polynomial"};
   const std::string& name = string_member(kernel, "type", "'kernel'");
-  sum.kind = static_cast<math::KernelKind>(known_name(name, names, "kernel"));
+  sum.kind = static_cast<math::KernelKind>(known_name(name, kKernelNames, "kernel"));
   if (sum.kind == math::KernelKind::rational_quadratic) {
     sum.parameters.a = number_member(kernel, "alpha", "'kernel'");
     check_positive(sum.parameters.a, "'alpha' of the kernel");
@@ -134,11 +130,9 @@ std::shared_ptr<const VarianceRecord> read_variance(const Json& metadata, const 
 
 void read_descriptor(const Json& metadata, StructureKernelRecord& model) {
   const Json& descriptor = member(metadata, "descriptor", kMetadata);
-  constexpr std::array names{"inverse_distances", "coulomb_raw", "coulomb_sorted",
-                             "coulomb_eigenvalues"};  // in the order of DescriptorKind
   DescriptorRecord& record = model.descriptor;
-  record.kind =
-      static_cast<DescriptorKind>(known_name(string_member(descriptor, "type", "'descriptor'"), names, "descriptor"));
+  record.kind = static_cast<DescriptorKind>(
+      known_name(string_member(descriptor, "type", "'descriptor'"), kDescriptorNames, "descriptor"));
   const double n_atoms = number_member(descriptor, "n_atoms", "'descriptor'");
   if (!(n_atoms >= 1.0 && n_atoms <= kMostAtoms) || n_atoms != std::floor(n_atoms))
     corrupt("'n_atoms' of 'descriptor' must be a whole number from 1 to 10000");

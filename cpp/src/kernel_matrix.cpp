@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "math/distance_kernels.hpp"
+#include "src/error.hpp"
 #include "src/interrupt.hpp"
 #include "src/isa.hpp"
 #include "src/parallel.hpp"
@@ -41,6 +42,15 @@ std::vector<double> mean_of(const PointRows& points, std::size_t n_features) {
 
 }  // namespace
 
+void check_square(double square) {
+  constexpr double most = 1e300;
+  if (square <= most) return;
+  throw Error(
+      ErrorCode::invalid_value,
+      "features divided by the lengths of the kernel are too large to be squared; accepted: squares that add up "
+      "to 1e300 at most");
+}
+
 TilePoints::TilePoints(const PointRows& points, std::size_t n_features, const double* scales, const double* origin,
                        const KernelMatrixKernels& kernels)
     : n_(points.n),
@@ -60,6 +70,7 @@ TilePoints::TilePoints(const PointRows& points, std::size_t n_features, const do
       lane[k * panel] = row[k];
       square += row[k] * row[k];
     }
+    check_square(square);
     squares_.data()[i] = square;
   }
 }

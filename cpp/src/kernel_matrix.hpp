@@ -32,6 +32,10 @@ struct PointRows {
   std::size_t n;
 };
 
+// Throws Error(invalid_value) for the squares of a point's features, divided by lengths, where those of distances or
+// what kernels make of them might overflow.
+void check_square(double square);
+
 // Points ready for tiles: divided by the lengths of the kernel, as rows and as panels.
 class TilePoints {
  public:

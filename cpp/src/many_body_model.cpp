@@ -134,6 +134,7 @@ class TermSum {
       evaluate_tuples(*term_.model, {positions_.data(), count_ * stride}, energies_.data(), gradients, n_threads_);
     } catch (const Error&) {
       for (std::size_t t = 0; t < count_; ++t) evaluate_named(t);
+      throw;
     }
     for (std::size_t t = 0; t < count_; ++t) {
       shape_.apply(term_.criterion, &positions_[t * stride], &energies_[t],
@@ -153,7 +154,8 @@ class TermSum {
   // For an error that says which set it is about.
   void evaluate_named(std::size_t t) {
     try {
-      term_.model->evaluate(&positions_[t * 3 * n_atoms_], 1, &energies_[t], nullptr);
+      const std::size_t at = t * 3 * n_atoms_;
+      term_.model->evaluate(&positions_[at], 1, &energies_[t], derivatives_ ? &gradients_[at] : nullptr);
     } catch (const Error& e) {
       std::string names;
       for (std::size_t k = 0; k < n_; ++k) names += (k ? ", " : "") + std::to_string(entity_[t * n_ + k]);

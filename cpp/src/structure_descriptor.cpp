@@ -5,13 +5,13 @@
 #include <numeric>
 #include <string>
 
+#include "src/coincident.hpp"
 #include "src/error.hpp"
 
 namespace atomcore {
 namespace {
 
-constexpr double kCoincident = 1e-6;  // Angstrom
-constexpr int kMostSweeps = 60;       // the method of Jacobi converges quadratically: ten are many
+constexpr int kMostSweeps = 60;  // the method of Jacobi converges quadratically: ten are many
 
 // Makes one element of a symmetric matrix A zero by a rotation, which V takes up.
 void rotate(std::vector<double>& A, std::vector<double>& V, std::size_t n, std::size_t p, std::size_t q) {
@@ -111,7 +111,21 @@ void StructureDescriptor::fill_eigenvalues() {
   for (std::size_t k = 0; k < n_; ++k) values_[k] = value(order_[k]);
 }
 
-// sum_k g_k dx_k = sum over pairs of w_ij dC_ij, and dC_ij/dr_i = -C_ij (r_i - r_j) / r^2.
+// Adds weight dC_ij to a gradient [N, 3]: dC_ij/dr_i = -C_ij (r_i - r_j) / r^2.
+void StructureDescriptor::add_slope(std::size_t i, std::size_t j, double weight, double* gradient) const {
+  double d[3], square = 0.0;
+  for (std::size_t x = 0; x < 3; ++x) {
+    d[x] = positions_[3 * i + x] - positions_[3 * j + x];
+    square += d[x] * d[x];
+  }
+  const double factor = -weight * matrix_[i * n_ + j] / square;
+  for (std::size_t x = 0; x < 3; ++x) {
+    gradient[3 * i + x] += factor * d[x];
+    gradient[3 * j + x] -= factor * d[x];
+  }
+}
+
+// sum_k g_k dx_k = sum over pairs of w_ij dC_ij
 void StructureDescriptor::adjoint(const double* g, double* gradient) const {
   std::vector<double> weight(n_ * n_);  // of pairs i > j
   if (kind_ == DescriptorKind::coulomb_eigenvalues) {
@@ -127,18 +141,23 @@ void StructureDescriptor::adjoint(const double* g, double* gradient) const {
   }
   std::fill_n(gradient, 3 * n_, 0.0);
   for (std::size_t i = 0; i < n_; ++i)
-    for (std::size_t j = 0; j < i; ++j) {
-      double d[3], square = 0.0;
-      for (std::size_t x = 0; x < 3; ++x) {
-        d[x] = positions_[3 * i + x] - positions_[3 * j + x];
-        square += d[x] * d[x];
-      }
-      const double factor = -weight[i * n_ + j] * matrix_[i * n_ + j] / square;
-      for (std::size_t x = 0; x < 3; ++x) {
-        gradient[3 * i + x] += factor * d[x];
-        gradient[3 * j + x] -= factor * d[x];
-      }
+    for (std::size_t j = 0; j < i; ++j) add_slope(i, j, weight[i * n_ + j], gradient);
+}
+
+void StructureDescriptor::jacobian(double* J) const {
+  std::fill_n(J, values_.size() * 3 * n_, 0.0);
+  if (kind_ == DescriptorKind::coulomb_eigenvalues) {
+    std::vector<double> unit(values_.size());
+    for (std::size_t k = 0; k < n_; ++k, J += 3 * n_) {
+      unit[k] = 1.0;
+      adjoint(unit.data(), J);
+      unit[k] = 0.0;
     }
+    return;
+  }
+  const std::size_t diagonal = kind_ == DescriptorKind::inverse_distances ? 0 : 1;
+  for (std::size_t a = 0; a < n_; ++a, J += diagonal * 3 * n_)
+    for (std::size_t b = 0; b < a; ++b, J += 3 * n_) add_slope(order_[a], order_[b], 1.0, J);
 }
 
 }  // namespace atomcore

@@ -2,6 +2,7 @@
 // (2012)) as it is, with its rows sorted, or its eigenvalues. atomcore.features says what they are.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -11,6 +12,8 @@
 namespace atomcore {
 
 enum class DescriptorKind { inverse_distances, coulomb_raw, coulomb_sorted, coulomb_eigenvalues };
+inline constexpr std::array kDescriptorNames{"inverse_distances", "coulomb_raw", "coulomb_sorted",
+                                             "coulomb_eigenvalues"};
 
 struct DescriptorRecord {
   DescriptorKind kind;
@@ -30,11 +33,13 @@ class StructureDescriptor {
   const std::vector<double>& values() const { return values_; }  // [K]
   // gradient [N, 3] = J^T g of g [K]. The order of rows, and equal eigenvalues, are taken as they are.
   void adjoint(const double* g, double* gradient) const;
+  void jacobian(double* J) const;  // [K, N, 3]
 
  private:
   void fill_matrix(const DescriptorRecord& record, span<const std::int32_t> numbers);
   void fill_triangle(bool with_diagonal);
   void fill_eigenvalues();
+  void add_slope(std::size_t i, std::size_t j, double weight, double* gradient) const;
 
   DescriptorKind kind_;
   std::size_t n_;

@@ -6,6 +6,7 @@
 
 #include "atomcore/span.hpp"
 #include "math/cell.hpp"
+#include "src/coincident.hpp"
 #include "src/kernels.hpp"
 
 namespace atomcore {
@@ -19,8 +20,6 @@ struct Surroundings {
   const cpu::NeighborList* list;       // of all pairs within the cutoff, and maybe of some beyond
   double squared_cutoff;               // distance < cutoff exactly where the square is less than this
 };
-
-constexpr double kCoincident = 1e-6;  // Angstrom
 
 inline math::Vec3<double> edge_vector(const Surroundings& near, std::size_t atom, std::size_t edge) {
   const std::int32_t* const shift = &near.list->shift[3 * edge];

@@ -315,6 +315,11 @@ def batched_cholesky(
 ) -> Int32: ...
 
 kernel_kinds: tuple[str, ...]
+descriptor_kinds: tuple[str, ...]
+
+def structure_descriptor(
+    kind: int, n_atoms: int, exponent: float, length_unit: float, numbers: Int32, positions: Float64, jacobian: bool
+) -> tuple[Float64, Float64 | None]: ...
 
 class ScaledKernel:
     def __init__(self, kind: int, a: float, b: float, variance: float, scales: Float64) -> None: ...

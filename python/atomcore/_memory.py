@@ -27,15 +27,21 @@ def require_memory(size: float, what: str, alternative: str) -> None:
     MemoryError
         When less than that is free; the message has both numbers and the alternative.
     """
+    free = check_memory(size, what, alternative)
+    if size >= _ANNOUNCED:
+        _log.info(
+            "%s takes %s of %s free memory.", what[0].upper() + what[1:], size_in_words(size), size_in_words(free)
+        )
+
+
+def check_memory(size: float, what: str, alternative: str) -> float:
+    """Refuse as `require_memory` does, but announce nothing; return the free memory in bytes."""
     free = free_memory()
     if size > free:
         raise MemoryError(
             f"{what} would take {size_in_words(size)}, and {size_in_words(free)} are free; instead: {alternative}"
         )
-    if size >= _ANNOUNCED:
-        _log.info(
-            "%s takes %s of %s free memory.", what[0].upper() + what[1:], size_in_words(size), size_in_words(free)
-        )
+    return free
 
 
 def free_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> float:

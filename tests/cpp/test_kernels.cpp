@@ -8,6 +8,7 @@
 #include "check.hpp"
 #include "math/distance_kernels.hpp"
 #include "src/covariance.hpp"
+#include "src/kernel_expansion.hpp"
 #include "src/kernel_matrix.hpp"
 
 using namespace atomcore;
@@ -20,9 +21,6 @@ using math::KernelKind;
 namespace {
 
 constexpr double kExact = 1e-13;  // times the largest value compared
-
-const char* const kNames[math::kKernelKinds] = {"rbf",       "matern12",  "matern32", "matern52", "rational_quadratic",
-                                                "laplacian", "polynomial"};
 
 math::KernelParameters parameters_of(KernelKind kind) {
   if (kind == KernelKind::polynomial) return {0.75, 4};
@@ -53,7 +51,7 @@ double textbook(KernelKind kind, double q) {
 
 template <KernelKind kind>
 void check_jet() {
-  const char* const name = kNames[static_cast<int>(kind)];
+  const char* const name = kKernelNames[static_cast<int>(kind)];
   const math::KernelParameters parameters = parameters_of(kind);
   for (const double q : {1e-3, 0.03, 0.4, 1.0, 2.7, 9.0, 40.0}) {
     const auto jet = math::kernel_jet<kind>(q, parameters);
@@ -125,7 +123,7 @@ void check_functions(const char* isa, const KernelMatrixKernels& kernels) {
       for (const auto& [order, value] : {std::pair{0, jet.f}, {1, jet.d}, {2, jet.dd}, {3, jet.ddd}})
         expected[static_cast<std::size_t>(order) * n + i] = 1.7 * value;
     }
-    check_close(isa, kNames[static_cast<int>(kind.value)], jets, expected, kExact);
+    check_close(isa, kKernelNames[static_cast<int>(kind.value)], jets, expected, kExact);
   };
   check_kind(std::integral_constant<KernelKind, KernelKind::rbf>());
   check_kind(std::integral_constant<KernelKind, KernelKind::matern12>());

@@ -1,5 +1,6 @@
 // Packs against scalar arithmetic: elementary functions lane by lane, masks, compression and sums. Compiled once for
 // every instruction set; a processor that lacks one runs nothing of it.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -123,6 +124,13 @@ void check_lanes(const std::string& name) {
     for (int l = 0; l < n; ++l) sum += rows[r][l];
     check(math::sum_of_lanes(packs[r]) == sum, name + ", sum of lanes");
     in[r] = sum;
+  }
+  Pack<T> columns[n];
+  std::copy_n(packs, n, columns);
+  math::transpose(columns);
+  for (int r = 0; r < n; ++r) {
+    store_pack(out, columns[r]);
+    for (int l = 0; l < n; ++l) check(out[l] == rows[l][r], name + ", transposition");
   }
   store_pack(out, math::sums_of_packs(packs));
   for (int r = 0; r < n; ++r) check(out[r] == in[r], name + ", sums of packs");

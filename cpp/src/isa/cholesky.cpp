@@ -18,28 +18,6 @@ constexpr int padded(int n, int unit) { return (n + unit - 1) / unit * unit; }
 template <typename T>
 constexpr int kWidth = Pack<T>::kWidth;
 
-// The lanes of `width` packs change places with the packs.
-template <typename T>
-[[gnu::always_inline]] inline void transpose(Pack<T> (&x)[kWidth<T>]) {
-  using Integers = typename Pack<T>::Integers;
-  constexpr int n = kWidth<T>;
-#pragma GCC unroll 4
-  for (int half = n / 2; half > 0; half /= 2) {
-    Integers first{}, second{};
-    for (int l = 0; l < n; ++l) {
-      first[l] = (l & half) ? n + (l ^ half) : l;
-      second[l] = (l & half) ? n + l : (l ^ half);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < n; ++r) {
-      if (r & half) continue;
-      const Pack<T> a = x[r], b = x[r + half];
-      x[r] = Pack<T>(__builtin_shuffle(a.v, b.v, first));
-      x[r + half] = Pack<T>(__builtin_shuffle(a.v, b.v, second));
-    }
-  }
-}
-
 // A group of matrices, padded to whole tiles of rows with those of a unit matrix, and right-hand sides as one more tile
 // of rows: L z = y and L L^T = A are the same recurrence. Row i, column k is pack k * kTile + i % kTile of its tile.
 template <typename T>
@@ -95,7 +73,7 @@ class Group {
         x[l] = math::load_pack(some);
       }
     }
-    transpose<T>(x);
+    math::transpose(x);
   }
 
   // The factor and, on the way, the first kSides solutions: each tile is used for them while it is in the cache.
@@ -221,7 +199,7 @@ class Group {
         P x[kLanes];
 #pragma GCC unroll 16
         for (int q = 0; q < kLanes; ++q) x[q] = j + q <= i ? from[(j + q) * kTile + i - i0] : P(T(0));
-        if (j <= i) transpose<T>(x);
+        if (j <= i) math::transpose(x);
         for (int l = 0; l < count_; ++l)
           store(task_.L + matrix_[l] * pitch + static_cast<std::int64_t>(i) * n_ + j, x[l], n_ - j, past_caches);
       }
@@ -277,7 +255,7 @@ class Group {
     for (int j = 0; kRows == 1 && j < n_; j += kLanes) {
       P x[kLanes];
       for (int q = 0; q < kLanes; ++q) x[q] = z[(j + q) * kTile];
-      transpose<T>(x);
+      math::transpose(x);
       for (int l = 0; l < count_; ++l) store(task_.x + matrix_[l] * n_ + j, x[l], n_ - j, false);
     }
     const int kept = task_.m - r < kRows ? task_.m - r : kRows;

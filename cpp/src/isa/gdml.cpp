@@ -149,23 +149,6 @@ void relate(const GdmlView& view, const double* x, const double* C, const double
       math::store_pack(t.columns + r * stride + (3 * b + c) * kGroup + lane, sum[r][c]);
 }
 
-// Rows become columns: at each step, blocks beside the diagonal change places.
-[[gnu::always_inline]] inline void transpose_packs(P (&x)[kWidth]) {
-  for (std::size_t half = kWidth / 2; half > 0; half /= 2) {
-    P::Integers upper, lower;
-    for (std::size_t l = 0; l < kWidth; ++l) {
-      upper[l] = static_cast<std::int64_t>((l & half) ? kWidth + l - half : l);
-      lower[l] = static_cast<std::int64_t>((l & half) ? kWidth + l : l + half);
-    }
-    for (std::size_t r = 0; r < kWidth; ++r)
-      if ((r & half) == 0) {
-        const P first = x[r], second = x[r + half];
-        x[r] = P(__builtin_shuffle(first.v, second.v, upper));
-        x[r + half] = P(__builtin_shuffle(first.v, second.v, lower));
-      }
-  }
-}
-
 // Whole packs are written; what goes beyond the n numbers of a structure is written over by the first numbers of the
 // next, which come later: the last columns come first.
 void transpose(const double* lines, std::size_t n, double* row) {
@@ -173,7 +156,7 @@ void transpose(const double* lines, std::size_t n, double* row) {
     for (std::size_t pack = (n + kWidth - 1) / kWidth; pack-- > 0;) {
       P x[kWidth];
       for (std::size_t l = 0; l < kWidth; ++l) x[l] = math::load_pack(lines + (pack * kWidth + l) * kGroup + lane);
-      transpose_packs(x);
+      math::transpose(x);
       for (std::size_t l = 0; l < kWidth; ++l) math::store_pack(row + (lane + l) * n + pack * kWidth, x[l]);
     }
 }

@@ -323,25 +323,6 @@ void product(std::size_t m, std::size_t n, std::size_t depth, const double* a, s
   }
 }
 
-// kWidth rows of kWidth numbers, transposed in registers: halves of pairs of packs change places.
-[[gnu::always_inline]] inline void transpose(P (&x)[kWidth]) {
-#pragma GCC unroll 4
-  for (int half = static_cast<int>(kWidth) / 2; half > 0; half /= 2) {
-    P::Integers upper, lower;
-    for (int l = 0; l < static_cast<int>(kWidth); ++l) {
-      upper[l] = (l & half) ? static_cast<int>(kWidth) + l - half : l;
-      lower[l] = (l & half) ? static_cast<int>(kWidth) + l : l + half;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < static_cast<int>(kWidth); ++r) {
-      if (r & half) continue;
-      const P a = x[r], b = x[r + half];
-      x[r] = P(__builtin_shuffle(a.v, b.v, upper));
-      x[r + half] = P(__builtin_shuffle(a.v, b.v, lower));
-    }
-  }
-}
-
 void store(const double* tile, std::size_t m, std::size_t n, double* out, double* mirrored, std::size_t stride) {
   for (std::size_t i = 0; i < m; ++i) __builtin_memcpy(out + i * stride, tile + i * kTile, n * sizeof(double));
   if (mirrored == nullptr) return;
@@ -350,7 +331,7 @@ void store(const double* tile, std::size_t m, std::size_t n, double* out, double
     for (std::size_t i = 0; i < whole_m; i += kWidth) {
       P block[kWidth];
       for (std::size_t r = 0; r < kWidth; ++r) block[r] = math::load_pack(tile + (i + r) * kTile + j);
-      transpose(block);
+      math::transpose(block);
       for (std::size_t r = 0; r < kWidth; ++r) math::store_pack(mirrored + (j + r) * stride + i, block[r]);
     }
   for (std::size_t i = 0; i < m; ++i)

@@ -14,10 +14,7 @@ _MODEL = "model.atomcore"
 ROUNDS = "rounds.csv"
 _PARTS = ("test", "pool")
 _MEASURES = ("energy_mae", "energy_rmse", "forces_mae", "forces_rmse")
-_EPILOG = """\
-In RUN: model.atomcore, rounds.csv (errors after each round), active.json and train_idxs.npy (what was chosen, as
-indices into FILE), learning_curve.png. With --compare also random/, the same with structures drawn at random.
-"""
+_RESULTS = "In DIR: model.atomcore, rounds.csv, train_idxs.npy, active.json (choice), learning_curve.png."
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         pool = labels.load(options, options.file)
         test = labels.load(options, options.test) if options.test else None
         found = _train(options, pool, test, folder, options.selection)
-        found.model.provenance = {"source": pool.source, "data_sha256": pool.sha256}
+        found.model.provenance = pool.provenance
         found.model.save(folder / _MODEL)
         curves = {"active": found}
         if options.compare:
@@ -46,11 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atomcore active",
         usage="%(prog)s FILE [options]",
+        add_help=False,
         description="Train GDML again and again, each time with more of the structures in FILE that it gets wrong.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_RESULTS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
     )
-    parser.add_argument("file", metavar="FILE", help="the pool: structures of one molecule with energies and forces")
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # all the rest then fits a screen
+    parser.add_argument("file", metavar="FILE", help="the pool: one molecule, energies, forces; --units as in evaluate")
     parser.add_argument("--run", default="active", metavar="DIR", help="where to [active]")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--test", metavar="FILE", help="structures that errors are reported of")
@@ -59,12 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--step", type=int, default=25, metavar="N", help="to add in each round [25]")
     parser.add_argument("--start", default="diverse", metavar="HOW", help="diverse, stratified or random [diverse]")
     parser.add_argument("--selection", default="errors", metavar="HOW", help="errors, clusters or random [errors]")
-    parser.add_argument("--sigma", type=float, nargs="+", default=[10.0], help="length, or several to choose from [10]")
-    parser.add_argument("--lam", type=float, nargs="+", default=[1e-10], help="regulariser, or several [1e-10]")
+    parser.add_argument(
+        "--sigma", type=float, nargs="+", default=[10.0], metavar="X", help="length, or several to try [10]"
+    )
+    parser.add_argument(
+        "--lam", type=float, nargs="+", default=[1e-10], metavar="X", help="regulariser, the same [1e-10]"
+    )
     parser.add_argument("--no-symmetries", action="store_true", help="no permutations of atoms")
     parser.add_argument("--compare", action="store_true", help="also with structures drawn at random")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn [0]")
-    labels.add_options(parser)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn [0]")
+    labels.add_options(parser, hidden=True)
     return parser
 
 

@@ -43,17 +43,14 @@ def meaningless(model: Mapping[str, Any]) -> tuple[str, ...]:
     return (*_OF_NETWORKS, *_OF_NETWORK_RUNS, *_OF_KERNELS)
 
 
-def train(plain: dict[str, Any], split: Any, config: str, progress: bool) -> Any:
-    """Train as the configuration ``plain`` says, whose text is ``config``, and return the report."""
+def train(model: Any, plain: dict[str, Any], split: Any, config: str, progress: bool) -> Any:
+    """Train ``model`` as the configuration ``plain`` says, whose text is ``config``, and return the report."""
     from atomcore.train.kernel_fit import fit_kernel_machine
 
     section = plain["model"]
     options: dict[str, Any] = {"run_dir": Path(plain["run"]["dir"]), "config": config, "progress": progress}
     options |= {name: plain["run"][name] for name in ("overwrite", "threads")}
     if _name(section) == "GDML":
-        model = _model(
-            section, {name: value for name, value in _arguments(section).items() if name not in _OF_MANY_BODIES}
-        )
         options["search"] = _search(plain["search"], model)
         if "components" in section:
             from atomcore.cli.many_body_term import prepare
@@ -62,19 +59,24 @@ def train(plain: dict[str, Any], split: Any, config: str, progress: bool) -> Any
             report = fit_kernel_machine(model, term, **options)
             split.save(options["run_dir"] / "split.json")  # of the data as they are, not of what the term is trained on
             return report
-    else:
-        model = _model(section, _arguments(section) | {"features": _features(plain, split), "kernel": _kernel(section)})
     return fit_kernel_machine(model, split, **options)
 
 
-def _arguments(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in section.items() if name not in ("_target_", "kernel", "kernel_options")}
+def make(plain: Mapping[str, Any], split: Any) -> Any:
+    """Return the machine of the configuration ``plain``, which is not trained yet."""
+    section = plain["model"]
+    of_gdml = _name(section) == "GDML"
+    apart = ("_target_", *(_OF_MANY_BODIES if of_gdml else ("kernel", "kernel_options")))
+    arguments = {name: value for name, value in section.items() if name not in apart}
+    if not of_gdml:
+        arguments |= {"kernel": _kernel(section), "features": _features(plain, split)}
+    return _class(section["_target_"])(**arguments)
 
 
-def _model(section: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+def _class(target: str) -> Any:
     from hydra.utils import get_class
 
-    return get_class(section["_target_"])(**arguments)
+    return get_class(target)
 
 
 def _kernel(section: Mapping[str, Any]) -> Any:
@@ -101,20 +103,20 @@ def _kernel(section: Mapping[str, Any]) -> Any:
     return kind(**options)
 
 
-def _features(plain: dict[str, Any], split: Any) -> Any:
-    from hydra.utils import get_class, get_method
+def _features(plain: Mapping[str, Any], split: Any) -> Any:
+    from hydra.utils import get_method
 
     section = {name: value for name, value in plain["features"].items() if name != "_target_"}
     target = plain["features"]["_target_"]
     try:
-        make: Any = get_class(target)
+        kind: Any = _class(target)
     except ValueError:  # a preset is a method
-        make = get_method(target)
-    if "elements" in inspect.signature(make).parameters:
-        make = partial(make, elements=list(split.elements))
+        kind = get_method(target)
+    if "elements" in inspect.signature(kind).parameters:
+        kind = partial(kind, elements=list(split.elements))
     if "n_atoms_max" in section and section["n_atoms_max"] is None:
         section["n_atoms_max"] = int(split.dataset.n_atoms.max())
-    features = make(**section)
+    features = kind(**section)
     if plain["functions_per_element"] is not None:
         from atomcore.features import select
 

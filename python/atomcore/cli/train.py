@@ -23,23 +23,19 @@ model.atomcore, metrics.json, parity.png, learning_curve.png, log.csv, config.ya
 the keys that matter most ('atomcore train --cfg job' prints all)
   data.path=FILE data.units="kcal/mol, Angstrom"   npz files must declare units
   run.dir=run run.resume=true run.overwrite=true   where to; continue there; start anew there
-  features=behler|ani|gaussian|compact|ani1x|ani2x what the networks see; also uniform, imbalzano,
-  functions_per_element=30                         tutorial_bp, tutorial_ani; keep the best by CUR
-  model.hidden=[64,64] model.activation=silu       the networks
-  ensemble.members=4 ensemble.bagging=true         several, whose spread tells what not to trust
-  split=random split.valid=0.1 split.test=0.1      fractions or counts
-  split=block|kfold                                contiguous blocks; -m split.fold=0,1,2,3,4
-  training.max_epochs=200 training.batch_size=32 training.early_stopping=50
-  loss.energy_weight=30 loss.forces_weight=1       of mean((dE/n)^2) and mean(dF^2); eV, A
-  loss.stress_weight=1                             of mean((V dS/n)^2), where the data has stress
+  split=random|block|kfold split.test=0.1          fraction or count, as split.valid; split.fold=0
+  model=bpnn model.hidden=[64,64]                  networks; ensemble.members=4 of them
+  features=behler|ani|gaussian|compact|ani1x|...   what they see; functions_per_element=30
+  training.max_epochs=200 training.batch_size=32   also training.early_stopping=50 run.processes=2
+  loss.energy_weight=30 loss.forces_weight=1       of mean((dE/n)^2), mean(dF^2); stress_weight
   optimizer=adamw|adam|amsgrad|adagrad|lbfgs       optimizer.learning_rate=5e-3
   schedule=cosine|plateau|exponential|step|multistep|none
-  run.processes=2 run.tensorboard=true             each takes batch_size structures; curves
-  model=gdml model.sigma=10 model.lam=1e-10        kernel machine of one molecule, from a few hundred structures
-  search.sigma=[5,10,20] search.lam=[1e-12,1e-10]  of GDML: all pairs, or ranges with search.n_iter=15
-  model=krr|gpr model.kernel=rbf model.inducing=500 kernel machines on features, also coulomb and
-                                                   inverse_distances; gpr knows its uncertainty
+  model=gdml model.sigma=10 model.lam=1e-10        one molecule, from a few hundred structures
+  search.sigma=[5,10,20] search.lam=[1e-12,1e-10]  of GDML: all pairs; with search.n_iter=15 ranges
   model=mbgdml model.components={h2o:OHH}          GDML of clusters, a term of a many-body expansion
+  model=krr|gpr model.kernel=rbf                   kernels of features; gpr knows its error
+  features=coulomb|inverse_distances               of whole molecules; model.inducing=500 for many
+  transfer.path=run/model.atomcore                 start from a trained network
   seed=0                                           of split, starting weights and batches
   -m KEY=1,2,3                                     one run a value, in run.dir/0, run.dir/1, ...
 """
@@ -159,23 +155,25 @@ def run(config: Any) -> Any:
     text = OmegaConf.to_yaml(OmegaConf.create({k: v for k, v in plain.items() if k not in ignored}))
     with speaking(speaks()):
         split = data.load(**plain["data"]).split(**plain["split"])
+        try:
+            model = make(config, plain, split)
+        except InstantiationException as error:
+            raise ValueError(str(error.__cause__ or error)) from error
         if is_kernel_machine(plain["model"]):
-            report = kernel_models.train(plain, split, text, speaks())
+            report = kernel_models.train(model, plain, split, text, speaks())
         else:
             from atomcore.train.network_fit import fit  # after the data has been read: this takes seconds
 
-            try:
-                model = _model(config, plain, split)
-            except InstantiationException as error:
-                raise ValueError(str(error.__cause__ or error)) from error
             report = fit(model, split, run_dir=Path(config.run.dir), config=text, **_options(plain))
         if speaks():
             draw(report, Path(config.run.dir), loss_in_words(plain))
     return report
 
 
-def _model(config: Any, plain: dict[str, Any], split: Any) -> Any:
+def make(config: Any, plain: dict[str, Any], split: Any) -> Any:
     """Return the model to train: a new one, several like it, or the one in a file."""
+    if is_kernel_machine(plain["model"]):
+        return kernel_models.make(plain, split)
     from hydra.utils import instantiate
 
     from atomcore._arrays import whole_number

@@ -193,6 +193,12 @@ class Dataset:
         """Cells with the rows of directions without periodicity set to zero, shape (n_structures, 3, 3)."""
         return np.where(self.pbc[:, :, None], self.cells, 0.0)
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What model files say about their training data: ``source``, ``data_sha256`` and, if any, ``baseline``."""
+        known = {"source": self.source, "data_sha256": self.sha256}
+        return known | ({"baseline": self.baseline} if self.baseline else {})
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of everything that describes the structures and their labels, the same on every machine."""

@@ -147,7 +147,7 @@ def _of_structure(record: Any, variance: Any) -> Parts:
             "the training structures are periodic; accepted in a model file of whole structures: molecules"
         )
     descriptor = _descriptor(record.features, record)
-    molecular = descriptor["type"] in ("inverse_distances", "coulomb_raw") and record.molecule is not None
+    molecular = record.molecule is not None
     capability = "molecular" if molecular else "global"
     metadata = metadata_of("structure_kernel", capability, ["kernel_expansion", "structure_kernel"], record.elements)
     metadata |= {"descriptor": descriptor, "kernel": _kernel(record)}
@@ -172,8 +172,6 @@ def _descriptor(features: Any, record: Any) -> dict[str, Any]:
     """Return what the engine needs to know of features of whole structures."""
     n_features = len(record.sums[0].scale)
     if isinstance(features, InverseDistances):
-        if record.molecule is None:
-            raise ValueError("the training structures have different atoms; accepted with inverse distances: the same")
         return {"type": "inverse_distances", "n_atoms": len(record.molecule), "fixed_size": True}
     if not isinstance(features, CoulombMatrix):
         raise ValueError(

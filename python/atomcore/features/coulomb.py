@@ -2,13 +2,13 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from atomcore import _core
 from atomcore._arrays import as_structure, check_numbers, whole_number
-from atomcore.features.inverse_distances import pair_lengths
 from atomcore.units import length_factors
 
 Float = npt.NDArray[np.float64]
@@ -37,6 +37,8 @@ class CoulombMatrix:
     ----------
     per_atom : bool
         False: one row of features a structure.
+    ordered : bool
+        Whether they hold for one molecule with its atoms in one order: raw matrices without padding.
 
     Notes
     -----
@@ -117,54 +119,25 @@ class CoulombMatrix:
         n = len(structure.numbers)
         if self.n_atoms_max is not None and n > self.n_atoms_max:
             raise ValueError(f"atoms has {n} atoms; accepted: at most {self.n_atoms_max} (n_atoms_max)")
-        matrix = _matrix(structure.positions, structure.numbers, self.exponent, self.length_in_angstrom)
-        order = np.arange(n)
+        x, J = _core.structure_descriptor(
+            _core.descriptor_kinds.index(f"coulomb_{self.kind}"), self.n_atoms_max or n, self.exponent,
+            self.length_in_angstrom, structure.numbers, structure.positions, jacobian,
+        )  # fmt: skip
+        if J is None:
+            return x
         if self.kind == "eigenvalues":
-            return self._eigenvalues(matrix, jacobian)
-        if self.kind == "sorted":
-            order = np.argsort(-np.linalg.norm(matrix.values, axis=1), kind="stable")
-        return self._triangle(matrix, order, jacobian)
+            _warn_of_equal(x[:n])
+        return x, J
+
+    @property
+    def ordered(self) -> bool:
+        """Whether models of these features are of one molecule with its atoms in one order."""
+        return self.kind == "raw" and self.n_atoms_max is None
 
     @property
     def length_in_angstrom(self) -> float:
         """The unit of r in A."""
         return length_factors()[LENGTH_UNITS[self.length_unit]]
-
-    def _triangle(self, matrix: "_Matrix", order: npt.NDArray[np.intp], jacobian: bool) -> Float | tuple[Float, Float]:
-        n = len(order)
-        a, b = np.tril_indices(n)
-        i, j = order[a], order[b]
-        size = self.n_atoms_max or n
-        x = np.zeros(size * (size + 1) // 2)
-        x[: len(a)] = matrix.values[i, j]  # row by row: what pads comes last
-        if not jacobian:
-            return x
-        J = np.zeros((len(x), n, 3))
-        row = np.arange(len(a))
-        np.add.at(J, (row, i), matrix.slopes[i, j])
-        np.add.at(J, (row, j), matrix.slopes[j, i])
-        return x, J
-
-    def _eigenvalues(self, matrix: "_Matrix", jacobian: bool) -> Float | tuple[Float, Float]:
-        n = len(matrix.values)
-        values, vectors = np.linalg.eigh(matrix.values)
-        order = np.argsort(-np.abs(values), kind="stable")
-        x = np.zeros(self.n_atoms_max or n)
-        x[:n] = values[order]
-        if not jacobian:
-            return x
-        gaps = np.diff(values)
-        equal = int((gaps < _DEGENERATE * np.abs(values).max(initial=0.0)).sum())
-        if equal:
-            warnings.warn(
-                f"{equal} eigenvalues of the Coulomb matrix are equal to the one before (a symmetric molecule): their "
-                "single derivatives are those of one of many bases",
-                stacklevel=3,
-            )
-        V = vectors[:, order]
-        J = np.zeros((len(x), n, 3))
-        J[:n] = np.einsum("ik,ijc,jk->kic", 2.0 * V, matrix.slopes, V)  # v^T dC v
-        return x, J
 
     def to_metadata(self) -> dict[str, Any]:
         """Return what a file keeps, for `atomcore.features.from_metadata`."""
@@ -187,20 +160,12 @@ class CoulombMatrix:
         )
 
 
-class _Matrix(NamedTuple):
-    values: Float  # [N, N]
-    slopes: Float  # [N, N, 3], of element (i, j) in the position of atom i, per A
-
-
-def _matrix(positions: Float, numbers: npt.NDArray[np.int32], exponent: float, length: float) -> _Matrix:
-    """Return the Coulomb matrix; ``length`` is the unit of r in A."""
-    n = len(numbers)
-    Z = numbers.astype(np.float64)
-    d = positions[:, None] - positions
-    a, b = np.tril_indices(n, -1)
-    inverse = np.zeros((n, n))
-    inverse[a, b] = inverse[b, a] = 1.0 / pair_lengths(d[a, b], a, b)
-    values = length * np.outer(Z, Z) * inverse
-    slopes = -(values * inverse**2)[:, :, None] * d
-    values[np.diag_indices(n)] = 0.5 * Z**exponent
-    return _Matrix(values, slopes)
+def _warn_of_equal(eigenvalues: Float) -> None:
+    gaps = np.diff(np.sort(eigenvalues))
+    equal = int((gaps < _DEGENERATE * np.abs(eigenvalues).max(initial=0.0)).sum())
+    if equal:
+        warnings.warn(
+            f"{equal} eigenvalues of the Coulomb matrix are equal to the one before (a symmetric molecule): their "
+            "single derivatives are those of one of many bases",
+            stacklevel=3,
+        )

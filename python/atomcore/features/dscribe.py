@@ -131,7 +131,9 @@ def _descriptors() -> Any:
     try:
         from dscribe import descriptors
     except ImportError as error:
-        raise ImportError("DScribe's descriptors need the package dscribe: pip install dscribe") from error
+        raise ImportError(
+            "DScribe's descriptors need the package dscribe: pip install 'atomcore[descriptors]'"
+        ) from error
     return descriptors
 
 

@@ -29,9 +29,12 @@ class InverseDistances:
     ----------
     per_atom : bool
         False: one row of features a structure.
+    ordered : bool
+        True: they say nothing about elements, and hold for one molecule with its atoms in one order.
     """
 
     per_atom = False
+    ordered = True
 
     def __init__(self, *, image: str = "shortest") -> None:
         if image not in IMAGES:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomcore import _core
+from atomcore._memory import check_memory
 from atomcore._threads import resolve_threads
 from atomcore.kernels.points import Points
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Float64 = npt.NDArray[np.float64]
 Choice = bool | tuple[bool, bool]
+_ALWAYS_THERE = 1e8  # bytes
 
 
 def covariance(
@@ -56,10 +58,18 @@ def covariance(
     ValueError
         Gradients without a jacobian; gradients in rows and columns for a kernel without second derivatives; numbers of
         features that differ or do not fit the kernel; another shape or type of ``out``.
+    MemoryError
+        The matrix does not fit; nothing has been allocated then.
     """
     rows, columns = _observed(kernel, A, B, energies, forces)
     shape = (A.n_observations(*rows), (B or A).n_observations(*columns))
     if out is None:
+        size = 8.0 * shape[0] * shape[1]
+        if size > _ALWAYS_THERE:
+            check_memory(
+                size, f"a matrix of {shape[0]} x {shape[1]} covariances",
+                "fewer rows at a time, or a sparse model (inducing of GaussianProcess and KernelRidge)",
+            )  # fmt: skip
         out = _core.pooled_empty(shape, False)
     _check_array("out", out, shape)
     scaled = _scaled(kernel, A.n_features)

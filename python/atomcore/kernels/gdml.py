@@ -36,6 +36,8 @@ def _permutations(permutations: ArrayLike | None, n_atoms: int) -> NDArray[np.in
     if permutations is None:
         return np.arange(n_atoms, dtype=np.int64)[None]
     array = np.ascontiguousarray(permutations, dtype=np.int64)
+    if not np.array_equal(array, np.asarray(permutations)):
+        raise ValueError("permutations holds numbers that are not whole; accepted: numbers of atoms")
     if array.ndim != 2 or array.shape[1] != n_atoms or len(array) == 0:
         raise ValueError(f"permutations has the shape {list(array.shape)}; accepted: [P, {n_atoms}]")
     return array

@@ -109,6 +109,9 @@ class Points:
         gradient_ptr = self.gradient_ptr if self.has_gradients else None
         return _core.PointSet(self.X, self.elements, self.structure_ptr, gradient_ptr, self.jacobian or blocks)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "core"}  # which is made anew
+
     def n_observations(self, energies: bool, forces: bool) -> int:
         """Return how many energies and numbers in gradients there are."""
         return (self.n_structures if energies else 0) + (int(self.gradient_ptr[-1]) if forces else 0)

@@ -37,11 +37,11 @@ class Estimator:
         if nested:
             base = RBF() if self.kernel is None else self.kernel
             changed = {name.removeprefix("kernel__"): value for name, value in nested.items()}
-            self.kernel = type(base)(**{**base.get_params(), **changed})
+            self.kernel = type(base)(**base.get_params()).set_params(**changed)  # which others may hold
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn's model selection asks an estimator."""
+        """What scikit-learn's model selection, which comes with ``atomcore[descriptors]``, asks an estimator."""
         from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
 
         target = TargetTags(required=False, multi_output=True)

@@ -9,6 +9,8 @@ from atomcore.kernels import Points, covariance
 from atomcore.kernels.linalg import add_to_diagonal, cholesky
 from atomcore.models._kernel_search import Kinds, Labels
 
+CHUNK = 1024  # labels that a sparse model takes in at a time
+
 
 def between(kernel: Any, rows: Points, of_rows: Kinds, columns: Points, of_columns: Kinds) -> np.ndarray:
     """Return the covariances of some kinds of labels of some points with those of others."""
@@ -22,8 +24,13 @@ def require_matrix(n: int) -> None:
     require_memory(
         8.0 * n * n,
         f"the kernel matrix of {n} labels",
-        f"a sparse model, inducing={fewer}, which takes {size_in_words(32.0 * fewer**2)}",
+        f"a sparse model, inducing={fewer}, which takes {size_in_words(sparse_size(fewer))}",
     )
+
+
+def sparse_size(points: int) -> float:
+    """Bytes that a sparse model takes: a packed and a full matrix, and a chunk of labels in the making."""
+    return 12.0 * points**2 + 32.0 * points * CHUNK
 
 
 class ExactSolver:

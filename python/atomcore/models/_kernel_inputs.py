@@ -1,6 +1,6 @@
 """What kernel machines are given, rows of numbers or structures, as points in the space of features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ def as_dataset(X: Any, *, labels: bool) -> Dataset:
     """Return structures as a data set; without ``labels`` those they carry are left out."""
     if isinstance(X, Dataset):
         return X
-    images = [X] if hasattr(X, "positions") else list(X)
+    if not isinstance(X, Iterable):
+        raise TypeError(f"X is {X!r}; accepted: Dataset, ase.Atoms, or a sequence of ase.Atoms")
+    images: list[Any] = [X] if hasattr(X, "positions") else list(X)
     return from_atoms(images) if labels else from_atoms(images, energy_key="none", forces_key="none")
 
 
@@ -39,8 +41,8 @@ class ArrayInputs:
         """Return X [n, D] checked."""
         width = getattr(self, "n_features", "D")
         rows = as_float64("X", X, ("n", width))
-        if not len(rows):
-            raise ValueError(f"X has shape {rows.shape}; accepted: at least one row")
+        if not rows.size:
+            raise ValueError(f"X has shape {rows.shape}; accepted: at least one row and one column")
         if not np.isfinite(rows).all():
             wrong = int(np.argwhere(~np.isfinite(rows))[0, 0])
             raise ValueError(f"X has a value that is not finite in row {wrong}")
@@ -79,6 +81,8 @@ class StructureInputs:
     """
 
     def __init__(self, features: Any, atomic: bool | None, scaling: str, dataset: Dataset) -> None:
+        if isinstance(features, type) or not hasattr(features, "compute"):
+            raise TypeError(f"features is {features!r}; accepted: a feature object, such as InverseDistances()")
         per_atom = getattr(features, "per_atom", True)
         if atomic and not per_atom:
             raise ValueError(
@@ -89,11 +93,13 @@ class StructureInputs:
         self.atomic = per_atom if atomic is None else bool(atomic)
         self.elements = tuple(dataset.elements)
         self.template = None
-        if per_atom and not self.atomic:
+        if getattr(features, "ordered", per_atom and not self.atomic):
             self.template = dataset.numbers[: dataset.structure_ptr[1]].copy()
         self.scale: dict[int, np.ndarray] = {}
         self._check(dataset)
+        self.n_features = 0
         raw = self._raw(dataset, jacobian=False)
+        self.n_features = raw.X.shape[1]
         kinds = self._kinds(raw)
         for z in np.unique(kinds):
             self.scale[int(z)] = _scale(raw.X[kinds == z], scaling)
@@ -147,7 +153,7 @@ class StructureInputs:
             if not np.array_equal(numbers, self.template):
                 raise ValueError(
                     f"structure {s} has the atomic numbers {numbers.tolist()}; features in the order of the atoms "
-                    f"(atomic=False) need those of the first training structure: {self.template.tolist()}"
+                    f"({self.features!r}) need those of the first training structure: {self.template.tolist()}"
                 )
 
     def _raw(self, dataset: Dataset, *, jacobian: bool) -> Points:
@@ -156,6 +162,12 @@ class StructureInputs:
             computed = self.features.compute(atoms, jacobian=jacobian)
             x, J = computed if jacobian else (computed, None)
             rows.append(self._flat(np.asarray(x)))
+            width = self.n_features or rows[0].shape[1]
+            if rows[-1].shape[1] != width:
+                raise ValueError(
+                    f"structure {len(rows) - 1} has {rows[-1].shape[1]} features, the first one in training {width}; "
+                    "accepted: features whose number does not depend on the structure (CoulombMatrix: n_atoms_max)"
+                )
             if jacobian:
                 jacobians.append(_dense(J, rows[-1].shape, 3 * len(atoms), joined=not self.atomic))
         X = np.concatenate(rows)

@@ -11,16 +11,16 @@ from atomcore._arrays import whole_number
 from atomcore._progress import Progress
 from atomcore.data import Dataset
 from atomcore.kernels import RBF, diagonal
+from atomcore.kernels.functions import Kernel
 from atomcore.models import _kernel_sparse as sparse
 from atomcore.models._kernel_estimator import Estimator
-from atomcore.models._kernel_exact import ExactSolver, require_matrix
+from atomcore.models._kernel_exact import CHUNK, ExactSolver, require_matrix
 from atomcore.models._kernel_inputs import SCALINGS, ArrayInputs, StructureInputs, as_dataset, is_structures
 from atomcore.models._kernel_labels import Batch, chunks, columns, flat_gradients, in_words, positive
-from atomcore.models._kernel_search import CRITERIA, Kinds, Labels, Search, left_out, scaled_kernel, search
+from atomcore.models._kernel_search import CRITERIA, GivenNoise, Kinds, Labels, Search, left_out, scaled_kernel, search
 
 _log = logging.getLogger("atomcore")
 _BLOCK = 4e6  # numbers in a block of covariances that is made at a time while predicting
-_CHUNK = 1024  # labels that a sparse model takes in at a time
 _LABELS = ("energy", "forces")
 _ENERGIES: Kinds = {"energies": True, "forces": False}
 MEANS = ("elements", "constant", "zero")
@@ -58,7 +58,8 @@ class KernelMachine(Estimator):
         X : array_like [n, D], Dataset, or sequence of ase.Atoms
             Points, or structures, for which the model needs ``features``.
         y : array_like [n] or [n, T], optional
-            Values, by default the energies of the structures in eV. Several outputs share the kernel.
+            Values, by default the energies of the structures in eV. Several outputs share the kernel. Structures whose
+            values are given are trained on these alone: the forces that they carry may be of another energy.
         gradients : array_like [n, D] or [n, D, T], optional
             Derivatives of the values in the coordinates of the points, for rows of numbers only; structures carry
             forces, of which the gradient is minus.
@@ -80,17 +81,19 @@ class KernelMachine(Estimator):
             names the label at which the factorization failed.
         """
         self._check_arguments()
+        vars(self).pop("_solver", None)  # a training that fails leaves no model of mixed parts
         structural = is_structures(X)
         if structural != (self.features is not None):
             raise ValueError(
-                f"features is {self.features!r} and X is {type(X).__name__}; accepted: structures with features, "
-                "rows of numbers without"
+                f"features is {self.features!r} and X is {type(X).__name__}; accepted: structures, at least one, with "
+                "features, rows of numbers without"
             )
         data = as_dataset(X, labels=True) if structural else X
         self._inputs: Any = (
             StructureInputs(self.features, self.atomic, self.scaling, data) if structural else ArrayInputs(X)
         )
         batch = self._batch(data, y, gradients)
+        self.provenance: dict[str, Any] = data.provenance if structural else {}  # which model files keep
         if self.inducing is None:
             require_matrix(int(self._sizes(batch).sum()))
         self._batches = [batch]
@@ -121,12 +124,16 @@ class KernelMachine(Estimator):
         self._check_fitted()
         batch = self._batch(as_dataset(X, labels=True) if is_structures(X) else X, y, gradients)
         first = self._batches[0]
+        before, baseline = (getattr(part.taken, "baseline", "") for part in (first, batch))
+        if baseline != before:
+            raise ValueError(f"energies are differences to {baseline!r}; accepted: to {before!r}, as in training")
         if batch.kinds != first.kinds or batch.outputs != first.outputs:
             raise ValueError(
                 f"the labels have {batch.outputs} outputs and {in_words(batch.kinds)}; accepted: "
                 f"{first.outputs} and {in_words(first.kinds)}, as in training"
             )
-        if self.inducing is None:
+        if self._exact:
+            require_matrix(int(self._sizes(batch).sum()) + len(self._solver.values))
             self._solver.add(self._labels(batch))
         else:
             self._gather(batch, progress)
@@ -195,10 +202,10 @@ class KernelMachine(Estimator):
         self.search_: Search | None = None
         if self.search is None:
             self.kernel_ = scaled_kernel(kernel, labels.points, self.seed) if self.kernel is None else kernel
-            self._noise = self._given_noise(labels)
+            self._noise = self._default_noise(labels)
             return
         self.kernel_, noise, self.search_ = search(
-            kernel, labels, self.search, starts=self.starts, seed=self.seed,
+            kernel, labels, self.search, starts=self.starts, seed=self.seed, noise=self._given_noise(),
             fixed_variance=not self._has_variance, progress=progress,
         )  # fmt: skip
         self._noise = (float(noise[0]), float(noise[1]))
@@ -215,17 +222,20 @@ class KernelMachine(Estimator):
     def _begin_sparse(self) -> None:
         batch = self._batches[0]
         assert self.inducing is not None
+        if any(there and not noise for there, noise in zip(batch.kinds, self._noise, strict=True)):
+            raise ValueError("labels without noise (or regularization) have infinite weight; accepted with inducing "
+                             "points: a positive number")  # fmt: skip
         points = sparse.choose(
             self._inputs.points(batch.taken, jacobian=False), self.inducing, self.selection, self.seed
         )
         columns = batch.outputs + self._design(self._inputs.part(batch.taken, [0])).shape[1]
-        self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns, _CHUNK)
+        self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns)
 
     def _gather(self, batch: Batch, progress: bool) -> None:
         """Take a batch into a sparse model, in chunks."""
         sizes = self._sizes(batch)
         bar = Progress(len(sizes), "projecting structures", enabled=progress)
-        for chosen in chunks(sizes, _CHUNK):
+        for chosen in chunks(sizes, CHUNK):
             part = batch.part(self._inputs, chosen)
             labels = self._labels(part)
             design = np.zeros((len(labels.values), self._solver.right.shape[1] - batch.outputs))
@@ -243,7 +253,7 @@ class KernelMachine(Estimator):
         else:
             self._coefficients = np.zeros((self._design(self._inputs.part(self._batches[0].taken, [0])).shape[1],
                                            self._batches[0].outputs))  # fmt: skip
-        if self.inducing is None:
+        if self._exact:
             self._solver.solve(np.concatenate([self._labels_only(batch) for batch in self._batches]))
         else:
             self._solver.solve(np.concatenate([np.eye(self._batches[0].outputs), -self._coefficients]))
@@ -277,8 +287,17 @@ class KernelMachine(Estimator):
     def _atomic(self) -> bool:
         return bool(getattr(self._inputs, "atomic", False))
 
-    def _given_noise(self, labels: Labels) -> tuple[float, float]:
-        """Noise variances of energies and of derivatives, from the arguments."""
+    @property
+    def _exact(self) -> bool:
+        """Whether the model in use, whatever arguments were set after training, has a factor of all labels."""
+        return isinstance(self._solver, ExactSolver)
+
+    def _given_noise(self) -> GivenNoise:
+        """Noise variances of energies and of derivatives that a search keeps, from the arguments."""
+        raise NotImplementedError
+
+    def _default_noise(self, labels: Labels) -> tuple[float, float]:
+        """Noise variances of energies and of derivatives without a search."""
         raise NotImplementedError
 
     # Prediction
@@ -311,6 +330,8 @@ class KernelMachine(Estimator):
             taken, {"energies": True, "forces": derivatives}, variance=return_std
         )
         values = values + self._design(taken) @ self._coefficients
+        if not (np.isfinite(values).all() and np.isfinite(slopes).all()):
+            raise ValueError("predictions are not finite: features or labels are too large for the kernel")
         slopes = -slopes if isinstance(taken, Dataset) else slopes
         results = [self._shaped(values, (len(values),))]
         shape = (-1, 3) if isinstance(taken, Dataset) else (len(values), -1)
@@ -356,10 +377,13 @@ class KernelMachine(Estimator):
             Of "energy" (eV), "forces" [N, 3] (eV/A) and, of Gaussian processes, "energy_spread" and "forces_spread",
             their standard deviations; energy and forces by default.
         """
+        if not hasattr(atoms, "positions"):
+            raise TypeError(f"atoms is {type(atoms).__name__}; accepted: ase.Atoms, one structure")
         wanted = ("energy", "forces") if properties is None else tuple(properties)
-        unknown = [name for name in wanted if name not in _PROPERTIES]
-        if unknown:
-            raise ValueError(f"properties has {unknown[0]!r}; accepted: {', '.join(_PROPERTIES)}")
+        accepted = _PROPERTIES if self._has_variance else _PROPERTIES[:2]
+        unknown = [name for name in wanted if name not in accepted]
+        if unknown or isinstance(properties, str):
+            raise ValueError(f"properties is {properties!r}; accepted: names in a list, of {', '.join(accepted)}")
         spread = any(name.endswith("spread") for name in wanted)
         slopes = any(name.startswith("forces") for name in wanted)
         found = self.predict(atoms, return_std=spread, derivatives=slopes)
@@ -390,7 +414,7 @@ class KernelMachine(Estimator):
             As `predict` returns them, of the labels that the model was trained on; None for a kind that it was not.
         """
         self._check_fitted()
-        if self.inducing is not None:
+        if not self._exact:
             raise ValueError("leave_one_out needs the factor of all labels; accepted: models without inducing points")
         owners, kinds, first = [], [], 0
         for labels in self._solver.batches:
@@ -421,6 +445,9 @@ class KernelMachine(Estimator):
     def save(self, path: str | os.PathLike, *, variance: bool = True) -> None:
         """Write the model file (``.atomcore``), after checking that the C++ engine gives the same numbers.
 
+        `atomcore.Potential.load`, `atomcore.calculators.Calculator` and the commands read it, for predictions and their
+        standard deviations. It does not hold the labels: what is to be trained on (`add`) stays this object.
+
         Parameters
         ----------
         path : path-like
@@ -430,15 +457,13 @@ class KernelMachine(Estimator):
         Raises
         ------
         ValueError
-            The model was trained on rows of numbers, for which there is no engine.
+            The model was trained on rows of numbers, on several outputs, or with features that the engine has not.
         atomcore.AtomcoreError
             When engine and model disagree; an older file at ``path`` is then left as it was.
         """
         from atomcore.export import save_kernel_machine
 
         self._check_fitted()
-        if self.features is None:
-            raise ValueError("a model of rows of numbers has no model file; accepted: models of structures")
         save_kernel_machine(self, path, variance=variance)
 
     # Checks
@@ -457,6 +482,10 @@ class KernelMachine(Estimator):
         for name, value, accepted in choices:
             if not (value is None or isinstance(value, str)) or value not in accepted:
                 raise ValueError(f"{name} is {value!r}; accepted: {', '.join(map(str, accepted))}")
+        if self.kernel is not None and not isinstance(self.kernel, Kernel):
+            raise TypeError(
+                f"kernel is {self.kernel!r}; accepted: None, or a kernel of atomcore.kernels, such as RBF()"
+            )
         if self.mean == "elements" and self.features is None:
             raise ValueError("mean is 'elements' for rows of numbers; accepted: None, constant, zero")
         if self.labels is not None and (not len(self.labels) or any(name not in _LABELS for name in self.labels)):

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from atomcore.models._kernel_inputs import ArrayInputs
+
 Float64 = np.ndarray
 
 
@@ -41,7 +43,7 @@ class KernelRecord:
 
     atomic: bool
     features: Any
-    molecule: np.ndarray | None  # atomic numbers of all training structures, where they have the same
+    molecule: np.ndarray | None  # atomic numbers of every structure, where features are in the order of the atoms
     periodic: bool  # whether any of them is
     kind: str  # of the kernel, as the core names it
     parameters: tuple[float, float]
@@ -62,7 +64,7 @@ def record(model: Any) -> KernelRecord:
         For models of rows of numbers or of several outputs.
     """
     inputs, kernel = model._inputs, model.kernel_
-    if model.features is None:
+    if isinstance(inputs, ArrayInputs):
         raise ValueError("a model of rows of numbers has no model file; accepted: models of structures")
     if model._batches[0].outputs != 1:
         raise ValueError(f"the model has {model._batches[0].outputs} outputs; accepted in model files: one, the energy")
@@ -78,8 +80,8 @@ def record(model: Any) -> KernelRecord:
     coefficients = model._coefficients[:, 0]
     return KernelRecord(
         atomic=inputs.atomic,
-        features=model.features,
-        molecule=_molecule(model),
+        features=inputs.features,
+        molecule=inputs.template,
         periodic=any(batch.taken.pbc.any() for batch in model._batches),
         kind=kernel.kind,
         parameters=tuple(kernel.parameters),
@@ -96,23 +98,11 @@ def _kinds_of(points: Any) -> np.ndarray:
     return np.zeros(len(points.X), np.int64) if points.elements is None else points.elements.astype(np.int64)
 
 
-def _molecule(model: Any) -> np.ndarray | None:
-    first = model._batches[0].taken
-    numbers = first.numbers[: first.structure_ptr[1]]
-    same = all(
-        len(batch.taken.numbers) == len(batch.taken) * len(numbers)
-        and (batch.taken.numbers.reshape(-1, len(numbers)) == numbers).all()
-        and (batch.taken.n_atoms == len(numbers)).all()
-        for batch in model._batches
-    )
-    return numbers.copy() if same else None
-
-
 def _centres(model: Any) -> tuple[Float64, np.ndarray, Float64, Float64 | None]:
     """Return scaled features, elements, coefficients and derivative coefficients of all centres."""
     solver = model._solver
     alpha = solver.alpha[:, 0]
-    if model.inducing is not None:
+    if not model._exact:
         return solver.points.X, _kinds_of(solver.points), alpha, None
     X = np.concatenate([labels.points.X for labels in solver.batches])
     elements = np.concatenate([_kinds_of(labels.points) for labels in solver.batches])
@@ -141,7 +131,7 @@ def _ranges(model: Any) -> dict[int, tuple[Float64, Float64]]:
 
 def _variance(model: Any, lengths: Float64) -> Variance:
     solver = model._solver
-    if model.inducing is not None:
+    if not model._exact:
         n = len(solver.points.X)
         ptr = np.arange(n + 1)
         return Variance(

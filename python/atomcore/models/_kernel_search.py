@@ -21,6 +21,7 @@ _FAILED = 1e10  # value of a criterion where the matrix is not positive definite
 
 
 Kinds = dict[str, Any]  # which labels there are, in the words of `covariance`: energies, forces
+GivenNoise = tuple[float | None, float | None]  # noise variances of energies and derivatives; None: to be found
 
 
 class Labels(NamedTuple):
@@ -136,13 +137,16 @@ class _Problem:
     """A criterion as a function of the logarithms of the hyper-parameters that are free.
 
     They are those of the kernel, without its variance where that is fixed, and the noise variances of the kinds of
-    labels that there are.
+    labels that there are, unless they are given.
     """
 
-    def __init__(self, kernel: Any, labels: Labels, criterion: str, *, fixed_variance: bool, seed: int) -> None:
+    def __init__(
+        self, kernel: Any, labels: Labels, criterion: str, *, noise: GivenNoise, fixed_variance: bool, seed: int
+    ) -> None:
         self.kernel, self.labels, self.fixed_variance = kernel, labels, fixed_variance
         self.kinds = [labels.is_energy, ~labels.is_energy]
-        self.noisy = [i for i, rows in enumerate(self.kinds) if rows.any()]
+        self.noise = np.array([1.0 if given is None else given for given in noise])
+        self.noisy = [i for i, rows in enumerate(self.kinds) if noise[i] is None and rows.any()]
         self.evaluations = 0
         self.scale = np.array([_size(labels.values[rows]) for rows in self.kinds])
         importance = np.where(labels.is_energy, 1 / self.scale[0], 1 / self.scale[1])
@@ -161,7 +165,7 @@ class _Problem:
         """Return the kernel and the noise variances (energies, derivatives)."""
         n = len(theta) - len(self.noisy)
         own = np.concatenate([self.kernel.theta[:1], theta[:n]]) if self.fixed_variance else theta[:n]
-        noise = np.ones(2)
+        noise = self.noise.copy()
         noise[self.noisy] = np.exp(theta[n:])
         return self.kernel.with_theta(own), noise
 
@@ -202,10 +206,11 @@ def search(
     *,
     starts: int,
     seed: int,
+    noise: GivenNoise = (None, None),
     fixed_variance: bool = False,
     progress: bool = False,
 ) -> tuple[Any, np.ndarray, Search]:
-    """Minimize a criterion over lengths, variance, alpha and noise.
+    """Minimize a criterion over lengths, variance, alpha and the noise variances that are not given.
 
     The scale of the starts comes from the data: lengths from the distances of points, the variance from the labels
     given the lengths (it has a closed form), noise from the spread of the labels. Of a dozen seeded candidates around
@@ -217,7 +222,7 @@ def search(
     """
     from scipy.optimize import minimize
 
-    problem = _Problem(kernel, labels, criterion, fixed_variance=fixed_variance, seed=seed)
+    problem = _Problem(kernel, labels, criterion, noise=noise, fixed_variance=fixed_variance, seed=seed)
     centre, candidates = _candidates(problem, np.random.default_rng(seed))
     bar = Progress(_CANDIDATES + starts, f"hyper-parameters, {len(labels.values)} labels", enabled=progress)
     ranked = []
@@ -237,10 +242,10 @@ def search(
         bar.update(_CANDIDATES + i + 1, f"best {min(result.fun for result in results):.4g}")
     results.sort(key=lambda result: result.fun)
     bar.close(_CANDIDATES + starts, f"best {results[0].fun:.4g}")
-    found, noise = problem.split(results[0].x)
+    found, variances = problem.split(results[0].x)
     values = tuple(float(result.fun) for result in results)
     report = Search(criterion, values[0], values, bool(results[0].success), problem.evaluations, len(labels.values))
-    return found, noise, report
+    return found, variances, report
 
 
 def scaled_kernel(kernel: Any, points: Points, seed: int) -> Any:
@@ -279,8 +284,9 @@ def _with_variance(problem: _Problem, own: np.ndarray, ratio: np.ndarray) -> np.
     noise = np.log(ratio * problem.scale)[problem.noisy]
     if problem.fixed_variance:
         return np.concatenate([own, np.log(ratio)[problem.noisy]])
-    size = math.log(problem.scale[problem.noisy[0]])
-    theta = np.concatenate([[size], own, noise])
+    first = 0 if problem.kinds[0].any() else 1
+    theta = np.concatenate([[math.log(problem.scale[first])], own, noise])
+    n = len(theta) - len(noise)
     for _ in range(2):
         try:
             y = problem.labels.values
@@ -288,8 +294,8 @@ def _with_variance(problem: _Problem, own: np.ndarray, ratio: np.ndarray) -> np.
         except NotPositiveDefinite:
             break
         theta[0] += math.log(max(fit, 1e-12))
-        theta[-len(noise) :] += math.log(max(fit, 1e-12))  # the shape stays
-    theta[-len(noise) :] = np.maximum(theta[-len(noise) :], np.log(2 * _SMALLEST_NOISE * problem.scale[problem.noisy]))
+        theta[n:] += math.log(max(fit, 1e-12))  # the shape stays
+    theta[n:] = np.maximum(theta[n:], np.log(2 * _SMALLEST_NOISE * problem.scale[problem.noisy]))
     return theta
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from atomcore._memory import require_memory
 from atomcore.kernels import Points, covariance, inducing
 from atomcore.kernels.linalg import cholesky
-from atomcore.models._kernel_exact import between
+from atomcore.models._kernel_exact import between, sparse_size
 from atomcore.models._kernel_search import Kinds, Labels
 
 SELECTIONS = ("random", "cur", "farthest_point", "k_means")
@@ -57,36 +57,41 @@ class SparseSolver:
         Added to the diagonal of K_ZZ, as a share of its mean.
     """
 
-    def __init__(
-        self, kernel: Any, points: Points, noise: tuple[float, float], jitter: float, outputs: int, chunk: int
-    ) -> None:
+    def __init__(self, kernel: Any, points: Points, noise: tuple[float, float], jitter: float, columns: int) -> None:
         M = len(points.X)
         require_memory(
-            8.0 * M * (3 * M + 3 * chunk),
+            sparse_size(M),
             f"a sparse model with {M} inducing points",
             f"fewer of them, such as inducing={M // 2}, which needs a quarter",
         )
         self.kernel, self.points, self.noise = kernel, points, noise
         K = covariance(kernel, points)
         self.jitter = jitter * float(np.mean(K.diagonal()))
-        self.inner = cholesky(K, jitter=self.jitter)
-        self.gram = np.eye(M)
-        self.right = np.zeros((M, outputs))
+        self.inner = cholesky(K, jitter=self.jitter, packed=True)
+        del K
+        self.gram: np.ndarray | None = np.eye(M)  # A while it is gathered, of which the lower half counts
+        self.right = np.zeros((M, columns))
         self.n_labels = 0
 
     def gather(self, labels: Labels, right: np.ndarray) -> None:
-        """Take in labels: ``right`` [rows, q] are the values to be projected."""
+        """Take in labels: ``right`` [rows, columns] are the values to be projected."""
+        from scipy.linalg.blas import dsyrk
+
+        if self.gram is None:
+            L = self.outer.lower()
+            self.gram = L @ L.T
         rows = between(self.kernel, labels.points, labels.kinds, self.points, _ENERGIES)
         weight = 1.0 / np.sqrt(labels.noise(*self.noise))
         rows *= weight[:, None]
-        V = self.inner.half_solve(rows.T)
-        self.gram += V @ V.T
+        V = np.ascontiguousarray(self.inner.half_solve(rows.T))
+        dsyrk(1.0, V.T, beta=1.0, c=self.gram.T, trans=1, overwrite_c=1)  # in place: the upper half of the transpose
         self.right += V @ (weight[:, None] * right)
         self.n_labels += len(rows)
 
     def finish(self) -> None:
-        """Factor what was gathered."""
-        self.outer = cholesky(self.gram.copy())
+        """Factor what was gathered, in its place."""
+        assert self.gram is not None
+        self.outer, self.gram = cholesky(self.gram), None
 
     def solve(self, combine: np.ndarray) -> None:
         """Set the weights for the combination ``right @ combine`` [q, outputs] of what was gathered."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from atomcore.models._kernel_labels import non_negative
 from atomcore.models._kernel_machine import KernelMachine
-from atomcore.models._kernel_search import Labels
+from atomcore.models._kernel_search import GivenNoise, Labels
 
 _NOISE = 1e-3  # of the deviation of the labels, where neither a number is given nor one searched for
 
@@ -35,7 +35,8 @@ class GaussianProcess(KernelMachine):
     noise, gradient_noise : float, optional
         Standard deviations of the noise of values and of derivatives: eV and eV/A for structures. With atomic kernels
         the noise of an energy is ``noise`` times the square root of the number of atoms, as errors of independent
-        atoms add up. Without a number, found by the search, or 0.001 of the spread of the labels without one.
+        atoms add up. A number stays as it is; None is found by the search, or 0.001 of the spread of the labels
+        without one.
     mean : {"elements", "constant", "zero"}, optional
         What is taken off first, by least squares: an energy for each atom of an element (the default for
         structures), one constant (the default for rows of numbers), or nothing.
@@ -43,7 +44,7 @@ class GaussianProcess(KernelMachine):
         Features of structures are divided by the square root of their standard deviation over the training data, by
         the deviation, or not at all; rows of numbers are never scaled.
     search : {"marginal_likelihood", "leave_one_out", "cross_validation"}, optional
-        Criterion that lengths, variance, alpha and noise are found by; None takes them as they are given.
+        Criterion that lengths, variance, alpha and the noise that is not given are found by; None takes all as given.
         Left-out errors are those of whole points or structures, in closed form (Rasmussen and Williams, section
         5.4.2; five folds for cross-validation).
     starts : int
@@ -105,10 +106,14 @@ class GaussianProcess(KernelMachine):
         """Standard deviation of the noise of derivatives."""
         return float(np.sqrt(self._noise[1]))
 
-    def _given_noise(self, labels: Labels) -> tuple[float, float]:
-        given = (("noise", self.noise, labels.is_energy), ("gradient_noise", self.gradient_noise, ~labels.is_energy))
+    def _given_noise(self) -> GivenNoise:
+        energy = None if self.noise is None else non_negative("noise", self.noise) ** 2
+        other = None if self.gradient_noise is None else non_negative("gradient_noise", self.gradient_noise) ** 2
+        return energy, other
+
+    def _default_noise(self, labels: Labels) -> tuple[float, float]:
         found = []
-        for name, value, rows in given:
+        for given, rows in zip(self._given_noise(), (labels.is_energy, ~labels.is_energy), strict=True):
             spread = labels.values[rows].std() if rows.any() else 0.0
-            found.append((_NOISE * (spread or 1.0) if value is None else non_negative(name, value)) ** 2)
+            found.append((_NOISE * (spread or 1.0)) ** 2 if given is None else given)
         return found[0], found[1]

@@ -5,7 +5,7 @@ from typing import Any
 
 from atomcore.models._kernel_labels import non_negative
 from atomcore.models._kernel_machine import KernelMachine
-from atomcore.models._kernel_search import Labels
+from atomcore.models._kernel_search import GivenNoise, Labels
 
 
 class KernelRidge(KernelMachine):
@@ -29,7 +29,8 @@ class KernelRidge(KernelMachine):
         What to train on: by default all that the data has. Trained on forces alone, energies set the mean function.
     regularization, gradient_regularization : float
         What is added to the diagonal for values and for derivatives, in units of the kernel's variance. With atomic
-        kernels energies have ``regularization`` times the number of atoms. The second is by default the first.
+        kernels energies have ``regularization`` times the number of atoms. The second is by default the first. With
+        ``search`` both are found, whatever is given.
     mean : {"elements", "constant", "zero"}, optional
         What is taken off first, by least squares: an energy for each atom of an element (the default for
         structures), one constant (the default for rows of numbers), or nothing.
@@ -99,7 +100,10 @@ class KernelRidge(KernelMachine):
         """What was added to the diagonal for derivatives."""
         return self._noise[1]
 
-    def _given_noise(self, labels: Labels) -> tuple[float, float]:
+    def _given_noise(self) -> GivenNoise:
+        return None, None  # a search finds both
+
+    def _default_noise(self, labels: Labels) -> tuple[float, float]:
         own = non_negative("regularization", self.regularization)
         other = self.gradient_regularization
         return own, own if other is None else non_negative("gradient_regularization", other)

@@ -141,9 +141,7 @@ def _trained(model: Any, split: Split, search: Mapping[str, Any] | None, progres
 
 def _provenance(split: Split) -> dict[str, Any]:
     return {
-        "source": split.dataset.source,
-        "data_sha256": split.dataset.sha256,
-        **({"baseline": split.dataset.baseline} if split.dataset.baseline else {}),
+        **split.dataset.provenance,
         "n_structures": {name: len(getattr(split, name)) for name in NAMES},
         "split": split.settings,
     }

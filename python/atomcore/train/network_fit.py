@@ -203,9 +203,7 @@ def _finish(
     """Judge the exported model with the engine that users run, and write what there is to keep."""
     parts = {name: getattr(split, name) for name in _PARTS}
     model.provenance = {  # before anything is judged: what was known of an earlier training holds no longer
-        "source": split.dataset.source,
-        "data_sha256": split.dataset.sha256,
-        **({"baseline": split.dataset.baseline} if split.dataset.baseline else {}),
+        **split.dataset.provenance,
         "n_structures": {name: len(part) for name, part in parts.items()},
         "split": split.settings,
     }

@@ -56,9 +56,7 @@ class Trainer:
         self._x, self._jacobian = descriptors(self._geometry.positions, self._geometry.lattice)
         self.symmetry = _symmetry(model, self._geometry, progress)
         self._n_gradients = forces.size
-        self._provenance = {"source": dataset.source, "data_sha256": dataset.sha256}
-        if dataset.baseline:
-            self._provenance["baseline"] = dataset.baseline
+        self._provenance = dataset.provenance
         self._y, self._scale = self._normalised(forces)
         self._kept: tuple[float, Float64] | None = None
 
