@@ -114,6 +114,9 @@ class CoulombMatrix:
         """
         structure = as_structure(atoms)
         check_numbers(structure.numbers)
+        lost = np.flatnonzero(~np.isfinite(structure.positions).all(axis=1))
+        if lost.size:
+            raise ValueError(f"positions of atom {lost[0]} are not finite")
         if structure.pbc.any():
             raise ValueError(f"pbc is {structure.pbc.tolist()}; accepted: molecules, which are not periodic")
         n = len(structure.numbers)
