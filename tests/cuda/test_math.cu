@@ -97,6 +97,7 @@ struct Covariances {
   template <typename U>
   AC_HD static void evaluate(const T& x, Values<U>& out) {
     const T q = x * x;
+    out.put(log(q + T(1)) * reciprocal_or_zero(q));
     evaluate_kind<KernelKind::rbf>(q, 0, 0, out);
     evaluate_kind<KernelKind::matern12>(q, 0, 0, out);
     evaluate_kind<KernelKind::matern32>(q, 0, 0, out);
