@@ -200,7 +200,7 @@ def test_best_settings_on_water_are_at_least_as_good_as_the_best_of_the_table():
 def test_many_trainings_have_no_checkpoint():
     """The second of them would find the file of the first one, and fail."""
     model, data = GDML(solver=Iterative(checkpoint="state.npz"), **PLAIN), molecules(8)
-    with pytest.raises(ValueError, match="solver has the checkpoint 'state.npz', which is of one training"):
+    with pytest.raises(ValueError, match=r"solver has the checkpoint 'state\.npz', which is of one training"):
         grid_search(model, data, data, sigmas=[1.0, 2.0], progress=False)
     with pytest.raises(ValueError, match="accepted where there are many: an Iterative without"):
         active_train(model, data, n_initial=2, n_final=4, step=1, progress=False)

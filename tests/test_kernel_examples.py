@@ -38,8 +38,9 @@ def test_qm7(capsys):
 
 
 def test_claisen():
+    """All atoms of sixty frames are inducing points: with a few hundred, energies are off by a constant."""
     errors = example("claisen_gpr").main(
-        [str(shared_data("claisen/claisen.npz")), "--frames", "40", "--inducing", "200"]
+        [str(shared_data("claisen/claisen.npz")), "--frames", "60", "--inducing", "800"]
     )
     assert errors["energy"] < 6.0  # trivial: 16.5
-    assert errors["forces"] < 12.0  # trivial: 23
+    assert errors["forces"] < 9.0  # trivial: 23

@@ -280,8 +280,8 @@ def refuse_checkpoint(model: GDML) -> None:
     """Raise ValueError where the iterative solver has a checkpoint: the file is of one training, and here are many."""
     if isinstance(model.solver, Iterative) and model.solver.checkpoint is not None:
         raise ValueError(
-            f"solver has the checkpoint {os.fspath(model.solver.checkpoint)!r}, which is of one training; accepted where "
-            "there are many: an Iterative without"
+            f"solver has the checkpoint {os.fspath(model.solver.checkpoint)!r}, which is of one training; accepted "
+            "where there are many: an Iterative without"
         )
 
 
