@@ -20,9 +20,20 @@ KCAL_PER_EV = 23.060548
 
 
 def train(data: atomcore.data.Dataset, inducing: int, progress: bool = False) -> GaussianProcess:
-    """Return the process trained on energies and forces."""
+    """Return the process trained on energies and forces.
+
+    The noise is what the inducing atoms leave of the labels, more than that of the labels themselves, which a search
+    on few frames would find; the length, long against the scatter of the features (5), was chosen on training frames.
+    """
     model = GaussianProcess(
-        RBF(), features=Compact(data.elements), inducing=inducing, selection="random", search_rows=600, starts=1
+        RBF(35.0, variance=10.0),
+        features=Compact(data.elements),
+        search=None,
+        noise=3e-4,
+        gradient_noise=5e-3,
+        inducing=inducing,
+        selection="random",
+        jitter=1e-12,
     )
     return model.fit(data, progress=progress)
 

@@ -298,10 +298,3 @@ def test_no_structures_have_no_covariances():
     assert not gradient_of_trace(RBF(), np.zeros((0, 0)), none).any()
     hollow = Points(np.zeros((1, 3)), None, [0, 0, 1])  # a structure without rows
     assert covariance(RBF(), hollow).tolist() == [[0.0, 0.0], [0.0, 1.0]]
-
-
-def test_a_matrix_that_does_not_fit_is_refused_before_it_is_made():
-    with pytest.raises(
-        MemoryError, match=r"1000000 and 1000000 observations would take .* free; instead: fewer points"
-    ):
-        RBF()(np.zeros((1_000_000, 1)))

@@ -14,6 +14,7 @@ from atomcore._core import AtomcoreError
 from atomcore.kernels.linalg import NotPositiveDefinite
 from atomcore.models import GDML
 from atomcore.models.gdml import GdmlRecord, Iterative
+from atomcore.models.gdml.report import check_labels
 from gdml_data import AMMONIA, WATER, as_dataset, molecules, springs
 from gdml_oracle import Oracle
 from helpers import shared_data, slope
@@ -214,6 +215,13 @@ def test_labels_that_do_not_belong_together_are_noticed(change, text, energies):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quiet(GDML(3.0, 1e-8, symmetries=False, energies=energies), molecules(30))
+
+
+def test_energies_that_forces_meet_roughly_are_not_doubted():
+    """No confusion of units is so near to 1, and small training sets integrate no better than this."""
+    x = np.linspace(-1, 1, 30)
+    for factor, count in ((0.85, 0), (1.2, 0), (0.529, 1), (2.0, 1)):
+        assert len(check_labels(factor * x, x)[2]) == count
 
 
 def test_energies_are_judged_by_what_forces_alone_say():

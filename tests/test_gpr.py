@@ -417,3 +417,14 @@ def test_compute_takes_one_structure_and_a_list_of_names():
         model.compute(images[0], "energy")
     with pytest.raises(ValueError, match=r"of energy, forces$"):
         model.compute(images[0], ["energy_spread"])
+
+
+def test_terms_that_cancel_are_saved_to_rounding(tmp_path):
+    model = KernelRidge(Polynomial(5), features=InverseDistances(), regularization=1e-3)
+    model.fit(molecules(12, ["H2O"])).save(tmp_path / "model.atomcore")
+    assert Potential.load(tmp_path / "model.atomcore").capability == "molecular"
+
+
+def test_smooth_data_without_noise_converge():
+    X = np.random.default_rng(0).uniform(-2, 2, (60, 2))
+    assert GaussianProcess().fit(X, np.sin(X[:, 0]) * X[:, 1]).search_.converged

@@ -97,6 +97,8 @@ def test_every_row_may_be_taken():
 def test_bad_arguments_are_refused_by_name(method, X, n, said):
     with pytest.raises(ValueError, match=said):
         method(X, n)
+    with pytest.raises(ValueError, match="seed is -1; accepted: whole numbers from 0"):
+        method(np.eye(3), 1, seed=-1)
 
 
 @pytest.mark.long

@@ -32,15 +32,14 @@ def test_mueller_brown_beside_a_network():
 
 
 def test_qm7(capsys):
-    errors = example("qm7").main([str(shared_data("qm7/qm7.npz")), "--molecules", "400"])
+    errors = example("qm7").main([str(shared_data("qm7/qm7.npz")), "--molecules", "250"])
     assert errors["sorted"] < errors["eigenvalues"] < 40
     assert "lambda" in capsys.readouterr().out
 
 
 def test_claisen():
-    """All atoms of sixty frames are inducing points: with a few hundred, energies are off by a constant."""
     errors = example("claisen_gpr").main(
-        [str(shared_data("claisen/claisen.npz")), "--frames", "60", "--inducing", "800"]
+        [str(shared_data("claisen/claisen.npz")), "--frames", "60", "--inducing", "500"]
     )
-    assert errors["energy"] < 6.0  # trivial: 16.5
-    assert errors["forces"] < 9.0  # trivial: 23
+    assert errors["energy"] < 5.0  # trivial: 16.5
+    assert errors["forces"] < 10.0  # trivial: 23

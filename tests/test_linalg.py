@@ -183,11 +183,18 @@ def test_what_is_not_finite_is_refused_by_name(row, column, packed, value):
         (lambda: batched_cholesky(np.ones((2, 3, 3)), out=np.ones((2, 3, 3), np.float32)), "out is float32"),
         (lambda: batched_solve(np.ones((2, 3, 3)), np.ones((2, 2))), r"y has shape \(2, 2\); accepted"),
         (lambda: batched_solve(np.ones((2, 3, 3)), np.ones(2)), r"y has shape \(2,\); accepted"),
+        (lambda: batched_solve(np.ones((2, 3, 3)), np.full((2, 3), np.nan)), "y holds numbers that are not finite"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_complex_numbers_are_not_cut_to_real_ones():
+    for call in (lambda A: batched_cholesky(A), lambda A: batched_solve(np.ones((2, 3, 3)), A)):
+        with pytest.raises(TypeError, match="must hold real numbers, got dtype complex128"):
+            call(np.ones((2, 3, 3)) * 1j)
 
 
 # ---- growing and updating

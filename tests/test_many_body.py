@@ -16,7 +16,7 @@ from ase.units import fs, kcal, mol
 from atomcore import AtomcoreError, Calculator, Potential, model_file
 from atomcore.cli import main
 from atomcore.data import Criterion, Entities, cut_clusters, decompose, find_sets, from_atoms
-from atomcore.interop.sgdml import as_predictions, read_many_body
+from atomcore.interop.sgdml import ModelFile, as_predictions, read_many_body, write_model_file
 from atomcore.models import GDML, ManyBody, Term
 from atomcore.models.gdml import GdmlRecord
 from atomcore.models.many_body import total
@@ -612,6 +612,18 @@ def test_example_of_water(capsys):
     assert errors[1] < 12
     assert errors[2] < 2
     assert "20 steps" in capsys.readouterr().out
+
+
+def test_files_of_the_same_sets_do_not_count_twice(tmp_path):
+    paths = [tmp_path / "1.npz", tmp_path / "again.npz"]
+    record = made_record(("h2o",))
+    for path in paths:
+        held = {name: getattr(record, name) for name in ModelFile.__dataclass_fields__ if hasattr(record, name)}
+        write_model_file(ModelFile(**held, comp_ids=("h2o",)), path, dialect="mbgdml")
+    with pytest.raises(ValueError, match=r"again\.npz, a second model of h2o; accepted: one"):
+        read_many_body(paths)
+    with pytest.raises(TypeError, match=r"paths is '.*1\.npz'; accepted: a sequence of paths"):
+        read_many_body(paths[0])
 
 
 def test_models_of_mbgdml_are_read_as_one_expansion():

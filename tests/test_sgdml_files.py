@@ -224,6 +224,13 @@ def test_data_sets_that_these_programs_cannot_hold(tmp_path):
     held = sgdml.read_dataset(saved(tmp_path / "a.npz", water_arrays(dialect="mbgdml")))
     with pytest.raises(ValueError, match=r"dialect is 'gdml'; accepted: 'sgdml', 'mbgdml'"):
         sgdml.write_dataset(held, tmp_path / "b.npz", dialect="gdml")
+    mixed = "hartree, Angstrom, hartree/bohr"
+    with pytest.raises(ValueError, match="accepted in these files: forces in hartree/Angstrom"):
+        sgdml.write_dataset(held, tmp_path / "b.npz", units=mixed)
+    with pytest.raises(ValueError, match="accepted in these files: forces in hartree/Angstrom"):
+        sgdml.write_model_file(random_model(), tmp_path / "b.npz", units=mixed)
+    with pytest.raises(TypeError, match="model is ndarray; accepted: a GDML model"):
+        sgdml.write_model(np.zeros(3), tmp_path / "b.npz")
     with pytest.raises(ValueError, match="data has no forces"):
         sgdml.write_dataset(replace(held.dataset, forces=None), tmp_path / "b.npz")
     swapped = held.dataset.numbers.copy()

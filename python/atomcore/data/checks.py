@@ -12,7 +12,7 @@ from atomcore.units import energy_factors, length_factors, stress_factors
 # Share of the energy differences that the forces must explain, up to a factor, before that factor is believed. Clean
 # sets reach 0.8 and more, unrelated numbers about 0.
 _STRONG = 0.6
-_SLOPES = (0.75, 1.35)  # a slope in between is taken for 1
+SLOPES = (0.75, 1.35)  # a slope in between is taken for 1
 _STRESS_SLOPES = (0.5, 2.0)  # no confusion of units is nearer to 1, and what the forces leave is less certain
 # No electronic-structure method gives a total energy this many times the all-electron one; kcal/mol taken for eV does.
 _TOO_LOW = 3.0
@@ -58,12 +58,12 @@ def _slope_warning(pairs: Pairs) -> str:
         return ""
     slope = robust_slope(pairs.work, pairs.energy)
     explained = _explained(pairs.energy, slope * pairs.work)
-    if explained < _STRONG or _SLOPES[0] < slope < _SLOPES[1]:
+    if explained < _STRONG or SLOPES[0] < slope < SLOPES[1]:
         return ""
     said = []
     if slope < 0:
         said.append("the forces have the wrong sign (they are gradients, or the energies are negated)")
-    if not _SLOPES[0] < abs(slope) < _SLOPES[1]:
+    if not SLOPES[0] < abs(slope) < SLOPES[1]:
         said.append(f"the units do not belong together ({_likely_units(abs(slope))})")
     return (
         f"energies and forces contradict each other: {' and '.join(said)}. Between {count} pairs of similar structures "

@@ -60,9 +60,9 @@ def row_of(values: Mapping[str, Any], suffix: str = "") -> np.ndarray:
     return np.append(values[f"forces{suffix}"], values[f"energy{suffix}"])
 
 
-def check_parity(found: np.ndarray, expected: np.ndarray, what: str) -> None:
-    """Raise an AtomcoreError unless engine and model give the same numbers."""
-    excess = np.abs(found - expected) - (_ABSOLUTE + _RELATIVE * np.abs(expected).max())
+def check_parity(found: np.ndarray, expected: np.ndarray, what: str, rounding: np.ndarray | float = 0.0) -> None:
+    """Raise an AtomcoreError unless engine and model give the same numbers, to the rounding of large terms."""
+    excess = np.abs(found - expected) - (_ABSOLUTE + _RELATIVE * np.abs(expected).max() + rounding)
     if not (excess <= 0).all():  # true for NaN
         worst = int(np.argmax(np.nan_to_num(excess, nan=np.inf)))
         raise AtomcoreError(

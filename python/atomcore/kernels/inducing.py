@@ -39,7 +39,7 @@ def cur(X: npt.ArrayLike, n: int, *, seed: int = 0) -> Indices:
     int64 [n]
         Indices of rows in the order in which they were drawn.
     """
-    X = _checked(X, n)
+    X = _checked(X, n, seed)
     squares, vectors = np.linalg.eigh(X.T @ X)
     kept = np.flatnonzero(squares > squares.max(initial=0.0) * X.shape[1] * np.finfo(float).eps)[::-1][:n]
     scores = np.einsum("ij,ij->i", *[X @ (vectors[:, kept] / np.sqrt(squares[kept]))] * 2)
@@ -70,7 +70,7 @@ def farthest_point(X: npt.ArrayLike, n: int, *, seed: int = 0, progress: bool = 
     int64 [n]
         Indices of rows in the order in which they were taken: the first m of them are those of ``n=m``.
     """
-    X = _checked(X, n)
+    X = _checked(X, n, seed)
     taken = [int(np.random.default_rng(seed).integers(len(X)))]
     for squared in _squared_distances(X, taken, n, progress):
         taken.append(int(squared.argmax()))
@@ -100,7 +100,7 @@ def k_means(X: npt.ArrayLike, n: int, *, seed: int = 0, iterations: int = 20, pr
     """
     from scipy.cluster.vq import kmeans2
 
-    X = _checked(X, n)
+    X = _checked(X, n, seed)
     random = np.random.default_rng(seed)
     taken = [int(random.integers(len(X)))]
     for squared in _squared_distances(X, taken, n, progress):
@@ -141,7 +141,8 @@ def _first_different(X: Float, order: npt.NDArray[np.intp], n: int) -> Indices:
         looked_at *= 2
 
 
-def _checked(X: npt.ArrayLike, n: int) -> Float:
+def _checked(X: npt.ArrayLike, n: int, seed: int) -> Float:
+    whole_number("seed", seed, 0)
     rows = as_float64("X", X, ("N", "K"))
     if not np.isfinite(rows).all():
         raise ValueError("X holds numbers that are not finite; accepted: finite numbers")

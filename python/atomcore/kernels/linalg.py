@@ -287,7 +287,8 @@ def batched_solve(
         As in `batched_cholesky`.
     """
     matrices = _as_batch(A)
-    sides = np.ascontiguousarray(y, dtype=matrices.dtype)
+    sides = np.ascontiguousarray(as_float64("y", y, np.shape(y)), dtype=matrices.dtype)
+    _check_finite("y", sides)
     if sides.ndim not in (2, 3) or sides.shape[:2] != matrices.shape[:2]:
         raise ValueError(f"y has shape {sides.shape}; accepted: {matrices.shape[:2]} or {(*matrices.shape[:2], 'm')}")
     x = _output("out", out, sides.shape, matrices.dtype)
@@ -368,7 +369,7 @@ def _like(y: npt.ArrayLike, sides: Float) -> Float:
 def _as_batch(A: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(A)
     if array.dtype != np.float32:
-        array = np.asarray(array, dtype=np.float64)
+        array = as_float64("A", array, array.shape)
     if array.ndim != 3 or array.shape[1] != array.shape[2] or not 1 <= array.shape[1] <= LARGEST_SMALL:
         raise ValueError(f"A has shape {array.shape}; accepted: (B, n, n) with n from 1 to {LARGEST_SMALL}")
     return np.ascontiguousarray(array)

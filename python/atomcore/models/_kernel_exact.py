@@ -53,9 +53,7 @@ class ExactSolver:
 
     def add(self, labels: Labels) -> None:
         """Add labels: the factor grows by their rows."""
-        rows = np.concatenate(
-            [between(self.kernel, labels.points, labels.kinds, old.points, old.kinds) for old in self.batches], axis=1
-        )
+        rows = self.rows(labels.points, labels.kinds)
         own = covariance(self.kernel, labels.points, **labels.kinds)
         add_to_diagonal(own, labels.noise(*self.noise))
         self.factor = self.factor.append(rows, own)
@@ -66,11 +64,15 @@ class ExactSolver:
         self.values = values
         self.alpha = self.factor.solve(values)
 
-    def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
-        """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
-        rows = np.concatenate(
+    def rows(self, points: Points, kinds: Kinds) -> np.ndarray:
+        """Return covariances with all labels, whose sum with the weights is the mean."""
+        return np.concatenate(
             [between(self.kernel, points, kinds, old.points, old.kinds) for old in self.batches], axis=1
         )
+
+    def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
+        """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
+        rows = self.rows(points, kinds)
         mean = rows @ self.alpha
         return mean, np.sum(self.factor.half_solve(rows.T) ** 2, axis=0) if variance else None
 

@@ -17,6 +17,7 @@ _CANDIDATES = 12  # starts that are looked at; the best of them are followed to 
 _PAIRS = 2000  # of points that the scale of distances is judged by
 _SMALLEST_NOISE = 1e-9  # of the variance of the labels: below it rounding decides whether the matrix is definite
 _WIDEST = math.log(1e4)  # how far hyper-parameters may move from the scale of the data, either way
+_FLAT = 1e-3  # slope, per label, of a minimum where rounding ends the line search
 _FAILED = 1e10  # value of a criterion where the matrix is not positive definite
 
 
@@ -244,8 +245,17 @@ def search(
     bar.close(_CANDIDATES + starts, f"best {results[0].fun:.4g}")
     found, variances = problem.split(results[0].x)
     values = tuple(float(result.fun) for result in results)
-    report = Search(criterion, values[0], values, bool(results[0].success), problem.evaluations, len(labels.values))
+    report = Search(
+        criterion, values[0], values, _converged(results[0], bounds), problem.evaluations, len(labels.values)
+    )
     return found, variances, report
+
+
+def _converged(result: Any, bounds: list[tuple[float, float]]) -> bool:
+    """Whether a minimum was found, to the tolerance or to what rounding lets a line search see."""
+    lower, upper = np.transpose(bounds)
+    slope = np.clip(result.x - result.jac, lower, upper) - result.x
+    return bool(result.success or (result.status == 2 and np.abs(slope).max() <= _FLAT))
 
 
 def scaled_kernel(kernel: Any, points: Points, seed: int) -> Any:

@@ -98,9 +98,13 @@ class SparseSolver:
         projected = self.outer.solve(self.right @ combine)
         self.alpha = self.inner.half_solve(projected, transposed=True)
 
+    def rows(self, points: Points, kinds: Kinds) -> np.ndarray:
+        """Return covariances with the inducing points, whose sum with the weights is the mean."""
+        return between(self.kernel, points, kinds, self.points, _ENERGIES)
+
     def predict(self, points: Points, kinds: Kinds, *, variance: bool) -> tuple[np.ndarray, Any]:
         """Return the mean [rows, outputs] and, if asked for, how much the labels reduce the variance [rows]."""
-        rows = between(self.kernel, points, kinds, self.points, _ENERGIES)
+        rows = self.rows(points, kinds)
         mean = rows @ self.alpha
         if not variance:
             return mean, None

@@ -72,6 +72,20 @@ def factors(path: str | os.PathLike, arrays: Mapping[str, Any], given: str | Non
     return parse_units(str(given if declared is None else declared))
 
 
+def units_to_write(units: str) -> tuple[Units, str, str]:
+    """Return the factors of units, and how a file calls those of energy and length.
+
+    Raises
+    ------
+    ValueError
+        When the units of forces are not those of energies over lengths: a file cannot say so.
+    """
+    unit, (energy, length) = parse_units(units), (part.strip() for part in units.split(",")[:2])
+    if not np.isclose(unit.force, unit.energy / unit.length, rtol=1e-12, atol=0.0):
+        raise ValueError(f"units is {units!r}; accepted in these files: forces in {energy}/{length}")
+    return unit, energy, length
+
+
 def texts(values: Any) -> tuple[str, ...]:
     """Return a list of texts, however it is stored."""
     return tuple(text(value) for value in np.atleast_1d(np.asarray(values, dtype=object)))

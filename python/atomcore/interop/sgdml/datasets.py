@@ -23,9 +23,10 @@ from atomcore.interop.sgdml._arrays import (
     optional,
     read_arrays,
     texts,
+    units_to_write,
     write_arrays,
 )
-from atomcore.units import Units, parse_units
+from atomcore.units import Units
 
 _XYZ_KEY = "mbgdml"  # of the information of a frame that holds what a data set says beside structures
 _XYZ_ENTITIES, _XYZ_ORIGIN = "entity_ids", "r_prov_specs"
@@ -198,7 +199,7 @@ def _labels(dataset: Dataset, units: str, dialect: str) -> dict[str, Any]:
     n_atoms = _common_atoms(dataset)
     if dataset.forces is None:
         raise ValueError("data has no forces; accepted: structures with forces, which sGDML learns")
-    unit, (energy_unit, length_unit) = parse_units(units), (part.strip() for part in units.split(",")[:2])
+    unit, energy_unit, length_unit = units_to_write(units)
     arrays: dict[str, Any] = {
         "z" if dialect == "sgdml" else "Z": dataset.numbers[:n_atoms].astype(np.int64),
         "R": dataset.positions.reshape(len(dataset), n_atoms, 3) / unit.length,

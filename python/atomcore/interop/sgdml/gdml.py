@@ -97,6 +97,8 @@ def write_model(
     sGDML's command line and its torch predictor take sigma for a whole number and cut the rest off; its predictor on
     NumPy and mbGDML take any.
     """
+    if not isinstance(model, GDML):
+        raise TypeError(f"model is {type(model).__name__}; accepted: a GDML model")
     record = model.record
     n_train = len(record.descriptors)
     about: dict[str, Any] = {"name": name, "theory": theory}

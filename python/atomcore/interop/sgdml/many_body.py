@@ -48,17 +48,21 @@ def read_many_body(
     AtomcoreError
         When a file is damaged, names no components, or its criterion is unknown.
     ValueError, FileNotFoundError
-        As for `read_model`; when the numbers of models and criteria differ.
+        As for `read_model`; when the numbers of models and criteria differ, or two models are of the same sets.
     """
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(f"paths is {os.fspath(paths)!r}; accepted: a sequence of paths")
     held = [read_model_file(path, units=units) for path in paths]
     if criteria is None:
         criteria = [_criterion(path, own) for path, own in zip(paths, held, strict=True)]
     if len(criteria) != len(held):
         raise ValueError(f"criteria has {len(criteria)} entries for {len(held)} models; accepted: one for each")
-    terms = []
+    terms: list[Term] = []
     for path, own, criterion in zip(paths, held, criteria, strict=True):
         if not own.comp_ids:
             raise AtomcoreError(f"{os.fspath(path)} names no components (comp_ids)")
+        if any(sorted(own.comp_ids) == sorted(t.components) and criterion == t.criterion for t in terms):
+            raise ValueError(f"paths has {os.fspath(path)}, a second model of {'+'.join(own.comp_ids)}; accepted: one")
         terms.append(Term(components=own.comp_ids, model=as_gdml(own), criterion=criterion))
     return ManyBody(terms)
 

@@ -20,10 +20,11 @@ from atomcore.interop.sgdml._arrays import (
     optional,
     read_arrays,
     texts,
+    units_to_write,
     write_arrays,
 )
 from atomcore.models.gdml.symmetry import check_group, pair_permutations
-from atomcore.units import Units, parse_units
+from atomcore.units import Units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -245,7 +246,7 @@ def write_model_file(
     NumPy and mbGDML take any.
     """
     check_dialect(dialect)
-    unit, (energy_unit, length_unit) = parse_units(units), (part.strip() for part in units.split(",")[:2])
+    unit, energy_unit, length_unit = units_to_write(units)
     arrays = {"type": "m", "code_version": f"atomcore {__version__}", "solver_name": model.solver}
     arrays |= _file_history(model, unit, dialect) | _file_machine(model, unit, dialect)
     arrays |= {"r_unit": length_unit, "e_unit": energy_unit}

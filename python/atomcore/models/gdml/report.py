@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from atomcore.data.checks import SLOPES
 from atomcore.kernels.gdml import Predictor
 from atomcore.models.gdml.iterative import Convergence
 from atomcore.models.gdml.symmetry import Symmetry
@@ -13,8 +14,7 @@ Float64 = npt.NDArray[np.float64]
 
 _MOST_GEOMETRIES = 50  # that rounding noise is measured with
 _SHIFT = 10.0  # Angstrom
-_LEAST_CORRELATION = 0.95  # thresholds of sGDML's checks
-_LARGEST_MISFIT = 0.1
+_LEAST_CORRELATION = 0.95  # as sGDML demands it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def check_labels(
             f"energies and forces belong together poorly (correlation {correlation:.3f}): are they of one level of "
             "theory, and converged?"
         )
-    elif abs(slope - 1) > _LARGEST_MISFIT:
+    elif not SLOPES[0] < slope < SLOPES[1]:
         found.append(f"energies change {slope:.3g} times as much as the forces say: are their units what was declared?")
     return slope, correlation, tuple(found)
 
