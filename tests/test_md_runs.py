@@ -186,6 +186,9 @@ def test_what_an_earlier_run_left_goes(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"trajectory.extxyz", "energies.csv"}
 
 
+DOUBTS = ("extrapolation", "extrapolation_excess", "extrapolation_feature", "energies_spread", "forces_spread")
+
+
 class Doubtful(Quiet):
     """Extrapolates more and more, like a model that is used where it was not trained; refuses beyond a limit."""
 
@@ -193,7 +196,7 @@ class Doubtful(Quiet):
         super().__init__()
         self.limit = limit
         labels = ["G2 H", "G2 O"]
-        self.potential = SimpleNamespace(feature_labels=labels, members=4, compute=self.compute)
+        self.potential = SimpleNamespace(feature_labels=labels, members=4, compute=self.compute, properties=DOUBTS)
 
     def compute(self, atoms, properties):
         zeros = np.zeros(len(atoms))

@@ -76,6 +76,7 @@ struct Features {
     out.put(ani_angle(c, scaled_sine(T(1) - c * c, U(0.95)), U(32), U(0.8), U(0.6), U(0.95)));
     out.put(integer_power(r, 5));
     out.put(power(r, U(2.5)));
+    out.put(log(r));
     out.put(sqrt(r) / exp(-r) + cos(x) * tanh(x) + acos(U(0.9) * c) * abs(x));
     const Vec3<T> a{r, x, c};
     out.put(cross(a, x * (a + a) - a));
@@ -106,6 +107,7 @@ struct Covariances {
     evaluate_kind<KernelKind::laplacian>(q, 0, 0, out);
     evaluate_kind<KernelKind::polynomial>(x, 0.5, 4, out);
     out.put(rational_quadratic_in_log_alpha(q, 0.6));
+    out.put(reciprocal_or_zero(x));
   }
 };
 
