@@ -122,9 +122,6 @@ class CoulombMatrix:
         n = len(structure.numbers)
         if self.n_atoms_max is not None and n > self.n_atoms_max:
             raise ValueError(f"atoms has {n} atoms; accepted: at most {self.n_atoms_max} (n_atoms_max)")
-        lost = np.flatnonzero(~np.isfinite(structure.positions).all(axis=1))
-        if len(lost):
-            raise ValueError(f"positions of atoms {', '.join(map(str, lost))} are not finite; accepted: finite numbers")
         x, J = _core.structure_descriptor(
             _core.descriptor_kinds.index(f"coulomb_{self.kind}"), self.n_atoms_max or n, self.exponent,
             self.length_in_angstrom, structure.numbers, structure.positions, jacobian,
