@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from atomcore import _memory
-from atomcore.data import from_atoms
+from atomcore.data import from_atoms, load, sample
+from atomcore.features import Gaussian
 from atomcore.kernels import RBF, Points, covariance, diagonal
 from atomcore.models import GaussianProcess, KernelRidge
 from atomcore.models import _kernel_machine as machine_module
@@ -44,6 +45,93 @@ def test_mean_and_variance_are_those_of_the_formula():
     values, slopes, std, slopes_std = model.predict(query, return_std=True, derivatives=True)
     assert_close(np.concatenate([values, slopes.ravel()]), mean, GROWN, scale=100.0)
     assert_close(np.concatenate([std, slopes_std.ravel()]) ** 2, variance, GROWN, scale=100.0)
+
+
+def two_outputs(model_class, **settings):
+    """Return a sparse model of two outputs with a constant mean, its labels gathered and not solved for."""
+    X, y, G = toy()
+    y = np.stack([y, X[:, 0] * X[:, 1]], 1)
+    G = np.stack([G, X[:, ::-1]], 2)
+    model = model_class(RBF(0.5, variance=20.0), inducing=15, jitter=1e-8, **settings).fit(X, y, gradients=G)
+    model._begin_sparse(searched=True)
+    model._gather(model._batches[0], False)
+    return model, Points.of_variables(X), np.concatenate([y - y.mean(axis=0), G.reshape(-1, 2)])
+
+
+@pytest.mark.parametrize("amplitude", [True, False])
+def test_noise_maximizes_the_variational_bound(amplitude):
+    """Titsias 2009, equation 9, with dense matrices; without an amplitude of the kernel at the best one."""
+    settings = NOISE if amplitude else {"regularization": 0.05**2, "gradient_regularization": 0.1**2}
+    model, data, labels = two_outputs(GaussianProcess if amplitude else KernelRidge, search=None, **settings)
+    solver = model._solver
+    kinds = {"energies": (True, True), "forces": (True, False)}
+    K_nm = covariance(model.kernel_, data, solver.points, **kinds)
+    Q = K_nm @ np.linalg.solve(covariance(model.kernel_, solver.points) + 1e-8 * 20.0 * np.eye(15), K_nm.T)
+    noise = np.where(np.arange(len(K_nm)) < 60, 0.05**2, 0.1**2)
+    left = np.sum((diagonal(model.kernel_, data, **BOTH) - Q.diagonal()) / noise)
+
+    def dense(s):
+        C = Q + s * np.diag(noise)
+        fits = [y @ np.linalg.solve(C, y) for y in labels.T]
+        data_terms = sum(fits) if amplitude else len(Q) * np.sum(np.log(fits))
+        return -0.5 * (data_terms + 2 * (np.linalg.slogdet(C)[1] - np.sum(np.log(noise)) + left / s))
+
+    for s in (1.0, 7.0, 3e3):
+        assert_close(solver.bound(model._coefficients, s, amplitude=amplitude), dense(s), GROWN)
+    model._solver.scale_noise(model._coefficients, amplitude=amplitude)
+    found = solver.noise[0] / 0.05**2
+    assert found > 100
+    assert dense(found) > max(dense(0.8 * found), dense(1.25 * found))
+    bounds = [solver.bound(model._coefficients, s, amplitude=amplitude) for s in (1.0, 2.0)]
+    assert_close(bounds[1] - bounds[0], dense(2 * found) - dense(found), GROWN, scale=1e3)
+    solver.solve(model._coefficients)  # as if the noise had been that from the start
+    other, _, _ = two_outputs(
+        type(model), search=None, **{k: v * found ** (0.5 if amplitude else 1.0) for k, v in settings.items()}
+    )
+    other._finish()
+    query = toy(5, seed=1)[0]
+    assert_close(model.predict(query), other.predict(query), GROWN, scale=100.0)
+
+
+def test_noise_of_an_exact_search_is_not_forced_on_few_points(caplog):
+    """The noise that 30 exact structures need is far below what 100 inducing points leave of them."""
+    split = load(sample("glycol")).split(train=60, seed=0)
+    train, test = (part.subset(range(30)) for part in (split.train, split.test))
+    settings = {"features": Gaussian(split.elements), "inducing": 100}
+    searched = GaussianProcess(search_rows=200, starts=1, **settings).fit(train)
+    assert "The noise variances that the search found are multiplied by" in caplog.text
+    assert "times the noise of the labels" not in caplog.text
+    exact = GaussianProcess(features=settings["features"], search_rows=200, starts=1).fit(train)
+    assert exact.kernel_ == searched.kernel_
+    given = {"noise": exact.noise_, "gradient_noise": exact.gradient_noise_, "search": None}
+    forced = GaussianProcess(exact.kernel_, **settings, **given).fit(train)
+    assert "The 100 inducing points leave" in caplog.text
+
+    def error(model):
+        return np.sqrt(np.mean((model.predict(test, derivatives=True)[1] - test.forces) ** 2))
+
+    assert error(searched) < 3 * error(exact)
+    assert error(forced) > 3 * error(exact)
+
+
+def test_given_noise_stays(caplog):
+    X, y, G = toy()
+    settings = {"inducing": 10, "starts": 1}
+    model = GaussianProcess(**NOISE, **settings).fit(X, y, gradients=G)
+    assert (model.noise_, model.gradient_noise_) == pytest.approx((0.05, 0.1), rel=1e-15)
+    assert model._solver.noise == model._noise
+    residuals = np.concatenate(
+        [(y - model.predict(X)) / 0.05, (G - model.predict(X, derivatives=True)[1]).ravel() / 0.1]
+    )
+    misfit = np.sqrt(np.mean(residuals**2))
+    assert misfit > 10
+    assert f"The 10 inducing points leave {misfit:.3g} times the noise" in caplog.text
+    half = GaussianProcess(noise=0.05, **settings).fit(X, y, gradients=G)
+    assert half.noise_ == pytest.approx(0.05, rel=1e-15)
+    assert "multiplied" not in caplog.text
+    ridge = KernelRidge(search="leave_one_out", **settings).fit(X, y)
+    assert (ridge.regularization_, ridge.gradient_regularization_) == ridge._solver.noise
+    assert "multiplied" in caplog.text
 
 
 def test_all_points_are_the_exact_model():

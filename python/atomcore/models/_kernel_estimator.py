@@ -1,15 +1,20 @@
 """The conventions of scikit-learn's estimators, without scikit-learn."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
+
 from atomcore.kernels import RBF
+from atomcore.models._kernel_inputs import as_dataset
 
 
 class Estimator:
     """Arguments by name: what `clone`, `GridSearchCV` and the like of scikit-learn call."""
 
     kernel: Any
+    predict: Callable[..., Any]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the arguments of this model; with ``deep`` those of its kernel as ``kernel__length`` and so on."""
@@ -39,6 +44,17 @@ class Estimator:
             changed = {name.removeprefix("kernel__"): value for name, value in nested.items()}
             self.kernel = type(base)(**base.get_params()).set_params(**changed)  # which others may hold
         return self
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the coefficient of determination R^2 of values, averaged over outputs: scikit-learn's default."""
+        if y is None:
+            y = as_dataset(X, labels=True).energy
+        values = np.asarray(self.predict(X)).reshape(len(y), -1)
+        labels = np.asarray(y, float).reshape(len(y), -1)
+        spread = np.sum((labels - labels.mean(axis=0)) ** 2, axis=0)
+        if not (spread > 0).all():
+            raise ValueError("y has an output with one value only, for which R^2 is not defined")
+        return float(np.mean(1.0 - np.sum((values - labels) ** 2, axis=0) / spread))
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's model selection, which comes with ``atomcore[descriptors]``, asks an estimator."""

@@ -28,9 +28,12 @@ def require_matrix(n: int) -> None:
     )
 
 
-def sparse_size(points: int) -> float:
-    """Bytes that a sparse model takes: a packed and a full matrix, and a chunk of labels in the making."""
-    return 12.0 * points**2 + 32.0 * points * CHUNK
+def sparse_size(points: int, *, searched: bool = False) -> float:
+    """Bytes that a sparse model takes: a packed and a full matrix, and a chunk of labels in the making.
+
+    Where the noise was searched for, a copy of the full matrix takes the place of the chunk afterwards.
+    """
+    return 12.0 * points**2 + max(32.0 * points * CHUNK, 8.0 * points**2 if searched else 0.0)
 
 
 class ExactSolver:

@@ -47,6 +47,7 @@ class KernelMachine(Estimator):
     selection: str
     jitter: float
     seed: int
+    _noise: tuple[float, float]
 
     # Training
 
@@ -103,9 +104,17 @@ class KernelMachine(Estimator):
         if self.inducing is None:
             self._solver: Any = ExactSolver(self.kernel_, self._labels(batch), self._noise)
         else:
-            self._begin_sparse()
+            searched = self.search is not None and not any(
+                there and given is not None for there, given in zip(batch.kinds, self._given_noise(), strict=True)
+            )
+            self._begin_sparse(searched=searched)
             self._gather(batch, progress)
+            if searched:
+                self._solver.scale_noise(self._coefficients, amplitude=self._has_variance)
+                self._noise = self._solver.noise
         self._finish()
+        if not self._exact and self._has_variance:
+            self._solver.warn_of_misfit(self._coefficients)
         return self
 
     def add(self, X: Any, y: Any = None, *, gradients: Any = None, progress: bool = False) -> Self:
@@ -219,7 +228,7 @@ class KernelMachine(Estimator):
         chosen = np.sort(order[: max(2, int(np.searchsorted(np.cumsum(counts[order]), self.search_rows, "right")))])
         return batch if len(chosen) == len(counts) else batch.part(self._inputs, chosen)
 
-    def _begin_sparse(self) -> None:
+    def _begin_sparse(self, *, searched: bool) -> None:
         batch = self._batches[0]
         assert self.inducing is not None
         if any(there and not noise for there, noise in zip(batch.kinds, self._noise, strict=True)):
@@ -228,8 +237,10 @@ class KernelMachine(Estimator):
         points = sparse.choose(
             self._inputs.points(batch.taken, jacobian=False), self.inducing, self.selection, self.seed
         )
+        if batch.with_energies:
+            self._fit_mean(self._batches)
         columns = batch.outputs + self._design(self._inputs.part(batch.taken, [0])).shape[1]
-        self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns)
+        self._solver = sparse.SparseSolver(self.kernel_, points, self._noise, self.jitter, columns, searched=searched)
 
     def _gather(self, batch: Batch, progress: bool) -> None:
         """Take a batch into a sparse model, in chunks."""
@@ -241,10 +252,10 @@ class KernelMachine(Estimator):
             design = np.zeros((len(labels.values), self._solver.right.shape[1] - batch.outputs))
             if batch.with_energies:
                 design[: len(chosen)] = self._design(part.taken)
-            self._solver.gather(labels, np.concatenate([labels.values, design], axis=1))
+            residuals = labels.values - design @ self._coefficients
+            self._solver.gather(labels, np.concatenate([labels.values, design], axis=1), residuals)
             bar.update(int(chosen[-1]) + 1)
         bar.close(len(sizes))
-        self._solver.finish()
 
     def _finish(self) -> None:
         """Fit the mean function to what is known of the energies and solve for the weights."""
@@ -256,7 +267,7 @@ class KernelMachine(Estimator):
         if self._exact:
             self._solver.solve(np.concatenate([self._labels_only(batch) for batch in self._batches]))
         else:
-            self._solver.solve(np.concatenate([np.eye(self._batches[0].outputs), -self._coefficients]))
+            self._solver.solve(self._coefficients)
         if not self._batches[0].with_energies and self._batches[0].energies is not None:
             self._fit_mean(self._batches, predicted=True)
 
@@ -390,17 +401,6 @@ class KernelMachine(Estimator):
         names = [name for name in _PROPERTIES if (slopes or "forces" not in name) and (spread or "spread" not in name)]
         results = dict(zip(names, found if isinstance(found, tuple) else (found,), strict=True))
         return {name: float(results[name][0]) if name.startswith("energy") else results[name] for name in wanted}
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the coefficient of determination R^2 of values, averaged over outputs: scikit-learn's default."""
-        if y is None:
-            y = as_dataset(X, labels=True).energy
-        values = np.asarray(self.predict(X)).reshape(len(y), -1)
-        labels = np.asarray(y, float).reshape(len(y), -1)
-        spread = np.sum((labels - labels.mean(axis=0)) ** 2, axis=0)
-        if not (spread > 0).all():
-            raise ValueError("y has an output with one value only, for which R^2 is not defined")
-        return float(np.mean(1.0 - np.sum((values - labels) ** 2, axis=0) / spread))
 
     def leave_one_out(self) -> Any:
         """Return what each training point or structure is predicted to be by the model trained without it.

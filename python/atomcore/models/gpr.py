@@ -36,7 +36,8 @@ class GaussianProcess(KernelMachine):
         Standard deviations of the noise of values and of derivatives: eV and eV/A for structures. With atomic kernels
         the noise of an energy is ``noise`` times the square root of the number of atoms, as errors of independent
         atoms add up. A number stays as it is; None is found by the search, or 0.001 of the spread of the labels
-        without one.
+        without one. With inducing points, noise variances that the search found are multiplied by the factor that
+        maximizes the variational bound (Titsias 2009), both by the same, unless one of them is given.
     mean : {"elements", "constant", "zero"}, optional
         What is taken off first, by least squares: an energy for each atom of an element (the default for
         structures), one constant (the default for rows of numbers), or nothing.

@@ -30,7 +30,8 @@ class KernelRidge(KernelMachine):
     regularization, gradient_regularization : float
         What is added to the diagonal for values and for derivatives, in units of the kernel's variance. With atomic
         kernels energies have ``regularization`` times the number of atoms. The second is by default the first. With
-        ``search`` both are found, whatever is given.
+        ``search`` both are found, whatever is given; with inducing points they are then multiplied by the factor that
+        maximizes the variational bound (Titsias 2009).
     mean : {"elements", "constant", "zero"}, optional
         What is taken off first, by least squares: an energy for each atom of an element (the default for
         structures), one constant (the default for rows of numbers), or nothing.
