@@ -114,6 +114,17 @@ def test_noise_of_an_exact_search_is_not_forced_on_few_points(caplog):
     assert error(forced) > 3 * error(exact)
 
 
+def test_energies_that_forces_outweigh_are_said(caplog):
+    X, y, G = toy()
+    settings = {"search": None, "inducing": 8}
+    GaussianProcess(RBF(0.3, variance=400.0), noise=1.0, gradient_noise=1.0, **settings).fit(X, y)
+    assert "the mean function alone" not in caplog.text
+    model = GaussianProcess(RBF(0.3, variance=400.0), noise=1e3, gradient_noise=0.1, **settings).fit(X, y, gradients=G)
+    error = np.sqrt(np.mean((model.predict(X) - y) ** 2))
+    assert error > y.std()
+    assert f"off by {error:.3g} (root mean square) where the mean function alone is by {y.std():.3g}" in caplog.text
+
+
 def test_given_noise_stays(caplog):
     X, y, G = toy()
     settings = {"inducing": 10, "starts": 1}

@@ -110,11 +110,13 @@ class KernelMachine(Estimator):
             self._begin_sparse(searched=searched)
             self._gather(batch, progress)
             if searched:
-                self._solver.scale_noise(self._coefficients, amplitude=self._has_variance)
-                self._noise = self._solver.noise
+                self._noise = self._solver.scale_noise(self._coefficients, amplitude=self._has_variance)
         self._finish()
         if not self._exact and self._has_variance:
             self._solver.warn_of_misfit(self._coefficients)
+        if not self._exact and batch.with_energies:
+            part = self._sample(batch)
+            sparse.compare(self._evaluate(part.taken, _ENERGIES)[0], self._labels_only(part)[: len(part.taken)])
         return self
 
     def add(self, X: Any, y: Any = None, *, gradients: Any = None, progress: bool = False) -> Self:

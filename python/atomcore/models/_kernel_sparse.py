@@ -57,6 +57,16 @@ def _pick(X: np.ndarray, count: int, selection: str, seed: int) -> np.ndarray:
     return chosen if selection == "k_means" else distinct[np.sort(chosen)]
 
 
+def compare(predicted: np.ndarray, known: np.ndarray) -> None:
+    """Say it when energies of the training, less their mean function, are predicted worse than by nothing at all."""
+    error, size = (math.sqrt(float(np.mean(part**2))) for part in (predicted - known, known))
+    if error > size:
+        _log.warning(
+            "Energies of the training are off by %.3g (root mean square) where the mean function alone is by %.3g: the "
+            "derivatives outweigh them; more inducing points or less noise of the energies are needed.", error, size,
+        )  # fmt: skip
+
+
 class SparseSolver:
     """Weights of inducing points, from labels that come in chunks.
 
@@ -150,22 +160,22 @@ class SparseSolver:
         left = max(self.prior - (float(np.trace(self.gram)) - M), 0.0)  # rounding makes what is nothing negative
         return -0.5 * (float(data) + outputs * (factor.logdet + (n - M) * math.log(s) + left / s))
 
-    def scale_noise(self, coefficients: np.ndarray, *, amplitude: bool) -> None:
-        """Multiply the noise by the factor, at least one, that maximizes `bound`."""
+    def scale_noise(self, coefficients: np.ndarray, *, amplitude: bool) -> tuple[float, float]:
+        """Multiply the noise by the factor, at least one, that maximizes `bound`, and return it."""
         from scipy.optimize import minimize_scalar
 
         assert self.gram is not None
         # The bound falls beyond: there the slopes in log s of all other terms are less than the n of n log s.
         widest = (self.prior + (float(np.mean(self.squares)) if amplitude else 0.0)) / self.n_labels
         if widest <= 1.0:
-            return
+            return self.noise
 
         def loss(log_s: float) -> float:
             return -self.bound(coefficients, math.exp(log_s), amplitude=amplitude)
 
         found = minimize_scalar(loss, bounds=(0.0, math.log(widest)), method="bounded", options={"xatol": _LOG_STEP})
         if found.fun >= loss(0.0):
-            return
+            return self.noise
         s = math.exp(found.x)
         add_to_diagonal(self.gram, s - 1.0)
         self.gram /= s
@@ -177,6 +187,7 @@ class SparseSolver:
                 "The noise variances that the search found are multiplied by %.3g: %d inducing points do not describe "
                 "the labels more closely; more of them do.", s, len(self.points.X),
             )  # fmt: skip
+        return self.noise
 
     def misfit(self, coefficients: np.ndarray) -> float:
         """Root mean square of what the mean leaves of the labels of the first training, in units of their noise."""
