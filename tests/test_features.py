@@ -160,6 +160,7 @@ def test_jacobian_against_differences_and_its_own_products(name):
     matrix = J.to_scipy()
     assert matrix.shape == (n * k, 3 * n)
     dense = matrix.toarray()
+    assert_close(J.to_numpy().reshape(dense.shape), dense, INVARIANT)
     for _ in range(4):
         V, W = random.normal(size=(n, 3)), random.normal(size=(n, k))
         assert_close(J.jvp(V), (dense @ V.ravel()).reshape(n, k), INVARIANT)

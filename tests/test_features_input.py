@@ -45,6 +45,7 @@ def test_no_atoms():
     assert G.dtype == np.float64
     assert J.shape == (0, f.n_features, 0, 3)
     assert J.to_scipy().shape == (0, 0)
+    assert J.to_numpy().shape == J.shape
     assert J.vjp(np.zeros((0, f.n_features))).shape == (0, 3)
     assert J.jvp(np.zeros((0, 3))).shape == (0, f.n_features)
 
@@ -55,6 +56,7 @@ def test_atoms_without_neighbours(atoms):
     G, J = f.compute(atoms, jacobian=True)
     assert_close(G, np.zeros((len(atoms), f.n_features)), EXACT)
     assert J.to_scipy().nnz == 0
+    assert_close(J.to_numpy(), np.zeros(J.shape), EXACT)
     assert_close(J.vjp(np.ones(G.shape)), np.zeros((len(atoms), 3)), EXACT)
     assert_close(J.jvp(np.ones((len(atoms), 3))), np.zeros(G.shape), EXACT)
 

@@ -58,27 +58,37 @@ class Jacobian:
         from scipy.sparse import coo_array
 
         n, k = self.shape[:2]
-        rows, columns, data = [], [], []
-        for centre, feature, edge, block in self._blocks():
-            for atom, sign in ((int(self._neighbor[edge]), 1.0), (centre, -1.0)):
-                rows.append(np.repeat(centre * k + feature, 3))
-                columns.append(np.tile(3 * atom + np.arange(3), len(feature)))
-                data.append(sign * block.ravel())
-        if not data:
-            return coo_array((n * k, 3 * n)).tocsr()
-        index = (np.concatenate(rows), np.concatenate(columns))
-        return coo_array((np.concatenate(data), index), shape=(n * k, 3 * n)).tocsr()
+        centre, feature, atom, values = self._entries()
+        data = np.concatenate([values, -values])
+        rows = np.tile(np.repeat(centre * k + feature, 3), 2)
+        columns = 3 * np.concatenate([atom, centre])[:, None] + np.arange(3)
+        return coo_array((data.ravel(), (rows, columns.ravel())), shape=(n * k, 3 * n)).tocsr()
 
-    def _blocks(self):
-        """Yield centre, columns, edge and values [columns, 3] of every edge."""
-        edge_class, row_offset = self._stored[1], self._stored[2]
-        class_columns = _core.class_columns(self._plan[0])
-        for centre in self._rows.tolist():
-            first = int(row_offset[centre])
-            for edge in range(int(self._row_ptr[centre]), int(self._row_ptr[centre + 1])):
-                feature = class_columns[int(edge_class[edge])]
-                yield centre, feature, edge, self._values[first : first + len(feature)]
-                first += len(feature)
+    def to_numpy(self) -> np.ndarray:
+        """Return the Jacobian as a dense array, float64 [N, K, N, 3]; all atoms together move nothing."""
+        n, k = self.shape[:2]
+        centre, feature, atom, values = self._entries()
+        place = 3 * ((centre * k + feature) * n + atom)[:, None] + np.arange(3)
+        dense = np.bincount(place.ravel(), values.ravel(), n * k * n * 3).reshape(n, k, n, 3)
+        each = np.arange(n)
+        dense[each, :, each] -= dense.sum(axis=2)
+        return dense
+
+    def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return centre, feature, neighbor and slopes [entries, 3] in its position, whose negative the centre has."""
+        _, edge_class, row_offset, values, _ = self._stored
+        columns = _core.class_columns(self._plan[0])
+        sizes = np.array([len(column) for column in columns], np.int64)
+        first_column = np.cumsum(sizes) - sizes
+        counts = sizes[edge_class]
+        before = np.cumsum(counts) - counts  # entries of earlier edges
+        centre = np.repeat(self._rows, np.diff(self._row_ptr))
+        first = row_offset[centre] + before - before[self._row_ptr[:-1][centre]]
+        edge = np.repeat(np.arange(len(counts)), counts)
+        within = np.arange(len(edge)) - before[edge]
+        place = first_column[edge_class][edge] + within
+        feature = np.concatenate([np.zeros(0, np.int64), *columns])[place]
+        return centre[edge], feature, self._neighbor[edge], values[first[edge] + within].astype(np.float64)
 
 
 def _checked(name: str, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

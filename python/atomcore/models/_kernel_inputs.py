@@ -8,6 +8,7 @@ import numpy as np
 from atomcore._arrays import as_float64
 from atomcore.data import Dataset, from_atoms
 from atomcore.data.references import compositions
+from atomcore.features import Jacobian
 from atomcore.kernels import Points
 
 SCALINGS = {"none": 0.0, "soft": 0.5, "standard": 1.0}  # features are divided by this power of their deviation
@@ -185,7 +186,7 @@ class StructureInputs:
 
 def _dense(J: Any, shape: tuple[int, int], m: int, *, joined: bool) -> np.ndarray:
     """Return a Jacobian as an array [points, features, m]."""
-    dense = J.to_scipy().toarray() if hasattr(J, "to_scipy") else np.asarray(J)
+    dense = J.to_numpy() if isinstance(J, Jacobian) else np.asarray(J)
     return dense.reshape(*((1, shape[1]) if joined else shape), m)
 
 
