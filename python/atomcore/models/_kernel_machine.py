@@ -260,7 +260,7 @@ class KernelMachine(Estimator):
         bar.close(len(sizes))
 
     def _finish(self) -> None:
-        """Fit the mean function to what is known of the energies and solve for the weights."""
+        """Fit the mean function, solve for the weights; where slopes may outvote energies, fit the mean once more."""
         first = self._batches[0]
         if first.with_energies:
             self._fit_mean(self._batches)
@@ -270,7 +270,6 @@ class KernelMachine(Estimator):
             self._solver.solve(np.concatenate([self._labels_only(batch) for batch in self._batches]))
         else:
             self._solver.solve(self._coefficients)
-        # Slopes outvote the energies where inducing points are few, and leave the offset open.
         if first.energies is not None and first.slopes is not None and not (self._exact and first.with_energies):
             self._fit_mean(self._batches, predicted=True)
 

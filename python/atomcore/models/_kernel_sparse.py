@@ -59,7 +59,7 @@ def _pick(X: np.ndarray, count: int, selection: str, seed: int) -> np.ndarray:
 
 def compare(predicted: np.ndarray, known: np.ndarray) -> None:
     """Say it when energies of the training, less their mean function, are predicted worse than by nothing at all."""
-    error, size = (math.sqrt(float(np.mean(part**2))) for part in (predicted - known, known))
+    error, size = (math.sqrt(float(np.mean(part**2))) for part in (predicted - known, known - known.mean(axis=0)))
     if error > size:
         _log.warning(
             "Energies of the training are off by %.3g (root mean square) where the mean function alone is by %.3g: the "
