@@ -262,6 +262,9 @@ def _surface(axes: "Axes", x: np.ndarray, values: np.ndarray, colours: str) -> A
         table[np.searchsorted(second, x[:, 1]), np.searchsorted(first, x[:, 0])] = values
         return axes.contourf(first, second, table, levels=24, cmap=colours)
     order = np.argsort(values)  # the most unsure on top
-    few_stand_out = len(values) and values.min() > 0 and values.max() > _OUTLYING * np.median(values)
+    usual = np.median(values[values > 0]) if (values > 0).any() else 0.0
+    few_stand_out = usual > 0 and values.max() > _OUTLYING * usual
+    if few_stand_out:
+        values = np.maximum(values, usual / _OUTLYING)  # by the logarithm, in which rounding could make zeros
     look: dict[str, Any] = {"cmap": colours, "norm": "log" if few_stand_out else None, "s": 8, "linewidths": 0}
     return axes.scatter(x[order, 0], x[order, 1], c=values[order], rasterized=True, **look)
