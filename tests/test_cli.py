@@ -165,6 +165,7 @@ def test_help_fits_a_screen(command, tmp_path):
         (("train", "data.path=set.extxyz", "transfer.path=run/model.atomcore", "functions_per_element=3"),
          "functions_per_element is 3; accepted: null, since run/model.atomcore has its features already"),
         (("train", "data.path=set.extxyz", "run.dir=new", "run.tensorboard=3"), "tensorboard is 3; accepted"),
+        (("train", "data.path=set.extxyz", "features=coulomb"), "CoulombMatrix, of whole molecules; accepted for netw"),
         (("train", "data.path=null"), "data.path is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir=null"), "run.dir is None; accepted: a path"),
         (("train", "data.path=set.extxyz", "run.dir="), "run.dir is ''; accepted: a path"),

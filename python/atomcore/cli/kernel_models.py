@@ -18,6 +18,7 @@ _KERNELS = {
 }
 _LOSSES = {"forces_rmse": "force RMSE, eV/Å", "forces_mse": "force MSE, (eV/Å)$^2$"}
 _OF_MANY_BODIES = ("components", "lower", "labels", "criterion")
+OF_MOLECULES = ("atomcore.features.CoulombMatrix", "atomcore.features.InverseDistances")
 # Sections that mean something to one sort of model only.
 _OF_NETWORKS = ("training", "loss", "optimizer", "schedule", "ensemble", "transfer", "reference_energies")
 _OF_NETWORK_RUNS = ("run.resume", "run.processes", "run.tensorboard")

@@ -183,6 +183,11 @@ def make(config: Any, plain: dict[str, Any], split: Any) -> Any:
 
     members, path = whole_number("ensemble.members", plain["ensemble"]["members"], 1), plain["transfer"]["path"]
     if path is None:
+        if plain["features"]["_target_"] in kernel_models.OF_MOLECULES:
+            raise ValueError(
+                f"features are {plain['features']['_target_']}, of whole molecules; accepted for networks: features of "
+                "atoms, and these with model=krr or model=gpr"
+            )
         features = instantiate(config.features, elements=list(split.elements), _convert_="all")
         if plain["functions_per_element"] is not None:
             features = select(features, split.train, plain["functions_per_element"], threads=plain["run"]["threads"])
