@@ -274,5 +274,8 @@ def test_variance_maps_are_surfaces_over_grids_and_dots_elsewhere(figures):
     axes = figures[1].axes[0]
     assert_close(np.asarray(axes.collections[0].get_offsets()), points, INVARIANT)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", "b")
+    plot.variance_map(points, np.where(np.arange(30) == 3, 1e3, np.arange(30.0)), "")
+    colours = [figure.axes[0].collections[0].norm for figure in figures[1:]]
+    assert [type(scale).__name__ for scale in colours] == ["Normalize", "LogNorm"]  # one point that stands out
     with pytest.raises(ValueError, match="points has shape"):
         plot.variance_map(points, np.arange(29.0), "")

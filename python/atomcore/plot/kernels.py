@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MAP = "viridis_r"  # dark is large; readable without colours
 _WIDE = 3.0  # ratio of losses from which on colours go by their logarithm
+_OUTLYING = 10.0  # ratio of the largest to the median deviation from which on theirs do
 _CELLS = 60  # of a landscape, up to which numbers stand in them
 _SERIES = (COLOURS["test"], COLOURS["valid"], OTHER, "#CC79A7", "#56B4E9")  # also Okabe and Ito's
 _SIZES = 8  # of training sets, up to which each is marked
@@ -261,4 +262,9 @@ def _surface(axes: "Axes", x: np.ndarray, values: np.ndarray, colours: str) -> A
         table[np.searchsorted(second, x[:, 1]), np.searchsorted(first, x[:, 0])] = values
         return axes.contourf(first, second, table, levels=24, cmap=colours)
     order = np.argsort(values)  # the most unsure on top
-    return axes.scatter(x[order, 0], x[order, 1], c=values[order], cmap=colours, s=8, linewidths=0, rasterized=True)
+    usual = np.median(values[values > 0]) if (values > 0).any() else 0.0
+    few_stand_out = usual > 0 and values.max() > _OUTLYING * usual
+    if few_stand_out:
+        values = np.maximum(values, usual / _OUTLYING)  # by the logarithm, in which rounding could make zeros
+    look: dict[str, Any] = {"cmap": colours, "norm": "log" if few_stand_out else None, "s": 8, "linewidths": 0}
+    return axes.scatter(x[order, 0], x[order, 1], c=values[order], rasterized=True, **look)
