@@ -33,14 +33,13 @@ CUTOFF_VALUE = Tolerance(2e-11, 0.0)  # what is left of a function 1e-6 A inside
 CUTOFF_SLOPE = Tolerance(2e-5, 0.0)  # 1/A, what is left of its slope there
 PRINTED = Tolerance(5.1e-9, 0.0)  # eight decimals of extended XYZ
 MASSES = Tolerance(1e-5, 0.0)  # A, centres with average masses against those of the commonest isotopes
-KERNEL = Tolerance(1e-12, 1e-12)  # covariances and predictions of kernel models beside plain formulas
 KERNEL_FD = Tolerance(1e-8, 1e-8)  # derivatives of kernels against finite differences, of the largest value
 KERNEL_MODEL = Tolerance(1e-10, 1e-10)  # kernel machines against plain linear algebra, relative to the largest
 GROWN = Tolerance(1e-8, 1e-8)  # the same model by another way through ill-conditioned matrices
 CRITERION_FD = Tolerance(1e-6, 1e-6)  # slopes of criteria for hyper-parameters against differences
 COVARIANCE = Tolerance(1e-12, 1e-12)  # covariances and their derivatives against plain formulas, over the largest
 COVARIANCE_FD = Tolerance(1e-8, 1e-8)  # the same against central differences
-KERNEL = Tolerance(1e-14, 4e-15)  # kernel matrices against formulas in extended precision
+KERNEL = Tolerance(1e-14, 4e-15)  # kernels, GDML and its predictions beside formulas in extended precision and sGDML
 NET_FORCE = Tolerance(1e-6, 0.0)  # eV/A, sum of the forces of an isolated molecule in stored data
 
 
