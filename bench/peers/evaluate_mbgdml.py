@@ -5,6 +5,7 @@ ray. For each line on standard input, up to how many molecules terms have, it pr
 and prints one line of JSON: the energies (kcal/mol), and where the line ends in "forces" the forces (kcal/mol/A) too.
 """
 
+import contextlib
 import json
 import sys
 
@@ -18,12 +19,22 @@ from mbgdml.predictors import predict_gdml
 CUTOFFS = (None, 6.0, 10.0)  # Angstrom
 
 
+def arrays(path: str) -> dict[str, np.ndarray]:
+    """Return what a model file holds but for Python objects (errors and the like), which only unpickling would read."""
+    held = {}
+    with np.load(path, allow_pickle=False) as file:
+        for name in file.files:
+            with contextlib.suppress(ValueError):
+                held[name] = file[name]
+    return held
+
+
 def main(*paths: str) -> None:
     *models, data = paths
     terms = []
     for n, (path, cutoff) in enumerate(zip(models, CUTOFFS, strict=True), 1):
         criterion = Criteria(com_distance_sum, {"entity_ids": np.repeat(np.arange(n), 3)}, cutoff)
-        terms.append(gdmlModel(dict(np.load(path, allow_pickle=True)), criteria=criterion))
+        terms.append(gdmlModel(arrays(path), criteria=criterion))
     structures = DataSet(data, Z_key="z")
     predictors = [mbePredict(terms[:n], predict_gdml, use_ray=False) for n in (1, 2, 3)]
     for line in sys.stdin:
