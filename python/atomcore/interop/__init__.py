@@ -1,12 +1,13 @@
-"""Readers and writers of other codes' files: `sgdml` has those of sGDML and mbGDML."""
+"""Readers and writers of other codes' files: `sgdml` has those of sGDML and mbGDML, `n2p2` those of n2p2."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from atomcore.interop import n2p2 as n2p2
     from atomcore.interop import sgdml as sgdml
 
-_MODULES = ("sgdml",)
+_MODULES = ("n2p2", "sgdml")
 
 
 def __getattr__(name: str) -> Any:
