@@ -25,6 +25,11 @@ std::vector<LayerRecord> read_layers(const TensorReader& tensors, const ElementR
   return layers;
 }
 
+bool needs(const Json& metadata, const char* requirement) {
+  const auto needed = strings_member(metadata, "requires", kMetadata);
+  return std::find(needed.begin(), needed.end(), requirement) != needed.end();
+}
+
 void read_architecture(const Json& metadata, NetworkRecord& model) {
   const Json& networks = member(metadata, "networks", kMetadata);
   const double members = number_member(networks, "members", "'networks'");
@@ -34,8 +39,7 @@ void read_architecture(const Json& metadata, NetworkRecord& model) {
   constexpr std::array names{"silu", "tanh", "relu", "celu", "sigmoid", "softplus"};  // in the order of Activation
   model.activation =
       static_cast<Activation>(known_name(string_member(networks, "activation", "'networks'"), names, "activation"));
-  const auto needed = strings_member(metadata, "requires", kMetadata);
-  model.normalized = std::find(needed.begin(), needed.end(), "normalized_inputs") != needed.end();
+  model.normalized = needs(metadata, "normalized_inputs");
 }
 
 }  // namespace
@@ -49,11 +53,12 @@ NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors) {
   model.plan = std::move(features.plan);
   const auto reference = tensors.vector("energy.reference", symbols.size());
   const auto scale = tensors.vector("energy.scale", symbols.size());
+  const bool with_ranges = !needs(metadata, "unknown_ranges");
   for (std::size_t s = 0; s < symbols.size(); ++s) {
     ElementRecord element;
     element.symbol = symbols[s];
     element.number = atomic_number(symbols[s]);
-    read_inputs(tensors, static_cast<std::size_t>(model.plan.n_features()), element);
+    read_inputs(tensors, static_cast<std::size_t>(model.plan.n_features()), with_ranges, element);
     for (std::size_t m = 0; m < model.members; ++m) element.networks.push_back(read_layers(tensors, element, m));
     element.reference = reference[s];
     element.energy_scale = scale[s];
