@@ -77,11 +77,9 @@ def _blocks(path: Path, element: str, inputs: int) -> Iterator[dict[str, str]]:
         found = next(lines, "the end")
         if found != expected:
             raise AtomcoreError(f"{path.name} has {found!r} where {expected!r} belongs")
-    number = 0
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         if line == "$":
             break
-        number += 1
         if line != "layer [":
             raise AtomcoreError(f"{path.name} has {line!r} where layer {number} or the end belongs")
         yield _entries(lines, f"{path.name}, layer {number}")

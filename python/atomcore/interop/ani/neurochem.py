@@ -178,7 +178,8 @@ def _of_ensemble(info: Path, networks: Sequence[int] | None) -> _Files:
 
 def read_constants(path: Path) -> tuple[list[str], dict[str, Any]]:
     """Return the elements of a ``.params`` file, and its numbers as `ANI` takes them."""
-    elements, numbers = [], {}
+    elements: list[str] = []
+    numbers: dict[str, Any] = {}
     for line in read_text(path).splitlines():
         if not line.strip():
             continue

@@ -242,7 +242,9 @@ class _StateDict:
                 raise AtomcoreError(f"{where}, layer {i} has weights {weight.shape}; accepted: (outputs, {size})")
             for array in (weight, bias):
                 if array.dtype not in (np.float32, np.float64) or not np.isfinite(array).all():
-                    raise AtomcoreError(f"{where}, layer {i} holds values that are not finite; accepted: finite numbers")
+                    raise AtomcoreError(
+                        f"{where}, layer {i} holds values that are not finite; accepted: finite numbers"
+                    )
             layers.append(Layer(weight, bias, IDENTITY if i + 1 == n_layers else CELU))
             size = len(bias)
         if size != 1:
