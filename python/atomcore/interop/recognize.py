@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-
 from atomcore._core import AtomcoreError
 from atomcore.data.readers.archive import read_archive
 from atomcore.data.readers.sgdml import type_of
