@@ -39,6 +39,7 @@ CPP_OBJECTS = (  # layer 2, in src
     "feature_record",
     "safetensors",
     "neighbor_input",
+    "host_neighbors",
     "verlet",
     "close_pairs",
     "md_loop",

@@ -26,6 +26,7 @@ class LocalModel final : public Model {
                      int n_threads) const override;
   std::vector<Evaluation> compute(span<const Structure> structures, const Request& request,
                                   int n_threads) const override;
+  Evaluation compute(const HostNeighbors& host, const Request& request, int n_threads) const override;
 
  private:
   template <typename Head>
@@ -35,6 +36,7 @@ class LocalModel final : public Model {
   std::vector<std::int32_t> species_of(span<const std::int32_t> numbers) const;
   std::size_t members() const;
   void check(const Request& request) const;
+  Evaluation compute_near(const Surroundings& near, const Request& request, int n_threads) const;
   std::vector<Evaluation> compute_together(span<const Structure> structures, const Request& request,
                                            int n_threads) const;
 
