@@ -41,6 +41,7 @@ void FeatureRanges::add(const std::vector<double>& minimum, const std::vector<do
 FeatureRanges FeatureRanges::of_columns(span<const std::size_t> columns) const {
   FeatureRanges result;
   result.constant_ = constant_;
+  if (!known()) return result;
   for (const std::size_t column : columns) result.features_.push_back(features_[column]);
   for (std::size_t element = 0; element < constant_.size(); ++element) {
     const std::size_t first = element * features_.size();

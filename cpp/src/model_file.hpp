@@ -27,7 +27,7 @@ struct ElementRecord {
   std::int32_t number;
   std::vector<std::int64_t> columns;               // ascending
   std::vector<double> mean, scale;                 // [columns]
-  std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training
+  std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training; empty if unknown
   std::vector<std::vector<LayerRecord>> networks;  // [members]
   double reference, energy_scale;                  // eV
 };

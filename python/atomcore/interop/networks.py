@@ -138,6 +138,7 @@ class NetworkModel:
             "normalized_inputs": self.normalized_inputs,
             "charges": self.target == "charges",
             "layer_activations": activation is None,
+            "unknown_ranges": self.minimum is None,
         }
         metadata = metadata_of(KIND, "local", [name for name, needs in needed.items() if needs], self.elements)
         named = (
