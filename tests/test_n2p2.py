@@ -211,6 +211,10 @@ def test_members_of_a_committee(tmp_path):
     first = saved(replace(model, networks=model.networks[:1]), tmp_path / "first.atomcore")
     assert_close(first.energy_forces(atoms)[0], totals[2], REFERENCE)  # nn-1
 
+    listed = read_model([tmp_path / "all" / name for name in ("nn-10", "nn-1")], BOHR)
+    found = saved(listed, tmp_path / "listed.atomcore").energy_forces(atoms)[0]
+    assert_close(found, totals[1:].mean(), REFERENCE)
+
     shared = tmp_path / "shared"
     shutil.copytree(tmp_path / "all" / "nn-1", shared / "a")
     shutil.copytree(tmp_path / "all" / "nn-1", shared / "b")

@@ -255,7 +255,8 @@ def test_units_must_be_given(folder):
 
 def test_paths_that_hold_no_potential(folder, tmp_path):
     with pytest.raises(NotADirectoryError, match=r"accepted: a folder with input\.nn"):
-        read_model(folder / "input.nn", UNITS)
+        read_model(folder / "scaling.data", UNITS)
+    assert read_model(folder / "input.nn", UNITS).elements == ("H", "O")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"there is no input\.nn, nor in folders within"):
         read_model(tmp_path / "empty", UNITS)
