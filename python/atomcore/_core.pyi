@@ -14,9 +14,9 @@ _Values = tuple[float, Float64, Float64, Float64]  # energy, atomic energies, dE
 class AtomcoreError(Exception): ...
 
 class Request:
-    def __init__(self, derivatives: bool, spread: bool, extrapolation: bool) -> None: ...
+    def __init__(self, derivatives: bool, spread: bool, extrapolation: bool, grade: bool) -> None: ...
 
-_Evaluation = tuple[_Values, _Values, tuple[Int32, Float64, Int32]]
+_Evaluation = tuple[_Values, _Values, tuple[Int32, Float64, Int32, Float64]]
 
 class Potential:
     @staticmethod
@@ -24,7 +24,7 @@ class Potential:
     @property
     def metadata(self) -> str: ...
     @property
-    def abilities(self) -> tuple[bool, bool, bool]: ...
+    def abilities(self) -> tuple[bool, bool, bool, bool]: ...
     def compute(
         self,
         positions: Float64,
