@@ -264,7 +264,8 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
     def coeff(text, **choices):
         return setup(atoms, WATER, coeff=f"pair_coeff {text}", **choices) + "run 0"
 
-    bonded = {"before": "atom_style bond", "data": "bond_style zero\nread_data bonds.data extra/special/per/atom 4"}
+    bonds = "bond_style zero\nread_data bonds.data extra/special/per/atom 4\nbond_coeff *"
+    bonded = {"before": "atom_style bond", "data": bonds}
     write_data(tmp_path / "bonds.data", atoms, WATER, bonds=[(1, 2)])
     fix = "\nfix doubt all pair 1 atomcore deviation 1"
     cases = {
