@@ -4,24 +4,25 @@ import bz2
 
 import numpy as np
 import pytest
-from ani_files import (
-    CONSTANTS,
-    ELEMENTS,
-    aev_length,
-    compressed,
-    constants_text,
-    energies,
-    network_text,
-    write_neurochem,
-)
 from ase import Atoms
 from ase.build import molecule
 
+from ani_files import (
+    CONSTANTS,
+    ELEMENTS,
+    compressed,
+    constants_text,
+    energies,
+    layers_of,
+    network_text,
+    write_neurochem,
+)
 from atomcore import AtomcoreError, Calculator, Potential, model_file
 from atomcore.interop.ani import read_neurochem, read_torchani
 from atomcore.interop.networks import NetworkModel
+from atomcore.interop.parity import check_networks
 from helpers import Payload, shared_data, slope
-from tolerances import ANI_ENERGY, ANI_FORCES, ENGINE, FORCES_FD, REFERENCE, Tolerance, assert_close
+from tolerances import ANI_ENERGY, ANI_FORCES, ENGINE, EXACT, FLOAT32, FORCES_FD, REFERENCE, Tolerance, assert_close
 
 
 @pytest.fixture
@@ -89,14 +90,16 @@ def test_elements_keep_their_order(ensemble, tmp_path):
 def test_hidden_layers_may_be_linear(ensemble, first, tmp_path):
     text = network_text(0, "H").replace("activation=9;", "activation=6;", 1)
     (first / "ANN-H.nnf").write_bytes(compressed(text))
-    atoms = molecule("H2")
-    for changed in (read_neurochem(first), read_neurochem(first.parent)):
-        assert changed.activations["H"] == ["identity", "celu", "identity"]
-        assert changed.activations["O"] == ["celu", "identity"]
-        found = load(changed, tmp_path / "model.atomcore").energy_forces(atoms)[0]
-        x = changed.mean["H"] * 0
-        assert len(x) == aev_length()
-        assert np.isfinite(found)
+    for path in (first, first.parent):
+        model = read_neurochem(path)
+        assert model.activations["H"] == ["identity", "celu", "identity"]
+        assert model.activations["O"] == ["celu", "identity"]
+        assert check_networks(model, load(model, tmp_path / "model.atomcore")) < 1e-9
+    (weight, bias), (second, _), _ = model.networks[0]["H"]
+    raw = layers_of(0, "H")
+    assert_close(weight @ model.scale["H"], raw[0][0].sum(axis=1), FLOAT32)
+    assert_close(bias, raw[0][1], EXACT)
+    assert_close(second, 10 * raw[1][0].astype(float), EXACT)
 
 
 @pytest.mark.parametrize("rounded", [True, False])
@@ -137,7 +140,7 @@ def test_networks_without_ranges(ensemble, tmp_path):
     assert back.maximum is None
     metadata, tensors = model_file.read(path)
     metadata["requires"].remove("unknown_ranges")
-    with pytest.raises(AtomcoreError, match="'features.H.minimum' is missing"):
+    with pytest.raises(AtomcoreError, match=r"'features\.H\.minimum' is missing"):
         model_file.write(path, tensors, metadata)
 
 
@@ -235,14 +238,12 @@ def test_damaged_networks_are_refused(ensemble, first):
         nnf.write_bytes(flipped)
         try:
             found = read_neurochem(ensemble)
-        except AtomcoreError as error:
-            assert "ANN-O.nnf" in str(error)
-        else:  # nothing of the text was hit
-            unnoticed += 1
-            assert found.activations == whole.activations
-            for m in (0, 1):
-                for array, expected in zip(found.networks[m]["O"], whole.networks[m]["O"], strict=True):
-                    np.testing.assert_array_equal(array[0], expected[0])
+        except AtomcoreError:
+            continue
+        unnoticed += 1  # of what no part of the text depends on
+        assert found.activations == whole.activations
+        for (weight, _), (expected, _) in zip(found.networks[0]["O"], whole.networks[0]["O"], strict=True):
+            assert_close(weight, expected, EXACT)
     assert unnoticed < 20
     nnf.write_bytes(content)
     weights.write_bytes(np.full(weights.stat().st_size // 4, np.nan, "<f4").tobytes())
@@ -260,7 +261,7 @@ def test_a_compressed_network_cannot_fill_the_memory(declared, ensemble, first):
     bomb = bz2.compress(bytes(1 << 25))
     (first / "ANN-H.nnf").write_bytes(f"{declared}=\n".encode() + bomb)
     tracemalloc.start()
-    with pytest.raises(AtomcoreError, match="ANN-H.nnf"):
+    with pytest.raises(AtomcoreError, match=r"ANN-H\.nnf"):
         read_neurochem(ensemble)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
@@ -268,7 +269,7 @@ def test_a_compressed_network_cannot_fill_the_memory(declared, ensemble, first):
 
 def test_options_of_neurochem_are_checked(ensemble):
     for networks in ([], [2], [0, 0], [-1]):
-        with pytest.raises(ValueError, match="networks is .* accepted: some of 0 to 1, each once"):
+        with pytest.raises(ValueError, match=r"networks is .* accepted: some of 0 to 1, each once"):
             read_neurochem(ensemble, networks=networks)
     with pytest.raises(ValueError, match="accepted: None"):
         read_neurochem(ensemble.parent / "train0", networks=[0])
@@ -344,7 +345,7 @@ def test_names_of_state_dicts_now_and_before(members, tmp_path):
     by_cutoffs = load(read_torchani(paths[0], cutoffs=(5.2, 3.5)), tmp_path / "m.atomcore").energy_forces(atoms)
     for energy, forces in [*results[1:], by_cutoffs]:
         assert energy == results[0][0]
-        assert_close(forces, results[0][1], Tolerance(0.0, 0.0))
+        assert_close(forces, results[0][1], EXACT)
 
 
 @pytest.mark.parametrize(("name", "members"), [("ani2x", 1), ("ani2x", 2), ("ani1x", 2)])
@@ -418,7 +419,7 @@ def test_which_model_a_state_dict_is_must_be_said(tmp_path):
         read_torchani(path)
     with pytest.raises(ValueError, match="model is 'ani3'; accepted: ani1x, ani1ccx, ani2x, or cutoffs"):
         read_torchani(path, model="ani3")
-    with pytest.raises(ValueError, match="model is 'ani2x', but mine.safetensors has radial_eta 16.0"):
+    with pytest.raises(ValueError, match=r"model is 'ani2x', but mine\.safetensors has radial_eta 16\.0"):
         read_torchani(path, model="ani2x")
     with pytest.raises(ValueError, match="accepted: one of them"):
         read_torchani(path, model="ani1x", cutoffs=(5.2, 3.5))
