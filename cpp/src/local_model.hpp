@@ -26,6 +26,7 @@ class LocalModel final : public Model {
                      int n_threads) const override;
   std::vector<Evaluation> compute(span<const Structure> structures, const Request& request,
                                   int n_threads) const override;
+  Evaluation compute(const HostNeighbors& host, const Request& request, int n_threads) const override;
 
  private:
   template <typename Head>
@@ -36,6 +37,7 @@ class LocalModel final : public Model {
   std::size_t members() const;
   bool ranges_known() const;
   void check(const Request& request) const;
+  Evaluation compute_near(const Surroundings& near, const Request& request, int n_threads) const;
   std::vector<Evaluation> compute_together(span<const Structure> structures, const Request& request,
                                            int n_threads) const;
 
