@@ -21,6 +21,7 @@ commands:
   evaluate  errors on a file       atomcore evaluate run/model.atomcore test.extxyz
   predict   energies and forces    atomcore predict run/model.atomcore structures.xyz
   md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
+  serve     forces for i-PI        atomcore serve run/model.atomcore start.xyz --unix NAME
   active    choose training data   atomcore active pool.npz --run run
   plot      pictures               atomcore plot parity run
   info      versions, model files  atomcore info run/model.atomcore
@@ -28,7 +29,7 @@ commands:
 
 'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
-_COMMANDS = ("train", "evaluate", "predict", "md", "active", "plot", "info", "demo")
+_COMMANDS = ("train", "evaluate", "predict", "md", "serve", "active", "plot", "info", "demo")
 
 _GIVE_WAY = 20.0  # seconds
 
