@@ -19,7 +19,21 @@ def activation_function(name: str) -> Any:
         "celu": torch.nn.functional.celu,
         "sigmoid": torch.sigmoid,
         "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
+        "identity": lambda x: x,
+        "gaussian": lambda x: torch.exp(-(x**2) / 2),
+        "cosine": torch.cos,
+        "exponential": lambda x: torch.exp(-x),
+        "square": torch.square,
     }[name]
+
+
+def layer_activations(model: RandomModel, symbol: str) -> list[str]:
+    """Return the name of the activation of each layer of an element, the output layer's last."""
+    networks = model.metadata["networks"]
+    if "activations" in networks:
+        return networks["activations"][symbol]
+    layers = sum(name.startswith(f"networks.0.{symbol}.") and name.endswith("weight") for name in model.tensors)
+    return [networks["activation"]] * (layers - 1) + ["identity"]
 
 
 def reference(model: RandomModel, atoms: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +43,6 @@ def reference(model: RandomModel, atoms: Any) -> tuple[np.ndarray, np.ndarray]:
     elements = model.metadata["elements"]
     G, jacobian = SymmetryFunctions.from_table(elements, model.metadata["features"]).compute(atoms, jacobian=True)
     inputs = torch.tensor(G, requires_grad=True)
-    activation = activation_function(model.metadata["networks"]["activation"])
     tensors = {name: torch.tensor(array) for name, array in model.tensors.items()}
     energies = []
     for i, symbol in enumerate(atoms.get_chemical_symbols()):
@@ -37,12 +50,9 @@ def reference(model: RandomModel, atoms: Any) -> tuple[np.ndarray, np.ndarray]:
         x = (x - tensors[f"features.{symbol}.mean"]) * tensors[f"features.{symbol}.scale"]
         if "normalized_inputs" in model.metadata["requires"]:
             x = x / torch.linalg.norm(x)
-        layer = 0
-        while f"networks.0.{symbol}.{layer}.weight" in tensors:
-            x = x if layer == 0 else activation(x)
+        for layer, name in enumerate(layer_activations(model, symbol)):
             x = tensors[f"networks.0.{symbol}.{layer}.weight"].double() @ x
-            x = x + tensors[f"networks.0.{symbol}.{layer}.bias"].double()
-            layer += 1
+            x = activation_function(name)(x + tensors[f"networks.0.{symbol}.{layer}.bias"].double())
         s = elements.index(symbol)
         energies.append(tensors["energy.reference"][s] + tensors["energy.scale"][s] * x[0])
     stacked = torch.stack(energies)

@@ -11,6 +11,7 @@ from atomcore import model_file
 from atomcore.features import SymmetryFunctions
 
 ACTIVATIONS = ("silu", "tanh", "relu", "celu", "sigmoid", "softplus")
+LAYER_ACTIVATIONS = (*ACTIVATIONS, "identity", "gaussian", "cosine", "exponential", "square")
 
 
 def feature_table(
@@ -61,6 +62,7 @@ def random_model(
     *,
     hidden: tuple[int, ...] = (17, 9),
     activation: str = "silu",
+    activations: dict[str, list[str]] | None = None,
     cutoff: float = 4.0,
     reference: tuple[float, ...] = (-16.4, -1037.9, -2043.1),
     seed: int = 0,
@@ -70,7 +72,10 @@ def random_model(
     target: str = "energy",
     table: list[dict[str, Any]] | None = None,
 ) -> RandomModel:
-    """Make a model with random weights (float32) whose networks read different subsets of the features."""
+    """Make a model with random weights (float32) whose networks read different subsets of the features.
+
+    With ``activations`` each layer of each element has its own, the output layer too.
+    """
     random = np.random.default_rng(seed)
     table = table or feature_table(elements, cutoff, cutoff_function)
     n = len(table)
@@ -107,6 +112,9 @@ def random_model(
         "precision": "float32",
         "provenance": {"atomcore": "test", "data_sha256": "0" * 64, "seed": seed},
     }
+    if activations is not None:
+        metadata["requires"].append("layer_activations")
+        metadata["networks"] = {"activations": activations, "members": members}
     if target == "charges":
         metadata["requires"].append("charges")
         metadata["target"] = "charges"

@@ -50,11 +50,11 @@ ElementNetworks<T>::ElementNetworks(const NetworkRecord& model)
                     record.energy_scale};
     for (double& scale : element.gradient_scale) scale *= record.energy_scale;
     for (const std::vector<LayerRecord>& layers : record.networks) {
-      cpu::Mlp<T> network(model.activation);
+      cpu::Mlp<T> network;
       for (const LayerRecord& layer : layers) {
         const std::vector<T> weight(layer.weight.begin(), layer.weight.end());
         const std::vector<T> bias(layer.bias.begin(), layer.bias.end());
-        network.add_layer(weight, bias);
+        network.add_layer(weight, bias, layer.activation);
       }
       element.networks.push_back(std::move(network));
     }

@@ -16,7 +16,7 @@ constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "struc
 constexpr std::array kCapabilities{"local", "local", "molecular", "molecular or global", "global"};
 constexpr std::array kRequirements{"symmetry_functions", "function_families", "element_networks", "ensemble",
                                    "normalized_inputs",  "charges",           "kernel_expansion", "gdml",
-                                   "structure_kernel",   "many_body"};
+                                   "structure_kernel",   "many_body",         "layer_activations", "unknown_ranges"};
 
 void check_version(const Json& metadata) {
   const auto version = counts_member(metadata, "format_version", kMetadata);

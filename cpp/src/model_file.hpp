@@ -17,6 +17,7 @@ namespace atomcore {
 struct LayerRecord {
   std::vector<double> weight;  // [outputs, inputs]
   std::vector<double> bias;    // [outputs]
+  Activation activation;
 };
 
 // E_i = reference + energy_scale * network(x), x = (G_i[columns] - mean) * scale, divided by its length where the model
@@ -26,7 +27,7 @@ struct ElementRecord {
   std::int32_t number;
   std::vector<std::int64_t> columns;               // ascending
   std::vector<double> mean, scale;                 // [columns]
-  std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training
+  std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training; empty if unknown
   std::vector<std::vector<LayerRecord>> networks;  // [members]
   double reference, energy_scale;                  // eV
 };
@@ -34,8 +35,7 @@ struct ElementRecord {
 struct NetworkRecord {
   FeatureTable features;
   FeaturePlan plan;  // of these features
-  Activation activation;
-  bool normalized;  // whether inputs are divided by their length
+  bool normalized;   // whether inputs are divided by their length
   std::size_t members;
   std::vector<ElementRecord> elements;
 };

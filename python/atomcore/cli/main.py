@@ -22,13 +22,15 @@ commands:
   predict   energies and forces    atomcore predict run/model.atomcore structures.xyz
   md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
   active    choose training data   atomcore active pool.npz --run run
+  convert   others' models         atomcore convert SOURCE -o model.atomcore
+  lammps    pair_style atomcore    atomcore lammps build
   plot      pictures               atomcore plot parity run
   info      versions, model files  atomcore info run/model.atomcore
   demo      all on a shipped set   atomcore demo
 
 'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
-_COMMANDS = ("train", "evaluate", "predict", "md", "active", "plot", "info", "demo")
+_COMMANDS = ("train", "evaluate", "predict", "md", "active", "convert", "lammps", "plot", "info", "demo")
 
 _GIVE_WAY = 20.0  # seconds
 

@@ -16,6 +16,7 @@ from atomcore._files import replacing
 from atomcore.features import SymmetryFunctions
 from atomcore.features.table import needs_families
 from atomcore.models.bpnn import BehlerParrinello
+from atomcore.models.networks import ACTIVATIONS
 from atomcore.models.scaling import NORMALIZER
 from atomcore.potential import Potential
 
@@ -46,6 +47,11 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
         As for `atomcore.Potential.load`.
     """
     metadata, tensors = model_file.read(path)
+    if "layer_activations" in metadata["requires"]:
+        raise AtomcoreError(
+            f"{os.fspath(path)!r} cannot be trained on: its layers have activations of their own; "
+            f"accepted: one activation ({', '.join(ACTIVATIONS)}) between the layers"
+        )
     try:
         return _members(metadata, tensors)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # the core checks what the engine needs
