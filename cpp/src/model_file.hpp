@@ -65,4 +65,7 @@ struct ModelRecord {
 // Error(unsupported) when it needs a newer reader; messages name the file and the entry.
 ModelRecord read_model_file(const std::string& path);
 
+// The same of a file's content; messages name the entry alone.
+ModelRecord parse_model_file(std::vector<std::uint8_t> bytes);
+
 }  // namespace atomcore
