@@ -301,3 +301,11 @@ def test_members_of_a_committee_must_go_together(tmp_path, old, new, words):
     text = base.replace(old, new)
     write_folder(tmp_path / "all" / "b", text.replace(" O ", " N ") if "N H" in text else text, 0)
     refused(tmp_path / "all", words)
+
+
+def test_members_of_which_the_scales_cannot_be_joined_are_refused(tmp_path):
+    (tmp_path / "all").mkdir()
+    for name, high in (("a", "1e300"), ("b", "1e-300")):
+        write_folder(tmp_path / "all" / name, INPUT, 0)
+        cells(tmp_path / "all" / name, 1, low="0.0", high=high)
+    refused(tmp_path / "all", "b and a scale features of H too differently for one model")

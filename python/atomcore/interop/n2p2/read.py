@@ -122,7 +122,8 @@ def _read_member(settings: Path, weights: Path, units: Units) -> NetworkModel:
     symbols = _elements(file)
     entries = _read_functions(file, symbols, units.length)
     scalings = read_scaling(settings, Rule(file), [len(entries[x]) for x in symbols])
-    architectures = {x: Architectures(file, symbols).of(x) for x in symbols}
+    described = Architectures(file, symbols)
+    architectures = {x: described.of(x) for x in symbols}
     table = {entry.function.key: entry.row for x in symbols for entry in entries[x]}
     position = {key: i for i, key in enumerate(table)}
     columns, kept, networks = {}, {}, {}
