@@ -18,7 +18,7 @@ from model_builder import feature_table, random_model
 from n2p2_folders import SCALINGS, in_unit, settings, structures, write_folder
 from n2p2_oracle import Folder
 from structures import family
-from tolerances import ENGINE, FORCES_FD, REFERENCE, assert_close
+from tolerances import ENGINE, FORCES_FD, HARTREE, HARTREE_BOHR, REFERENCE, assert_close
 
 BOHR = "hartree, bohr"
 UNITS = {BOHR: (Hartree, Bohr), "eV, Angstrom": (1.0, 1.0)}
@@ -100,8 +100,8 @@ def test_water_is_that_of_n2p2(stored, tmp_path):
     assert potential.info["provenance"]["converted"] == "n2p2"
     for key in (f"{i:03d}" for i in range(20)):
         energy, forces = potential.energy_forces(water.structure(stored, key))
-        assert abs(energy / Hartree - stored[f"{key}/E"]) < 1e-9
-        assert np.abs(forces / (Hartree / Bohr) - stored[f"{key}/F"]).max() < 1e-8
+        assert_close(energy / Hartree, stored[f"{key}/E"], HARTREE)
+        assert_close(forces / (Hartree / Bohr), stored[f"{key}/F"], HARTREE_BOHR)
 
 
 def test_scaled_features_and_their_derivatives_are_those_of_n2p2(stored):
