@@ -24,8 +24,8 @@ def find_cmake() -> str:
     return cmake
 
 
-def build(folder: Path, *options: str) -> Path:
-    """Configure and build the C++ tests in ``folder``, or skip where there is nothing to build with."""
+def build(folder: Path, *options: str, target: str = "all") -> Path:
+    """Configure and build the C++ tests, or one of them, in ``folder``, or skip where there is nothing to build with."""
     if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
         pytest.skip("no C++ compiler found")
     cmake = find_cmake()
@@ -40,7 +40,7 @@ def build(folder: Path, *options: str) -> Path:
         f"-DPython_EXECUTABLE={sys.executable}",
     ]
     run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
-    run_command([cmake, "--build", str(folder), "-j2"], timeout=LONGEST)
+    run_command([cmake, "--build", str(folder), "-j2", "--target", target], timeout=LONGEST)
     return folder
 
 

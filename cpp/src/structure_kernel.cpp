@@ -48,7 +48,7 @@ double StructureKernel::reference_of(span<const std::int32_t> numbers) const {
 Evaluation StructureKernel::compute(const Structure& structure, const Request& request, int n_threads) const {
   if (request.spread && !variance_)
     invalid("the model was saved without its variance and so has no spread; save it with variance=True for that");
-  if (request.extrapolation)
+  if (request.extrapolation || request.grade)
     invalid("a model of whole structures has no features of atoms, and so no extrapolation of them");
   check(structure);
   const std::size_t n = structure.numbers.size(), width = record_.columns.size();
