@@ -15,7 +15,7 @@ import c_library
 from atomcore import Potential, __version__
 from c_library import C, Host, Info, Model, Neighbors, Options, Refused, Results, Structure, computed
 from helpers import run_command
-from model_builder import random_model, ranged
+from model_builder import graded, random_model, ranged
 from tolerances import ENGINE, EXACT, FLOAT32, assert_close
 
 WHOLE = ("forces", "energies", "virials")
@@ -344,3 +344,15 @@ def test_only_the_interface_is_exported():
     assert all(name.startswith("atomcore_") for name in names)
     for foreign in ("python", "torch", "gomp", "omp", "blas"):
         assert foreign not in needed.lower()
+
+
+def test_grades(tmp_path):
+    file = graded(random_model()).write(tmp_path / "model.atomcore")
+    model, atoms = Model(file), crystal()
+    assert model.info.has_grade == 1
+    expected = Potential.load(file).compute(atoms, ("extrapolation_grade",))["extrapolation_grade"]
+    assert_close(model.compute(atoms, ("grade",))["grade"], expected, EXACT)
+    host = Host(atoms, model.info.cutoff, ("H", "C", "O"))
+    found = model.compute_neighbors(host, ("grade", "forces"))["grade"]
+    assert_close(found[: len(atoms)], expected, ENGINE)
+    assert not found[len(atoms) :].any()
