@@ -19,11 +19,13 @@ struct Extrapolation {
 class FeatureRanges {
  public:
   // `elements` have the minimum and maximum [n_features] of every feature, which are computed with a relative rounding
-  // error of about `epsilon`.
+  // error of about `epsilon`, or neither where the ranges are unknown.
   template <typename Elements>
   FeatureRanges(const Elements& elements, double epsilon) {
     for (const auto& element : elements) add(element.minimum, element.maximum, epsilon);
   }
+
+  bool known() const { return !low_.empty(); }
 
   // The same ranges where all features but `columns` (ascending) are zero: rows of G hold only these.
   FeatureRanges of_columns(span<const std::size_t> columns) const;

@@ -51,16 +51,19 @@ std::vector<LayerRecord> read_layers(const TensorReader& tensors, const ElementR
   return layers;
 }
 
+bool needs(const Json& metadata, const char* requirement) {
+  const auto needed = strings_member(metadata, "requires", kMetadata);
+  return std::find(needed.begin(), needed.end(), requirement) != needed.end();
+}
+
 Activations read_architecture(const Json& metadata, NetworkRecord& model) {
   const Json& networks = member(metadata, "networks", kMetadata);
   const double members = number_member(networks, "members", kNetworks);
   if (!(members >= 1.0 && members <= kMostMembers) || members != std::floor(members))
     corrupt("'members' must be a whole number from 1 to " + std::to_string(kMostMembers));
   model.members = static_cast<std::size_t>(members);
-  const auto needed = strings_member(metadata, "requires", kMetadata);
-  const auto needs = [&](const char* name) { return std::find(needed.begin(), needed.end(), name) != needed.end(); };
-  model.normalized = needs("normalized_inputs");
-  if (needs("layer_activations")) {
+  model.normalized = needs(metadata, "normalized_inputs");
+  if (needs(metadata, "layer_activations")) {
     const Json& of_layers = member(networks, "activations", kNetworks);
     const std::size_t n_elements = array_member(metadata, "elements", kMetadata).size();
     if (of_layers.is_object() && of_layers.size() != n_elements)
@@ -95,6 +98,7 @@ NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors) {
   model.plan = std::move(features.plan);
   const auto reference = tensors.vector("energy.reference", symbols.size());
   const auto scale = tensors.vector("energy.scale", symbols.size());
+  const bool with_ranges = !needs(metadata, "unknown_ranges");
   const bool graded = std::any_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) {
     return tensors.has("grade." + symbol + ".matrix");
   });
@@ -102,7 +106,7 @@ NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors) {
     ElementRecord element;
     element.symbol = symbols[s];
     element.number = atomic_number(symbols[s]);
-    read_inputs(tensors, static_cast<std::size_t>(model.plan.n_features()), element);
+    read_inputs(tensors, static_cast<std::size_t>(model.plan.n_features()), with_ranges, element);
     for (std::size_t m = 0; m < model.members; ++m) {
       element.networks.push_back(read_layers(tensors, element, m));
       activate(activations, element.symbol, element.networks.back());

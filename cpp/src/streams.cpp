@@ -80,9 +80,9 @@ MemberValues evaluate(const ModelPart<Head>& part, const Surroundings& near, con
         slots[s]->stream.run(near, n_centres * (first + s) / chunks, n_centres * (first + s + 1) / chunks, user, out);
       }
     });
-    for (const auto [of_slot, total] : {std::pair{&Slot<Head>::gradients, &values.gradients},
-                                        {&Slot<Head>::strain_gradients, &values.strain_gradients},
-                                        {&Slot<Head>::atomic_virials, &values.atomic_virials}})
+    for (const auto& [of_slot, total] : {std::pair{&Slot<Head>::gradients, &values.gradients},
+                                         {&Slot<Head>::strain_gradients, &values.strain_gradients},
+                                         {&Slot<Head>::atomic_virials, &values.atomic_virials}})
       parallel_for(static_cast<std::int64_t>(total->size()), n_threads, 1 << 14,
                    [&, of_slot = of_slot, total = total](std::int64_t begin, std::int64_t end) {
                      for (std::size_t s = 0; s < now; ++s)

@@ -66,6 +66,9 @@ Evaluation StructureKernel::compute(const Structure& structure, const Request& r
     for (std::size_t k = 0; k < width; ++k) g[static_cast<std::size_t>(record_.columns[k])] = g_x[k] * record_.scale[k];
     result.mean.gradient.resize(3 * n);
     descriptor.adjoint(g.data(), result.mean.gradient.data());
+    for (std::size_t k = 0; k < 9 * n; ++k)  // of a molecule, whose gradients sum to zero
+      result.mean.strain_gradient[k % 9] +=
+          structure.positions[3 * (k / 9) + k % 9 / 3] * result.mean.gradient[3 * (k / 9) + k % 3];
   }
   check_finite(result);
   if (request.spread) result.spread = spread(descriptor, n, request.derivatives, n_threads);

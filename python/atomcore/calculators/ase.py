@@ -104,7 +104,10 @@ class Calculator(base.Calculator):
         if self.spread_limit is not None and "forces_spread" not in known:
             raise ValueError("spread_limit is for ensembles and for models saved with their variance; accepted: None")
         if self.extrapolation_limit is not None and EXTRAPOLATION[0] not in known:
-            raise ValueError(f"extrapolation_limit is for models of features of atoms; this one is {self.potential!r}")
+            raise ValueError(
+                "extrapolation_limit is for models of features of atoms whose ranges in training are known; this one "
+                f"is {self.potential!r}"
+            )
         if self.grade_limit is not None and GRADE not in known:
             raise ValueError("grade_limit is for single networks whose training left grades; accepted: None")
         ensemble = self.potential.members > 1
