@@ -90,11 +90,23 @@ std::size_t LocalModel::members() const {
   return std::visit([](const auto& parts) { return parts->members(); }, parts_);
 }
 
+bool LocalModel::ranges_known() const {
+  return std::visit([](const auto& parts) { return parts->ranges_known(); }, parts_);
+}
+
+bool LocalModel::graded() const {
+  return std::visit([](const auto& parts) { return parts->graded(); }, parts_);
+}
+
 void LocalModel::check(const Request& request) const {
+  if (request.grade && !graded())
+    invalid("the model has no grades of extrapolation; they come with training of one network an element");
   if (request.spread && !abilities().spread)
     invalid(std::holds_alternative<Parts<ElementKernels>>(parts_)
                 ? "the model was saved without its variance and so has no spread; save it with variance=True for that"
                 : "the model has one network an element and so no spread; train an ensemble for that");
+  if (request.extrapolation && !ranges_known())
+    invalid("the model file does not say what ranges the features had in training, and so not what lies outside");
 }
 
 Evaluation LocalModel::compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
