@@ -30,7 +30,7 @@ PairAtomcore::PairAtomcore(LAMMPS* lmp) : Pair(lmp), info_ ATOMCORE_INFO_INIT {
   one_coeff = 1;
   manybody_flag = 1;
   writedata = 0;
-  no_virial_fdotr_compute = 1;  // ghosts carry no forces of their owners' neighbours; the library knows the virial
+  no_virial_fdotr_compute = 1;  // that would need forces on ghosts in atom->f, which newton off leaves out
   centroidstressflag = CENTROID_AVAIL;
   comm_reverse = comm_reverse_off = kRow;
   const char* names[kQuantities] = {"deviation", "spread", "outside", "excess", "grade"};
@@ -72,9 +72,9 @@ void PairAtomcore::coeff(int narg, char** arg) {
   if (narg < 4) {  // LAMMPS itself sees to the first two, * and *
     error->all(FLERR, "pair_coeff of atomcore is: pair_coeff * * FILE and an element, or NULL, for each atom type");
   }
+  allocate();
   const std::string found = utils::get_potential_file_path(arg[2]);
   load(found.empty() ? arg[2] : found);
-  allocate();
   map_types(narg - 3, arg + 3);
   if (comm->me == 0) say_what_was_read(arg[2]);
 }

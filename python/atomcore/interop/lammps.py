@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atomcore import AtomcoreError, _core
+from atomcore import _core
+from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, replacing
 
 FILE_NAME = "atomcoreplugin.so"  # LAMMPS_PLUGIN_PATH finds names that end in plugin.so
@@ -166,10 +167,10 @@ def _package_descriptions(prefix: Path) -> list[Path]:
 
 
 def _sources() -> list[Path]:
-    """Return the plugin's sources, of the installed package or of a checkout of the repository."""
+    """Return the plugin's sources, of a checkout of the repository or of the installed package."""
     package = _package_folder(_PACKAGE)
     checkout = Path(__file__).resolve().parents[3] / "cpp" / "lammps"
-    for folder in (package / "source" if package else None, checkout):
+    for folder in (checkout, package / "source" if package else None):
         if folder is not None and all((folder / name).is_file() for name in _SOURCES):
             return [folder / name for name in _SOURCES]
     raise BuildError("the plugin's sources are missing; pip install atomcore-lammps brings them")
