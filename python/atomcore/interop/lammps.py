@@ -22,6 +22,7 @@ from atomcore._files import check_folder, replacing
 FILE_NAME = "atomcoreplugin.so"  # LAMMPS_PLUGIN_PATH finds names that end in plugin.so
 _PACKAGE = "atomcore_lammps"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LINES = 20  # of what the compiler says: the first ones tell
 _SOURCES = ("pair_atomcore.h", "pair_atomcore.cpp", "plugin.cpp")
 
 
@@ -226,4 +227,5 @@ def _mpi_headers(compiler: Sequence[str], *, own: bool) -> list[Path]:
 def _run(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise BuildError(f"the plugin does not compile: {shlex.join(command)}\n{result.stderr}")
+        said = "\n".join(result.stderr.splitlines()[:_LINES])
+        raise BuildError(f"the plugin does not compile: {shlex.join(command)}\n{said}")
