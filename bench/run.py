@@ -13,7 +13,7 @@ from figures import draw
 
 TIMED = ("neighbors", "features", "potential", "md")  # beside other codes: these give the figure of ratios
 KERNELS = ("kernels", "cholesky", "gdml", "many_body", "gdml_accuracy", "kernel_accuracy")
-NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", *KERNELS)
+NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", "pair_style", *KERNELS)
 
 
 def main(names: list[str]) -> None:

@@ -119,7 +119,7 @@ def test_virials_of_atoms_are_those_of_heat_currents(plugin, tmp_path):
     atoms, elements = ethanol(), ("H", "C", "O")
     random_model().write(tmp_path / "model.atomcore")
     write_data(tmp_path / "structure.data", atoms, elements)
-    run(plugin, tmp_path, setup(atoms, elements) + "run 0\n" + record("now"), ranks=2)
+    run(plugin, tmp_path, setup(atoms, elements) + "run 0\n" + record("now"), ranks=4)
     potential, found = Potential.load(tmp_path / "model.atomcore"), answer(tmp_path, "now")
     expected = np.zeros((len(atoms), 3, 3))
     for j in range(len(atoms)):
