@@ -53,12 +53,21 @@ Values spread_of(const MemberValues& values, std::size_t members, const Values& 
   return spread;
 }
 
+bool all_finite(const Values& values) {
+  const auto finite = [](const auto& list) {
+    return std::all_of(list.begin(), list.end(), [](double x) { return std::isfinite(x); });
+  };
+  return std::isfinite(values.energy) && finite(values.energies) && finite(values.gradient) &&
+         finite(values.strain_gradient);
+}
+
 }  // namespace
 
 void check_finite(const Evaluation& result) {
-  const auto finite = [](double x) { return std::isfinite(x); };
-  if (!finite(result.mean.energy) || !std::all_of(result.mean.gradient.begin(), result.mean.gradient.end(), finite))
+  if (!all_finite(result.mean))
     throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
+  if (!all_finite(result.spread))
+    throw Error(ErrorCode::overflow, "the model's spread is not finite for this structure");
 }
 
 Evaluation evaluation_of(MemberValues&& values, std::size_t members, const Request& request,

@@ -30,6 +30,9 @@ struct ElementRecord {
   std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training; empty if unknown
   std::vector<std::vector<LayerRecord>> networks;  // [members]
   double reference, energy_scale;                  // eV
+  // [h + 1, h + 1], where the last hidden layer has h outputs phi: the length of its product with (phi, 1) is the grade
+  // of extrapolation. Of single networks; empty where it is not known.
+  std::vector<double> grade{};
 };
 
 struct NetworkRecord {
@@ -61,5 +64,8 @@ struct ModelRecord {
 // Throws Error(io) when the file cannot be read, Error(corrupt_file) when it is damaged or incomplete and
 // Error(unsupported) when it needs a newer reader; messages name the file and the entry.
 ModelRecord read_model_file(const std::string& path);
+
+// The same of a file's content; messages name the entry alone.
+ModelRecord parse_model_file(std::vector<std::uint8_t> bytes);
 
 }  // namespace atomcore
