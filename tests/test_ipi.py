@@ -169,7 +169,7 @@ CELLS = np.eye(3).tobytes() * 2
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
-        (b"POSDATA     " + CELLS[:100], "the server has broken off within a message"),
+        (b"POSDATA     " + CELLS[:100], "the server has broken off: within a message"),
         (b"POSDATA     " + CELLS + POSITIONS, "what the protocol does not have here"),
         (b"GETFORCE    ", "what the protocol does not have here"),
         (b"NONSENSE    ", "what the protocol does not have here: .*NONSENSE"),

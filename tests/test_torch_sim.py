@@ -45,7 +45,7 @@ def test_the_interface_is_as_torch_sim_wants_it(AtomcoreModel, tmp_path):
     for dtype in (torch.float64, torch.float32):
         model = AtomcoreModel(path, dtype=dtype, compute_stress=False, compute_forces=False)
         validate_model_outputs(model, CPU, dtype)
-        assert model.compute_stress and model.compute_forces  # it has switched these on
+        assert (model.compute_stress, model.compute_forces) == (True, True)  # it has switched these on
         assert model.memory_scales_with == "n_atoms_x_density"
         assert (model.device, model.dtype) == (CPU, dtype)
 
@@ -159,7 +159,7 @@ def test_a_limit_names_the_system_and_keeps_it(AtomcoreModel, tmp_path, monkeypa
     kept = ase.io.read("stopped.extxyz")
     assert_close(kept.arrays["extrapolation_excess"][caught.value.atom], caught.value.excess, FLOAT32)
     structures[1].symbols[2] = "S"
-    with pytest.raises(ValueError, match="structure 1: .*S"):
+    with pytest.raises(ValueError, match=r"structure 1: .*S"):
         model(state_of(structures))
 
 

@@ -89,9 +89,8 @@ class Client(SocketClient):
         try:
             self.run(self._atoms)
         except (SocketClosed, ConnectionError) as error:
-            raise AtomcoreError(
-                f"the server has broken off{f': {error}' if str(error) else ' within a message'}"
-            ) from None
+            reason = str(error) or "within a message"
+            raise AtomcoreError(f"the server has broken off: {reason}") from None
         except (AssertionError, KeyError) as error:
             raise AtomcoreError(f"the server has sent what the protocol does not have here: {error}") from None
         return self.served
