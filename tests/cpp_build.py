@@ -14,8 +14,8 @@ LONGEST = 3600  # seconds that a build or a run under sanitizers may take where 
 SOURCES = sorted((REPOSITORY / "tests" / "cpp").glob("test_*.cpp"))
 
 
-def build(folder: Path, *options: str) -> Path:
-    """Configure and build the C++ tests in ``folder``, or skip where there is nothing to build with."""
+def build(folder: Path, *options: str, target: str = "all") -> Path:
+    """Configure and build the C++ tests, or one of them, in ``folder``, or skip where there is nothing to build with."""
     if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
         pytest.skip("no C++ compiler found")
     beside = Path(sys.executable).parent / "cmake"  # the one from PyPI, in the environment that runs the tests
@@ -33,5 +33,5 @@ def build(folder: Path, *options: str) -> Path:
         f"-DPython_EXECUTABLE={sys.executable}",
     ]
     run_command([cmake, "-S", str(REPOSITORY), "-B", str(folder), *generator, *switches, *options])
-    run_command([cmake, "--build", str(folder), "-j2"], timeout=LONGEST)
+    run_command([cmake, "--build", str(folder), "-j2", "--target", target], timeout=LONGEST)
     return folder

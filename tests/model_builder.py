@@ -11,6 +11,7 @@ from atomcore import model_file
 from atomcore.features import SymmetryFunctions
 
 ACTIVATIONS = ("silu", "tanh", "relu", "celu", "sigmoid", "softplus")
+LAYER_ACTIVATIONS = (*ACTIVATIONS, "identity", "gaussian", "cosine", "exponential", "square")
 
 
 def feature_table(
@@ -61,6 +62,7 @@ def random_model(
     *,
     hidden: tuple[int, ...] = (17, 9),
     activation: str = "silu",
+    activations: dict[str, list[str]] | None = None,
     cutoff: float = 4.0,
     reference: tuple[float, ...] = (-16.4, -1037.9, -2043.1),
     seed: int = 0,
@@ -70,7 +72,10 @@ def random_model(
     target: str = "energy",
     table: list[dict[str, Any]] | None = None,
 ) -> RandomModel:
-    """Make a model with random weights (float32) whose networks read different subsets of the features."""
+    """Make a model with random weights (float32) whose networks read different subsets of the features.
+
+    With ``activations`` each layer of each element has its own, the output layer too.
+    """
     random = np.random.default_rng(seed)
     table = table or feature_table(elements, cutoff, cutoff_function)
     n = len(table)
@@ -107,10 +112,23 @@ def random_model(
         "precision": "float32",
         "provenance": {"atomcore": "test", "data_sha256": "0" * 64, "seed": seed},
     }
+    if activations is not None:
+        metadata["requires"].append("layer_activations")
+        metadata["networks"] = {"activations": activations, "members": members}
     if target == "charges":
         metadata["requires"].append("charges")
         metadata["target"] = "charges"
     return RandomModel(tensors, metadata)
+
+
+def graded(model: RandomModel, seed: int = 0) -> RandomModel:
+    """Give a model grades of extrapolation, by random matrices; return it."""
+    random = np.random.default_rng(seed)
+    for x in model.metadata["elements"]:
+        last = max(int(name.split(".")[3]) for name in model.tensors if name.startswith(f"networks.0.{x}."))
+        size = model.tensors[f"networks.0.{x}.{last}.weight"].shape[1] + 1
+        model.tensors[f"grade.{x}.matrix"] = random.normal(size=(size, size))
+    return model
 
 
 def ranged(model: RandomModel, structures: list[Any]) -> SymmetryFunctions:

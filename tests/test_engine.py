@@ -10,9 +10,10 @@ import pytest
 from atomcore import AtomcoreError
 from atomcore.potential import PROPERTIES, Potential
 from engine_oracle import reference
-from model_builder import ACTIVATIONS, random_model
+from helpers import slope
+from model_builder import ACTIVATIONS, LAYER_ACTIVATIONS, random_model
 from structures import STRUCTURES, molecule_rattled, small_crystal
-from tolerances import ENGINE, EXACT, FLOAT32, FLOAT32_ENERGY, INVARIANT, assert_close
+from tolerances import ENGINE, EXACT, FLOAT32, FLOAT32_ENERGY, FORCES_FD, INVARIANT, assert_close
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,60 @@ def test_engine_equals_torch(folder, activation, name):
     assert_close(results["energies"], energies, ENGINE)
     assert_close(results["energy"], energies.sum(), ENGINE)
     assert_close(results["forces"], forces, ENGINE)
+
+
+@pytest.mark.parametrize("name", LAYER_ACTIVATIONS)
+def test_each_layer_has_its_own_activation(folder, name):
+    """The one in question is hidden in the first layer of H, in the second of C, and at the output of O."""
+    layers = {"H": [name, "tanh", "identity"], "C": ["sigmoid", name, "gaussian"], "O": ["cosine", "identity", name]}
+    model = random_model(activations=layers, reference=(0.0, 0.0, 0.0))
+    path, atoms = model.write(folder / "any.atomcore"), STRUCTURES["molecule"]()
+    energies, forces = reference(model, atoms)
+    for precision, tolerance in (("float64", ENGINE), ("float32", FLOAT32)):
+        potential = Potential.load(path, precision=precision)
+        scale = 1.0 if precision == "float64" else np.abs(energies).max()
+        assert_close(potential.compute(atoms)["energies"], energies, tolerance, scale=scale)
+        assert_close(potential.compute(atoms)["forces"], forces, tolerance, scale=max(scale, np.abs(forces).max()))
+
+    potential = Potential.load(path)
+
+    def energy(positions):
+        return potential.compute(ase.Atoms(atoms.numbers, positions), ["energy"])["energy"]
+
+    direction = np.random.default_rng(3).normal(size=forces.shape)
+    assert_close(-(forces * direction).sum(), slope(energy, atoms.positions, direction, step=1e-6), FORCES_FD)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "square"])
+@pytest.mark.parametrize("hidden", [(), (1,), (1, 1), (5,)])
+def test_activations_of_outputs_of_narrow_networks(folder, hidden, name):
+    """Layers of one output in the middle; a part of the elements, so that constant inputs go into the biases."""
+    model = random_model(hidden=hidden, activations=dict.fromkeys("HCO", ["tanh"] * len(hidden) + [name]), members=2)
+    potential = Potential.load(model.write(folder / "any.atomcore"))
+    for atoms in (STRUCTURES["molecule"](), ase.Atoms("H2", [(0, 0, 0), (0, 0, 0.8)])):
+        expected = [reference(model.member(m), atoms) for m in range(2)]
+        results = potential.compute(atoms, ["energies", "forces", "forces_spread"])
+        for i, prop in enumerate(("energies", "forces")):
+            assert_close(results[prop], np.mean([found[i] for found in expected], axis=0), ENGINE)
+        assert_close(results["forces_spread"], np.std([found[1] for found in expected], axis=0, ddof=1), ENGINE)
+
+
+def test_an_old_file_and_its_layer_activations_are_one_model(folder):
+    old = random_model(activation="tanh", seed=4)
+    new = random_model(activations={key: ["tanh", "tanh", "identity"] for key in "HCO"}, seed=4)
+    atoms = molecule_rattled()
+    results = [Potential.load(m.write(folder / "any.atomcore")).compute(atoms) for m in (old, new)]
+    for name in results[0]:
+        assert_close(results[0][name], results[1][name], EXACT)
+
+
+def test_a_wild_cosine_is_an_error(folder):
+    """Beyond what can be reduced by pi there is no cosine, and no energy either."""
+    model = random_model(activations={key: ["cosine", "tanh", "identity"] for key in "HCO"})
+    for element in "HCO":
+        model.tensors[f"networks.0.{element}.0.weight"] *= 1e12
+    with pytest.raises(AtomcoreError, match="not finite"):
+        Potential.load(model.write(folder / "any.atomcore")).compute(molecule_rattled())
 
 
 @pytest.mark.parametrize("hidden", [(), (1,), (7, 1, 3), (8,), (16, 33), (64, 65, 5)])

@@ -34,11 +34,13 @@ CPP_OBJECTS = (  # layer 2, in src
     "evaluation",
     "model_parts",
     "model_file",
+    "model_info",
     "element_networks",
     "feature_ranges",
     "feature_record",
     "safetensors",
     "neighbor_input",
+    "host_neighbors",
     "verlet",
     "close_pairs",
     "md_loop",
@@ -95,6 +97,8 @@ def cpp_layer(path: str) -> int:
     folder, name = path.rsplit("/", 1)
     if path == "cuda/bindings.cpp":
         return 4
+    if path == "src/c_api.cpp":
+        return 3
     return 2 if folder == "src" and name.split(".")[0] in CPP_OBJECTS else CPP_FOLDERS[folder]
 
 

@@ -49,7 +49,7 @@ def test_written_file_is_read_back_by_core_and_by_safetensors(tmp_path):
     model = random_model()
     path = model.write(tmp_path / "model.atomcore")
     metadata = model_file.read_metadata(path)
-    assert metadata.pop("format_version") == [1, 3]
+    assert metadata.pop("format_version") == [1, 4]
     digest = metadata.pop("sha256")
     assert metadata == model.metadata
     loaded = load_file(path)
@@ -168,6 +168,40 @@ REFUSED_METADATA = {
     "cutoff": ({"cutoff": 9.0}, "'cutoff'"),
     "no features": ({"features": []}, "'features'"),
 }
+
+
+@pytest.mark.parametrize(
+    ("activations", "message"),
+    [
+        ({"H": ["tanh", "swoosh", "identity"]}, "activation 'swoosh' is unknown .* reads silu, .*, square"),
+        ({"H": ["tanh", "identity"]}, "'activations' has 2 names for the 3 layers of H"),
+        ({"H": ["tanh"] * 4}, "'activations' has 4 names for the 3 layers of H"),
+        ({"H": "tanh"}, "entry 'H' of 'activations' is not a list"),
+        ({"H": ["tanh", 1, "tanh"]}, "entry 'H' of 'activations' is not a list of strings"),
+        ({"H": None}, "entry 'H' of 'activations' is not a list"),
+        ({"N": ["tanh"] * 3}, "'activations' has 4 entries for 3 elements"),
+    ],
+)
+def test_bad_activations_of_layers_are_refused_by_name(tmp_path, activations, message):
+    model = random_model(activations={key: ["tanh", "tanh", "identity"] for key in "HCO"} | activations)
+    with pytest.raises(AtomcoreError, match=message):
+        model.write(tmp_path / "model.atomcore")
+    for wrong, reason in (({"members": 1}, "no entry 'activations'"), ({"members": 1, "activations": []}, "object")):
+        model.metadata["networks"] = wrong
+        with pytest.raises(AtomcoreError, match=reason):
+            model.write(tmp_path / "model.atomcore")
+
+
+def test_models_of_layer_activations_are_run_but_not_trained(tmp_path, capsys):
+    from atomcore.cli.main import main
+    from atomcore.export import restore
+
+    layers = {"H": ["tanh", "gaussian", "identity"], "C": ["tanh", "gaussian", "identity"], "O": ["cosine"] * 3}
+    path = random_model(activations=layers).write(tmp_path / "model.atomcore")
+    assert main(["info", str(path)]) == 0
+    assert "one for each element, tanh-gaussian-identity (H, C), cosine-cosine-cosine (O)" in capsys.readouterr().out
+    with pytest.raises(AtomcoreError, match="cannot be trained on: its layers have activations of their own"):
+        restore(path)
 
 
 @pytest.mark.parametrize("case", REFUSED_METADATA)

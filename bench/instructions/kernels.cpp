@@ -162,11 +162,12 @@ void verlet() {  // atoms have moved, and the list still serves
 template <typename T>
 void network() {
   constexpr std::size_t rows = 64, inputs = 384;
-  cpu::Mlp<T> mlp(Activation::celu);
+  cpu::Mlp<T> mlp;
   const std::size_t widths[] = {inputs, 160, 96, 1};
   for (int i = 0; i < 3; ++i) {
     const auto weight = uniforms(widths[i] * widths[i + 1]), bias = uniforms(widths[i + 1]);
-    mlp.add_layer(std::vector<T>(weight.begin(), weight.end()), std::vector<T>(bias.begin(), bias.end()));
+    mlp.add_layer(std::vector<T>(weight.begin(), weight.end()), std::vector<T>(bias.begin(), bias.end()),
+                  i < 2 ? Activation::celu : Activation::identity);
   }
   const auto given = uniforms(rows * inputs);
   std::vector<T> x(given.begin(), given.end()), value(rows), gradient(rows * inputs);
@@ -176,7 +177,7 @@ void network() {
 
 // Two hidden layers on these functions; features are left as they are.
 ModelRecord model(std::vector<FeatureRow> rows) {
-  NetworkRecord model{{rows, {}}, compile_features(rows, 2), Activation::tanh, false, 1, {}};
+  NetworkRecord model{{rows, {}}, compile_features(rows, 2), false, 1, {}};
   const std::size_t k = rows.size();
   for (int element = 0; element < 2; ++element) {
     ElementRecord record{};
@@ -187,7 +188,8 @@ ModelRecord model(std::vector<FeatureRow> rows) {
     const std::size_t widths[] = {k, 64, 64, 1};
     std::vector<LayerRecord> layers;
     for (int i = 0; i < 3; ++i) {
-      LayerRecord layer{uniforms(widths[i] * widths[i + 1]), uniforms(widths[i + 1])};
+      LayerRecord layer{uniforms(widths[i] * widths[i + 1]), uniforms(widths[i + 1]),
+                        i < 2 ? Activation::tanh : Activation::identity};
       for (double& weight : layer.weight) weight *= 0.1;
       layers.push_back(layer);
     }
@@ -215,7 +217,7 @@ void dynamics() {
   for (const std::int32_t number : water.numbers) system.masses.push_back(number == 1 ? 1.008 : 15.999);
   std::copy(water.cell.begin(), water.cell.end(), system.cell.begin());
   const MdConditions conditions{0.01, true, 0.02, 0.1, 5, 1};
-  const MdLimits limits{std::vector<double>(n, 0.1), infinity, infinity, infinity, 1.0, infinity, infinity};
+  const MdLimits limits{std::vector<double>(n, 0.1), infinity, infinity, infinity, 1.0, infinity, infinity, infinity};
   MdLoop loop(engine, system, conditions, limits, water.positions, std::vector<double>(3 * n), false, 1);
   std::int64_t last = 0;
   measure([&] {

@@ -1,5 +1,6 @@
-// Activation functions with their first derivative, on numbers and packs. Only exp(-|x|) is ever taken, so nothing
-// overflows, and what tends to zero for large |x| is computed as such and not as a difference of two numbers near one.
+// Activation functions with their first derivative, on numbers and packs. Only exp(-|x|) is taken of those that stay as
+// small as their argument, so nothing overflows, and what tends to zero for large |x| is computed as such and not as a
+// difference of two numbers near one.
 #pragma once
 
 #include "math/scalar.hpp"
@@ -66,6 +67,39 @@ template <typename T>
 AC_HD Jet<T> celu(T x) {
   const T t = tanh(T(0.5) * x);
   return {select(x > T(0), x, (t + t) / (T(1) - t)), select(x > T(0), T(1), exp(-abs(x)))};
+}
+
+template <typename T>
+AC_HD Jet<T> identity(T x) {
+  return {x, T(1)};
+}
+
+// exp(-x^2 / 2)
+template <typename T>
+AC_HD Jet<T> unit_gaussian(T x) {
+  const T y = exp(T(-0.5) * (x * x));
+  return {y, -(x * y)};
+}
+
+// cos(x). What is larger than packs can reduce by pi/2 means nothing: it becomes NaN, which no caller lets pass.
+template <typename T>
+AC_HD Jet<T> cosine(T x) {
+  using Real = plain_t<T>;
+  const Real largest = sizeof(Real) == 4 ? Real(1e3) : Real(1e5);
+  const T known = select(abs(value(x)) <= largest, x, T(Real(NAN)));
+  return {cos(known), -sin(known)};
+}
+
+// exp(-x)
+template <typename T>
+AC_HD Jet<T> falling_exponential(T x) {
+  const T y = exp(-x);
+  return {y, -y};
+}
+
+template <typename T>
+AC_HD Jet<T> square(T x) {
+  return {x * x, x + x};
 }
 
 }  // namespace math

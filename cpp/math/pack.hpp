@@ -193,6 +193,19 @@ inline T sum_of_lanes(const Pack<T>& x) {
   return lane[0];
 }
 
+// Lane l of the result is lane from[l] of a and, behind the last of them, of b.
+template <typename T>
+[[gnu::always_inline]] inline Pack<T> shuffled(const Pack<T>& a, const Pack<T>& b, typename Pack<T>::Integers from) {
+#if defined(__clang__)  // it has no such builtin
+  constexpr int n = Pack<T>::kWidth;
+  typename Pack<T>::Vector lanes{};
+  for (int l = 0; l < n; ++l) lanes[l] = from[l] < n ? a.v[from[l]] : b.v[from[l] - n];
+  return Pack<T>(lanes);
+#else
+  return Pack<T>(__builtin_shuffle(a.v, b.v, from));
+#endif
+}
+
 // Lane l of the result is the sum over the lanes of x[l]: halves of pairs of packs are added until one pack is left.
 template <typename T>
 inline Pack<T> sums_of_packs(Pack<T> (&x)[Pack<T>::kWidth]) {
@@ -206,9 +219,7 @@ inline Pack<T> sums_of_packs(Pack<T> (&x)[Pack<T>::kWidth]) {
       other[l] = (l & half) ? n + (l ^ half) : (l ^ half);
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < half; ++r)
-      x[r] = Pack<T>(__builtin_shuffle(x[r].v, x[r + half].v, own)) +
-             Pack<T>(__builtin_shuffle(x[r].v, x[r + half].v, other));
+    for (int r = 0; r < half; ++r) x[r] = shuffled(x[r], x[r + half], own) + shuffled(x[r], x[r + half], other);
   }
   return x[0];
 }
@@ -229,8 +240,8 @@ template <typename T>
     for (int r = 0; r < n; ++r) {
       if (r & half) continue;
       const Pack<T> a = x[r], b = x[r + half];
-      x[r] = Pack<T>(__builtin_shuffle(a.v, b.v, first));
-      x[r + half] = Pack<T>(__builtin_shuffle(a.v, b.v, second));
+      x[r] = shuffled(a, b, first);
+      x[r + half] = shuffled(a, b, second);
     }
   }
 }

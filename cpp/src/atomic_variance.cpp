@@ -83,17 +83,18 @@ void AtomicVariance::add_point(const Surroundings& near, std::size_t atom, cpu::
 }
 
 Values AtomicVariance::spread(const Surroundings& near, bool derivatives, int n_threads) const {
-  const std::size_t n = near.species.size();
+  const std::size_t n = near.species.size(), n_centres = near.n_centres();
   PointSet set;
-  set.first = {0, n};
+  set.first = {0, n_centres};
   set.variables = {derivatives ? 3 * n + 9 : 0};
-  check_memory(n, columns_.size(), set.variables[0]);
+  check_memory(n_centres, columns_.size(), set.variables[0]);
   cpu::FeatureRows<double> rows(prepared_);
-  for (std::size_t atom = 0; atom < n; ++atom) add_point(near, atom, rows, derivatives, set);
+  for (std::size_t k = 0; k < n_centres; ++k) add_point(near, near.centre(k), rows, derivatives, set);
   const KernelVariance::Result found = variance_.of(set, n_threads);
   Values spread{};
   spread.energy = std::sqrt(found.energy);
-  for (const double x : found.energies) spread.energies.push_back(std::sqrt(x));
+  spread.energies.resize(n);
+  for (std::size_t k = 0; k < n_centres; ++k) spread.energies[near.centre(k)] = std::sqrt(found.energies[k]);
   if (!derivatives) return spread;
   for (std::size_t v = 0; v < 3 * n; ++v) spread.gradient.push_back(std::sqrt(found.variables[v]));
   for (std::size_t v = 0; v < 9; ++v) spread.strain_gradient[v] = std::sqrt(found.variables[3 * n + v]);

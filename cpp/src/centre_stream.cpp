@@ -1,7 +1,6 @@
 #include "src/centre_stream.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "math/cell.hpp"
 
@@ -16,17 +15,17 @@ CentreStream<Head>::CentreStream(const ModelPart<Head>& part) : part_(part) {
 }
 
 template <typename Head>
-void CentreStream<Head>::run(const Surroundings& near, std::size_t begin, std::size_t end, bool spread,
-                             Interruptible& user, const StreamOutput& out) {
-  order_.resize(end - begin);
-  std::iota(order_.begin(), order_.end(), begin);
+void CentreStream<Head>::run(const Surroundings& near, std::size_t begin, std::size_t end, Interruptible& user,
+                             const StreamOutput& out) {
+  order_.clear();
+  for (std::size_t k = begin; k < end; ++k) order_.push_back(near.centre(k));
   std::stable_sort(order_.begin(), order_.end(),
                    [&](std::size_t i, std::size_t j) { return near.species[i] < near.species[j]; });
   for (std::size_t from = 0; from < order_.size();) {
     std::size_t to = from;
     while (to < std::min(order_.size(), from + kBlock) && near.species[order_[to]] == near.species[order_[from]]) ++to;
     user.check();
-    block(near, {order_.data() + from, to - from}, spread, out);
+    block(near, {order_.data() + from, to - from}, out);
     from = to;
   }
 }
@@ -35,7 +34,7 @@ void CentreStream<Head>::run(const Surroundings& near, std::size_t begin, std::s
 template <typename Head>
 void CentreStream<Head>::gather(const Surroundings& near, std::size_t atom) {
   std::size_t n = species_.size();
-  const std::size_t most = n + static_cast<std::size_t>(near.list->row_ptr[atom + 1] - near.list->row_ptr[atom]);
+  const std::size_t most = n + length_of_row(near, atom);
   D_.resize(3 * most);
   species_.resize(most);
   neighbor_.resize(most);
@@ -73,40 +72,50 @@ void CentreStream<Head>::compute_features(std::size_t element, std::size_t row, 
 }
 
 template <typename Head>
-void CentreStream<Head>::block(const Surroundings& near, span<const std::size_t> atoms, bool spread,
-                               const StreamOutput& out) {
+void CentreStream<Head>::block(const Surroundings& near, span<const std::size_t> atoms, const StreamOutput& out) {
   const std::size_t n_columns = part_.n_columns, n_atoms = near.species.size(), members = part_.head.members();
   const auto element = static_cast<std::size_t>(near.species[atoms[0]]);
-  const std::size_t count = spread ? 1 + members : 1;
+  const bool gradients = out.n_gradients > 0, ranges = out.extrapolation && !out.extrapolation->count.empty();
   first_.assign(1, 0);
   species_.clear();
   G_.resize(atoms.size() * n_columns);
   energies_.resize(members * atoms.size());
   for (std::size_t r = 0; r < atoms.size(); ++r) {
     gather(near, atoms[r]);
-    compute_features(element, r, out.extrapolation != nullptr);
-    if (out.extrapolation) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
+    compute_features(element, r, ranges);
+    if (ranges) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
   }
-  if (out.gradients) g_.resize(count * G_.size());
-  part_.head.evaluate(element, G_.data(), atoms.size(), energies_.data(), out.gradients ? g_.data() : nullptr, spread,
-                      work_);
+  if (gradients) g_.resize(out.n_gradients * G_.size());
+  part_.head.evaluate(element, G_.data(), atoms.size(), energies_.data(), gradients ? g_.data() : nullptr,
+                      out.n_gradients > 1, work_);
   for (std::size_t m = 0; m < members; ++m)
     for (std::size_t r = 0; r < atoms.size(); ++r)
       out.energies[m * n_atoms + atoms[r]] = energies_[m * atoms.size() + r];
-  if (!out.gradients || !read_[element]) return;
-  for (std::size_t r = 0; r < atoms.size(); ++r) add_gradients(near, element, atoms[r], r, count, out);
+  if (out.extrapolation && !out.extrapolation->grade.empty()) grade(element, atoms, *out.extrapolation);
+  if (!gradients || !read_[element]) return;
+  for (std::size_t r = 0; r < atoms.size(); ++r) add_gradients(near, element, atoms[r], r, out);
+}
+
+// Of a block whose energies have been evaluated.
+template <typename Head>
+void CentreStream<Head>::grade(std::size_t element, span<const std::size_t> atoms, Extrapolation& result) {
+  if constexpr (Head::kGrades) {
+    grades_.resize(atoms.size());
+    part_.head.grade(element, atoms.size(), grades_.data(), work_);
+    for (std::size_t r = 0; r < atoms.size(); ++r) result.grade[atoms[r]] = grades_[r];
+  }
 }
 
 // Each edge pulls at both of its ends, and stretches: dE/dstrain = sum over edges of D (x) g_D.
 template <typename Head>
 void CentreStream<Head>::add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
-                                       std::size_t count, const StreamOutput& out) {
+                                       const StreamOutput& out) {
   const std::size_t begin = first_[row], n = first_[row + 1] - begin;
   const T* const D = D_.data() + 3 * begin;
-  g_D_.resize(3 * count * n);
+  g_D_.resize(3 * out.n_gradients * n);
   read_[element]->load(D, species_.data() + begin, n);
-  read_[element]->adjoint(g_.data() + row * part_.n_columns, count, G_.size(), g_D_.data());
-  for (std::size_t m = 0; m < count; ++m) {
+  read_[element]->adjoint(g_.data() + row * part_.n_columns, out.n_gradients, G_.size(), g_D_.data());
+  for (std::size_t m = 0; m < out.n_gradients; ++m) {
     double* const gradient = out.gradients + m * near.positions.size();
     double* const strain =
         out.strain_gradients + m * near.cells.size() + 9 * static_cast<std::size_t>(near.structure[atom]);
@@ -124,6 +133,11 @@ void CentreStream<Head>::add_gradients(const Surroundings& near, std::size_t ele
     for (std::size_t b = 0; b < 3; ++b) gradient[3 * atom + b] -= own[b];
     for (std::size_t k = 0; k < 9; ++k) strain[k] += stretch[k];
   }
+  if (!out.atomic_virials) return;
+  for (std::size_t e = 0; e < n; ++e)
+    for (std::size_t k = 0; k < 9; ++k)
+      out.atomic_virials[9 * neighbor_[begin + e] + k] -=
+          static_cast<double>(D[3 * e + k / 3]) * static_cast<double>(g_D_[3 * e + k % 3]);
 }
 
 template class CentreStream<ElementNetworks<float>>;

@@ -13,12 +13,14 @@
 
 namespace atomcore {
 
-// Where results go. Energies and extrapolation are written; gradients are added to.
+// Where results go. Energies and extrapolation are written; all else is added to.
 struct StreamOutput {
   double* energies;              // [members, N]
   Extrapolation* extrapolation;  // or null
-  double* gradients;             // [1 + members where their spread is wanted, N, 3], the mean first; or null
-  double* strain_gradients;      // the same with [S, 9]
+  std::size_t n_gradients;       // 1 for the mean over the members, 1 + members for each of them behind it; or 0
+  double* gradients;             // [n_gradients, N, 3]
+  double* strain_gradients;      // [n_gradients, S, 9]
+  double* atomic_virials;        // [N, 9], of the mean; or null
 };
 
 // One thread's.
@@ -28,17 +30,17 @@ class CentreStream {
   using T = typename Head::Scalar;
   explicit CentreStream(const ModelPart<Head>& part);
 
-  // The atoms [begin, end). Bitwise the same however the atoms of one structure stand among those of others.
-  void run(const Surroundings& near, std::size_t begin, std::size_t end, bool spread, Interruptible& user,
-           const StreamOutput& out);
+  // The centres [begin, end). Bitwise the same however the atoms of one structure stand among those of others.
+  void run(const Surroundings& near, std::size_t begin, std::size_t end, Interruptible& user, const StreamOutput& out);
 
  private:
   static constexpr std::size_t kBlock = Head::kBatch;
-  void block(const Surroundings& near, span<const std::size_t> atoms, bool spread, const StreamOutput& out);
+  void block(const Surroundings& near, span<const std::size_t> atoms, const StreamOutput& out);
   void gather(const Surroundings& near, std::size_t atom);
   void compute_features(std::size_t element, std::size_t row, bool all);
+  void grade(std::size_t element, span<const std::size_t> atoms, Extrapolation& result);
   void add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
-                     std::size_t count, const StreamOutput& out);
+                     const StreamOutput& out);
 
   const ModelPart<Head>& part_;
   std::vector<std::unique_ptr<cpu::FeatureRows<T>>> read_, unread_;  // [elements], null where the part has no plan
@@ -50,7 +52,7 @@ class CentreStream {
   std::vector<std::int32_t> species_;
   std::vector<std::size_t> neighbor_;
   std::vector<T> G_, g_, g_D_, others_;
-  std::vector<double> energies_;
+  std::vector<double> energies_, grades_;
 };
 
 }  // namespace atomcore

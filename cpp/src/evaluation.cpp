@@ -35,7 +35,8 @@ double deviation(std::size_t members, double mean, const Number& number) {
 }
 
 Values spread_of(const MemberValues& values, std::size_t members, const Values& mean) {
-  const std::size_t n = mean.energies.size(), size = mean.gradient.size();
+  const std::size_t n = mean.energies.size();
+  const std::size_t size = values.gradients.size() > 3 * n ? 3 * n : 0;  // not where members have no gradients
   std::vector<double> totals;
   for (std::size_t m = 0; m < members; ++m) totals.push_back(sum_of(values.energies.data() + m * n, n));
   Values spread{};
@@ -52,15 +53,25 @@ Values spread_of(const MemberValues& values, std::size_t members, const Values& 
   return spread;
 }
 
+bool all_finite(const Values& values) {
+  const auto finite = [](const auto& list) {
+    return std::all_of(list.begin(), list.end(), [](double x) { return std::isfinite(x); });
+  };
+  return std::isfinite(values.energy) && finite(values.energies) && finite(values.gradient) &&
+         finite(values.strain_gradient);
+}
+
 }  // namespace
 
 void check_finite(const Evaluation& result) {
-  const auto finite = [](double x) { return std::isfinite(x); };
-  if (!finite(result.mean.energy) || !std::all_of(result.mean.gradient.begin(), result.mean.gradient.end(), finite))
+  if (!all_finite(result.mean))
     throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
+  if (!all_finite(result.spread))
+    throw Error(ErrorCode::overflow, "the model's spread is not finite for this structure");
 }
 
-Evaluation evaluation_of(MemberValues&& values, std::size_t members, bool with_spread, Extrapolation&& extrapolation) {
+Evaluation evaluation_of(MemberValues&& values, std::size_t members, const Request& request,
+                         Extrapolation&& extrapolation) {
   Evaluation result{};
   Values& mean = result.mean;
   const std::size_t n = values.energies.size() / members;
@@ -71,7 +82,11 @@ Evaluation evaluation_of(MemberValues&& values, std::size_t members, bool with_s
     std::copy_n(values.strain_gradients.begin(), 9, mean.strain_gradient.begin());
     mean.gradient.assign(values.gradients.begin(), values.gradients.begin() + static_cast<std::ptrdiff_t>(3 * n));
   }
-  if (with_spread) result.spread = spread_of(values, members, mean);
+  if (request.spread) result.spread = spread_of(values, members, mean);
+  if (request.member_gradients)  // the mean over one member is all there is of that one
+    result.member_gradients.assign(values.gradients.end() - static_cast<std::ptrdiff_t>(members * 3 * n),
+                                   values.gradients.end());
+  result.atomic_virials = std::move(values.atomic_virials);
   result.extrapolation = std::move(extrapolation);
   check_finite(result);
   return result;

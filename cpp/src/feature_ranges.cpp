@@ -24,8 +24,9 @@ void FeatureRanges::add(const std::vector<double>& minimum, const std::vector<do
   features_.resize(minimum.size());
   std::iota(features_.begin(), features_.end(), 0);
   constant_.emplace_back();
-  double widest = 0.0;
-  for (std::size_t k = 0; k < features_.size(); ++k) widest = std::max(widest, maximum[k] - minimum[k]);
+  double widest = 0.0;  // of the finite ones: the others reach from the lowest to the highest number there is
+  for (std::size_t k = 0; k < features_.size(); ++k)
+    if (const double range = maximum[k] - minimum[k]; std::isfinite(range)) widest = std::max(widest, range);
   for (std::size_t k = 0; k < features_.size(); ++k) {
     double unit = std::max(maximum[k] - minimum[k], kLeastUnit * widest);
     if (!(unit > 0.0)) unit = 1.0;
@@ -40,6 +41,7 @@ void FeatureRanges::add(const std::vector<double>& minimum, const std::vector<do
 FeatureRanges FeatureRanges::of_columns(span<const std::size_t> columns) const {
   FeatureRanges result;
   result.constant_ = constant_;
+  if (!known()) return result;
   for (const std::size_t column : columns) result.features_.push_back(features_[column]);
   for (std::size_t element = 0; element < constant_.size(); ++element) {
     const std::size_t first = element * features_.size();

@@ -1,4 +1,4 @@
-// Which features of which atoms lie outside the ranges that a model has seen in training.
+// Which features of which atoms lie outside the ranges that a model has seen in training, and other signs of that.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +8,24 @@
 
 namespace atomcore {
 
+// What is not asked for is empty.
 struct Extrapolation {
   std::vector<std::int32_t> count;    // [N], features outside their range
   std::vector<double> excess;         // [N], how far the worst one lies outside, in units of its range; 0 for none
   std::vector<std::int32_t> feature;  // [N], which one that is, or -1
+  std::vector<double> grade;          // [N], 1 for the most extreme atom of the training
 };
 
 class FeatureRanges {
  public:
   // `elements` have the minimum and maximum [n_features] of every feature, which are computed with a relative rounding
-  // error of about `epsilon`.
+  // error of about `epsilon`, or neither where the ranges are unknown.
   template <typename Elements>
   FeatureRanges(const Elements& elements, double epsilon) {
     for (const auto& element : elements) add(element.minimum, element.maximum, epsilon);
   }
+
+  bool known() const { return !low_.empty(); }
 
   // The same ranges where all features but `columns` (ascending) are zero: rows of G hold only these.
   FeatureRanges of_columns(span<const std::size_t> columns) const;

@@ -190,7 +190,7 @@ AtomicKernelRecord read_atomic_kernel(const Json& metadata, const TensorReader& 
     element.symbol = symbols[s];
     element.number = atomic_number(symbols[s]);
     element.reference = reference[s];
-    read_inputs(tensors, n_features, element);
+    read_inputs(tensors, n_features, true, element);
     read_kernel(metadata, element.sum);
     read_sum(tensors.within("kernel." + symbols[s] + "."), element.columns.size(), element.sum);
     model.elements.push_back(std::move(element));

@@ -237,6 +237,8 @@ KernelVariance::Result KernelVariance::of(const PointSet& structure, int n_threa
     solve(record_->outer_factor);
     add_squares(covariances.data(), n_observed_, width, 1.0, variance);
   }
+  if (!std::all_of(variance.begin(), variance.end(), [](double x) { return std::isfinite(x); }))
+    throw Error(ErrorCode::overflow, "the model's spread is not finite for this structure");
   for (double& x : variance) x = std::max(x, 0.0);  // rounding makes what is nothing negative
   const auto first = variance.begin() + 1, derivatives = first + static_cast<std::ptrdiff_t>(points.n);
   return {variance[0], {first, derivatives}, {derivatives, variance.end()}};

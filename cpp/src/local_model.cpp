@@ -26,9 +26,10 @@ std::string listed(const std::vector<std::int32_t>& numbers) {
   return text;
 }
 
-std::vector<bool> elements_of(const std::vector<std::int32_t>& species, std::size_t n_elements) {
+std::vector<bool> elements_of(span<const std::int32_t> species, std::size_t n_elements) {
   std::vector<bool> present(n_elements, false);
-  for (const std::int32_t s : species) present[static_cast<std::size_t>(s)] = true;
+  for (const std::int32_t s : species)
+    if (s >= 0) present[static_cast<std::size_t>(s)] = true;
   return present;
 }
 
@@ -89,11 +90,23 @@ std::size_t LocalModel::members() const {
   return std::visit([](const auto& parts) { return parts->members(); }, parts_);
 }
 
+bool LocalModel::ranges_known() const {
+  return std::visit([](const auto& parts) { return parts->ranges_known(); }, parts_);
+}
+
+bool LocalModel::graded() const {
+  return std::visit([](const auto& parts) { return parts->graded(); }, parts_);
+}
+
 void LocalModel::check(const Request& request) const {
+  if (request.grade && !graded())
+    invalid("the model has no grades of extrapolation; they come with training of one network an element");
   if (request.spread && !abilities().spread)
     invalid(std::holds_alternative<Parts<ElementKernels>>(parts_)
                 ? "the model was saved without its variance and so has no spread; save it with variance=True for that"
                 : "the model has one network an element and so no spread; train an ensemble for that");
+  if (request.extrapolation && !ranges_known())
+    invalid("the model file does not say what ranges the features had in training, and so not what lies outside");
 }
 
 Evaluation LocalModel::compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
@@ -103,17 +116,36 @@ Evaluation LocalModel::compute(const Structure& structure, const cpu::NeighborLi
   check_size("row_ptr", list.row_ptr.size(), structure.numbers.size() + 1);
   const std::vector<std::int32_t> species = species_of(structure.numbers);
   const std::vector<std::int32_t> all_of_one(species.size(), 0);
-  const Surroundings near{structure.positions, structure.cell, all_of_one, species, &list, cpu::exact_square(cutoff_)};
-  const Request of_members{request.derivatives, request.spread && !variance_, request.extrapolation};
+  return compute_near({structure.positions, structure.cell, all_of_one, species, &list, cpu::exact_square(cutoff_)},
+                      request, n_threads);
+}
+
+// Nothing is told of the spread of gradients: those of ghost atoms are parts of what another process adds up.
+Evaluation LocalModel::compute(const HostNeighbors& host, const Request& request, int n_threads) const {
+  check(request);
+  const HostAtoms atoms = check_host_neighbors(host, numbers_.size());
+  const std::vector<std::int32_t> all_of_one(atoms.species.size(), 0);
+  const std::vector<double> no_cell(9, 0.0);
+  Evaluation result = compute_near(
+      {host.positions, no_cell, all_of_one, atoms.species, nullptr, cpu::exact_square(cutoff_), &host, atoms.centres},
+      request, n_threads);
+  result.spread.gradient.clear();
+  return result;
+}
+
+Evaluation LocalModel::compute_near(const Surroundings& near, const Request& request, int n_threads) const {
+  Request of_members = request;
+  of_members.spread = request.spread && !variance_;
   Extrapolation extrapolation;
   MemberValues values = std::visit(
       [&](const auto& parts) {
-        const auto part = parts->part(elements_of(species, numbers_.size()));
+        const auto part = parts->part(elements_of(near.species, numbers_.size()));
         return evaluate(*part, near, of_members, extrapolation, n_threads);
       },
       parts_);
-  Evaluation result = evaluation_of(std::move(values), members(), of_members.spread, std::move(extrapolation));
-  if (request.spread && variance_) result.spread = variance_->spread(near, request.derivatives, n_threads);
+  Evaluation result = evaluation_of(std::move(values), members(), of_members, std::move(extrapolation));
+  if (request.spread && variance_)
+    result.spread = variance_->spread(near, request.derivatives && !near.host, n_threads);
   return result;
 }
 
@@ -147,7 +179,7 @@ std::vector<Evaluation> LocalModel::compute_together(span<const Structure> struc
       parts_);
   std::vector<Evaluation> results;
   for (std::size_t s = 0; s < values.size(); ++s)
-    results.push_back(evaluation_of(std::move(values[s]), members(), request.spread, std::move(extrapolations[s])));
+    results.push_back(evaluation_of(std::move(values[s]), members(), request, std::move(extrapolations[s])));
   return results;
 }
 

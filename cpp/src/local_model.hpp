@@ -20,12 +20,13 @@ class LocalModel final : public Model {
   explicit LocalModel(const AtomicKernelRecord& record);
 
   double cutoff() const override { return cutoff_; }
-  Abilities abilities() const override { return {true, members() > 1 || variance_, true}; }
+  Abilities abilities() const override { return {true, members() > 1 || variance_, ranges_known(), graded()}; }
   Evaluation compute(const Structure& structure, const Request& request, int n_threads) const override;
   Evaluation compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
                      int n_threads) const override;
   std::vector<Evaluation> compute(span<const Structure> structures, const Request& request,
                                   int n_threads) const override;
+  Evaluation compute(const HostNeighbors& host, const Request& request, int n_threads) const override;
 
  private:
   template <typename Head>
@@ -34,7 +35,10 @@ class LocalModel final : public Model {
   Parts<Head> parts_of(const Record& record);
   std::vector<std::int32_t> species_of(span<const std::int32_t> numbers) const;
   std::size_t members() const;
+  bool ranges_known() const;
+  bool graded() const;
   void check(const Request& request) const;
+  Evaluation compute_near(const Surroundings& near, const Request& request, int n_threads) const;
   std::vector<Evaluation> compute_together(span<const Structure> structures, const Request& request,
                                            int n_threads) const;
 

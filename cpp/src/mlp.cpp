@@ -29,17 +29,20 @@ void Mlp<T>::set_output(span<const T> weight, T bias) {
 }
 
 template <typename T>
-void Mlp<T>::add_layer(span<const T> weight, span<const T> bias) {
+void Mlp<T>::add_layer(span<const T> weight, span<const T> bias, Activation activation) {
   if (n_output_weights_ > 0) {  // what was last so far is hidden now
     const span<const T> own(output_.data(), n_output_weights_);
-    hidden_.push_back(
-        std::make_shared<const Layer>(Layer{PackedWeights<T>(own, 1), in_lines(span<const T>(&output_bias_, 1))}));
+    hidden_.push_back(std::make_shared<const Layer>(
+        Layer{PackedWeights<T>(own, 1), in_lines(span<const T>(&output_bias_, 1)), output_activation_}));
     n_output_weights_ = 0;
   }
-  if (bias.size() == 1)
+  if (bias.size() == 1) {
     set_output(weight, bias[0]);
-  else
-    hidden_.push_back(std::make_shared<const Layer>(Layer{PackedWeights<T>(weight, bias.size()), in_lines(bias)}));
+    output_activation_ = activation;
+  } else {
+    hidden_.push_back(
+        std::make_shared<const Layer>(Layer{PackedWeights<T>(weight, bias.size()), in_lines(bias), activation}));
+  }
 }
 
 template <typename T>
@@ -70,7 +73,8 @@ Mlp<T> Mlp<T>::of_inputs(span<const std::size_t> kept, span<const double> values
     else
       bias.data()[o] = static_cast<T>(static_cast<double>(bias.data()[o]) + sum);
   }
-  result.hidden_.front() = std::make_shared<const Layer>(Layer{first.weights.of_inputs(kept, sums), std::move(bias)});
+  result.hidden_.front() =
+      std::make_shared<const Layer>(Layer{first.weights.of_inputs(kept, sums), std::move(bias), first.activation});
   return result;
 }
 
@@ -83,12 +87,23 @@ void Mlp<T>::evaluate(const T* x, std::size_t rows, T* value, T* gradient, Works
     work.values[l].require(rows * W.output_stride);
     work.slopes[l].require(rows * W.output_stride);
     kernels.forward(x, rows, W, hidden_[l]->bias.data(), work.values[l].data());
-    kernels.activate(activation_, work.values[l].data(), work.slopes[l].data(), rows * W.output_stride);
+    kernels.activate(hidden_[l]->activation, work.values[l].data(), work.slopes[l].data(), rows * W.output_stride);
     x = work.values[l].data();
   }
   for (std::size_t r = 0; r < rows; ++r)
     value[r] = output_bias_ + kernels.dot(x + r * output_.size(), output_.data(), output_.size());
+  if (output_activation_ != Activation::identity) activate_output(rows, value, work);
   if (gradient) backward(rows, gradient, work);
+}
+
+template <typename T>
+void Mlp<T>::activate_output(std::size_t rows, T* value, Workspace& work) const {
+  const std::size_t size = Lines<T>::padded(rows);
+  work.output.require(size);
+  work.output_slope.require(size);
+  std::copy_n(value, rows, work.output.data());
+  dense_kernels<T>().activate(output_activation_, work.output.data(), work.output_slope.data(), size);
+  std::copy_n(work.output.data(), rows, value);
 }
 
 template <typename T>
@@ -98,6 +113,9 @@ void Mlp<T>::backward(std::size_t rows, T* gradient, Workspace& work) const {
   work.upper.require(rows * width);
   T* upper = hidden_.empty() ? gradient : work.upper.data();
   for (std::size_t r = 0; r < rows; ++r) std::copy_n(output_.data(), width, upper + r * width);
+  if (output_activation_ != Activation::identity)
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t k = 0; k < width; ++k) upper[r * width + k] *= work.output_slope.data()[r];
   for (std::size_t l = hidden_.size(); l > 0; --l) {
     const PanelView<T> W = hidden_[l - 1]->weights.view();
     kernels.multiply(work.slopes[l - 1].data(), upper, rows * W.output_stride);

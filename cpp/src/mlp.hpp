@@ -15,13 +15,12 @@ class Mlp {
   // What an evaluation needs besides its arguments; one thread's, for any number of networks.
   struct Workspace {
     std::vector<Lines<T>> values, slopes;  // of the hidden layers
+    Lines<T> output, output_slope;
     Lines<T> upper, lower;
   };
 
-  explicit Mlp(Activation activation) : activation_(activation) {}
-
   // weight [outputs, inputs] row-major, bias [outputs]; layers are added first to last, the last has one output.
-  void add_layer(span<const T> weight, span<const T> bias);
+  void add_layer(span<const T> weight, span<const T> bias, Activation activation);
   std::size_t n_inputs() const { return hidden_.empty() ? n_output_weights_ : hidden_.front()->weights.inputs(); }
 
   // The same network where only the inputs `kept` (ascending) vary and the others stay at `values` [n_inputs]. What
@@ -33,19 +32,24 @@ class Mlp {
   // of x with zeros behind the last input.
   void evaluate(const T* x, std::size_t rows, T* value, T* gradient, Workspace& work) const;
 
+  // Of the rows evaluated last, what the last of the hidden layers gave: rows of whole lines.
+  const T* last_hidden(const Workspace& work) const { return work.values[hidden_.size() - 1].data(); }
+
  private:
   struct Layer {
     PackedWeights<T> weights;
     Lines<T> bias;
+    Activation activation;
   };
+  void activate_output(std::size_t rows, T* value, Workspace& work) const;
   void backward(std::size_t rows, T* gradient, Workspace& work) const;
   void set_output(span<const T> weight, T bias);
 
-  Activation activation_;
   std::vector<std::shared_ptr<const Layer>> hidden_;  // shared with networks of fewer inputs
   std::size_t n_output_weights_ = 0;
   Lines<T> output_;
   T output_bias_ = T(0);
+  Activation output_activation_ = Activation::identity;
 };
 
 }  // namespace atomcore::cpu

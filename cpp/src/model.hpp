@@ -8,6 +8,7 @@
 #include "atomcore/span.hpp"
 #include "src/error.hpp"
 #include "src/evaluation.hpp"
+#include "src/host_neighbors.hpp"
 #include "src/kernels.hpp"
 #include "src/model_file.hpp"
 
@@ -22,6 +23,7 @@ struct Abilities {
   bool atomic_energies;
   bool spread;
   bool ranges;  // of features in training, beyond which is extrapolation
+  bool grade;   // of extrapolation
 };
 
 // Does not change once made, so that one object serves any number of threads at a time. What its functions give and
@@ -44,6 +46,10 @@ class Model {
   }
   virtual std::vector<Evaluation> compute(span<const Structure> structures, const Request& request,
                                           int n_threads) const = 0;
+  virtual Evaluation compute(const HostNeighbors& /*host*/, const Request& /*request*/, int /*n_threads*/) const {
+    throw Error(ErrorCode::unsupported,
+                "the model has no local energies, and so cannot be computed from the neighbour lists of a host");
+  }
 };
 
 // value(), with errors that name the structure of this index.

@@ -1,6 +1,7 @@
 #include "src/model_file.hpp"
 
 #include <array>
+#include <utility>
 
 #include "src/error.hpp"
 #include "src/model_kinds.hpp"
@@ -15,7 +16,7 @@ constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "struc
 constexpr std::array kCapabilities{"local", "local", "molecular", "molecular or global", "global"};
 constexpr std::array kRequirements{"symmetry_functions", "function_families", "element_networks", "ensemble",
                                    "normalized_inputs",  "charges",           "kernel_expansion", "gdml",
-                                   "structure_kernel",   "many_body"};
+                                   "structure_kernel",   "many_body",         "layer_activations", "unknown_ranges"};
 
 void check_version(const Json& metadata) {
   const auto version = counts_member(metadata, "format_version", kMetadata);
@@ -24,15 +25,6 @@ void check_version(const Json& metadata) {
     throw Error(ErrorCode::unsupported, "format version " + std::to_string(version[0]) + "." +
                                             std::to_string(version[1]) + " where this version of atomcore reads " +
                                             std::to_string(kFormatMajor) + ".x");
-}
-
-ModelRecord build(const Safetensors& file) {
-  const std::string& text = file.metadata();
-  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
-  check_version(metadata);
-  ModelRecord model = read_model(metadata, TensorReader(file));
-  model.metadata = text;
-  return model;
 }
 
 }  // namespace
@@ -71,10 +63,19 @@ ModelRecord read_model(const Json& metadata, const TensorReader& tensors) {
   }
 }
 
+ModelRecord parse_model_file(std::vector<std::uint8_t> bytes) {
+  const Safetensors file(std::move(bytes));
+  const std::string& text = file.metadata();
+  const Json metadata = parse_json(text.data(), text.data() + text.size(), kMetadata);
+  check_version(metadata);
+  ModelRecord model = read_model(metadata, TensorReader(file));
+  model.metadata = text;
+  return model;
+}
+
 ModelRecord read_model_file(const std::string& path) {
-  const Safetensors file = Safetensors::read(path);
   try {
-    return build(file);
+    return parse_model_file(read_bytes(path));
   } catch (const Error& e) {
     throw Error(e.code(), "model file '" + path + "': " + e.what());
   }

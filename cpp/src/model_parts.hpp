@@ -44,6 +44,8 @@ class ModelParts {
         ranges_(model.elements, static_cast<double>(std::numeric_limits<T>::epsilon())) {}
 
   std::size_t members() const { return head_.members(); }
+  bool ranges_known() const { return ranges_.known(); }
+  bool graded() const { return head_.graded(); }
   // For structures with exactly the elements that are marked.
   std::shared_ptr<const ModelPart<Head>> part(const std::vector<bool>& present) const;
 

@@ -38,14 +38,15 @@ class TensorReader {
   std::string prefix_;
 };
 
-// How an element's head sees the features, and the ranges that they had in training: columns, mean, scale, minimum and
-// maximum of a record.
+// How an element's head sees the features, and the ranges that they had in training, where these are known: columns,
+// mean, scale, minimum and maximum of a record.
 template <typename Element>
-void read_inputs(const TensorReader& tensors, std::size_t n_features, Element& element) {
+void read_inputs(const TensorReader& tensors, std::size_t n_features, bool with_ranges, Element& element) {
   const TensorReader own = tensors.within("features." + element.symbol + ".");
   element.columns = own.columns("columns", n_features);
   element.mean = own.vector("mean", element.columns.size());
   element.scale = own.vector("scale", element.columns.size());
+  if (!with_ranges) return;
   element.minimum = own.vector("minimum", n_features);
   element.maximum = own.vector("maximum", n_features);
 }

@@ -19,21 +19,6 @@ namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;  // the file starts with the length of its header
 
-std::vector<std::uint8_t> read_bytes(const std::string& path) {
-  std::error_code failure;
-  const auto status = std::filesystem::status(path, failure);
-  if (!std::filesystem::exists(status)) throw Error(ErrorCode::io, "no such file");
-  if (!std::filesystem::is_regular_file(status)) corrupt("not a regular file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ErrorCode::io, std::string("cannot be opened (") + std::strerror(errno) + ")");
-  const auto size = std::filesystem::file_size(path, failure);
-  if (failure) throw Error(ErrorCode::io, "cannot be read (" + failure.message() + ")");
-  std::vector<std::uint8_t> bytes(size);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (static_cast<std::uint64_t>(file.gcount()) != size) throw Error(ErrorCode::io, "cannot be read to its end");
-  return bytes;
-}
-
 std::uint64_t element_size(const std::string& dtype, const std::string& name) {
   if (dtype == "F32") return 4;
   if (dtype == "F64" || dtype == "I64") return 8;
@@ -55,17 +40,25 @@ void require_finite(const std::vector<double>& values, const std::string& name) 
 
 }  // namespace
 
-Safetensors Safetensors::read(const std::string& path) {
-  try {
-    Safetensors file;
-    file.bytes_ = read_bytes(path);
-    file.read_header();
-    file.check_places();
-    file.verify_checksum();
-    return file;
-  } catch (const Error& e) {
-    throw Error(e.code(), "model file '" + path + "': " + e.what());
-  }
+std::vector<std::uint8_t> read_bytes(const std::string& path) {
+  std::error_code failure;
+  const auto status = std::filesystem::status(path, failure);
+  if (!std::filesystem::exists(status)) throw Error(ErrorCode::io, "no such file");
+  if (!std::filesystem::is_regular_file(status)) corrupt("not a regular file");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(ErrorCode::io, std::string("cannot be opened (") + std::strerror(errno) + ")");
+  const auto size = std::filesystem::file_size(path, failure);
+  if (failure) throw Error(ErrorCode::io, "cannot be read (" + failure.message() + ")");
+  std::vector<std::uint8_t> bytes(size);
+  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+  if (static_cast<std::uint64_t>(file.gcount()) != size) throw Error(ErrorCode::io, "cannot be read to its end");
+  return bytes;
+}
+
+Safetensors::Safetensors(std::vector<std::uint8_t> bytes) : bytes_(std::move(bytes)) {
+  read_header();
+  check_places();
+  verify_checksum();
 }
 
 void Safetensors::read_header() {

@@ -8,11 +8,14 @@
 
 namespace atomcore {
 
+// The content of a file; throws Error(io) when it cannot be read and Error(corrupt_file) when it is no regular file.
+std::vector<std::uint8_t> read_bytes(const std::string& path);
+
 class Safetensors {
  public:
-  // Reads the whole file and verifies its length, its header, the place of every tensor and the SHA-256 of all bytes.
-  // Throws Error(io) when the file cannot be read and Error(corrupt_file) when anything is wrong with it.
-  static Safetensors read(const std::string& path);
+  // Of the bytes of a whole file: verifies their number, the header, the place of every tensor and the SHA-256 of all
+  // bytes. Throws Error(corrupt_file) when anything is wrong.
+  explicit Safetensors(std::vector<std::uint8_t> bytes);
 
   // The JSON text stored as "atomcore" in the metadata of the file.
   const std::string& metadata() const { return metadata_; }

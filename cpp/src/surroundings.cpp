@@ -7,15 +7,15 @@
 namespace atomcore {
 
 void refuse_coincident(const Surroundings& near) {
-  for (std::size_t i = 0; i + 1 < near.list->row_ptr.size(); ++i)
-    for (auto e = static_cast<std::size_t>(near.list->row_ptr[i]);
-         e < static_cast<std::size_t>(near.list->row_ptr[i + 1]); ++e) {
-      const math::Vec3<double> D = edge_vector(near, i, e);
+  for (std::size_t k = 0; k < near.n_centres(); ++k) {
+    const std::size_t atom = near.centre(k);
+    for_each_listed(near, atom, [&](std::size_t neighbor, const math::Vec3<double>& D) {
       if (math::dot(D, D) < kCoincident * kCoincident)
-        throw Error(ErrorCode::invalid_value, "positions: atoms " + std::to_string(i) + " and " +
-                                                  std::to_string(near.list->neighbor[e]) +
+        throw Error(ErrorCode::invalid_value, "positions: atoms " + std::to_string(atom) + " and " +
+                                                  std::to_string(neighbor) +
                                                   " are at the same place (less than 1e-6 Angstrom apart)");
-    }
+    });
+  }
   throw Error(ErrorCode::invalid_value, "positions: two atoms are at the same place");
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 from atomcore import _core
 from atomcore._files import replacing
 
-FORMAT_VERSION = (1, 3)
+FORMAT_VERSION = (1, 4)
 _NO_DIGEST = "0" * 64
 
 

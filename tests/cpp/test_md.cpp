@@ -81,9 +81,9 @@ ModelRecord model() {
   carbon.scale = {1.0, 1.0};
   carbon.minimum = {0.0, 0.0};
   carbon.maximum = {1e3, 1e3};
-  carbon.networks = {{{{10.0, -0.2}, {60.0}}, {{1.0}, {-60.0}}}};
+  carbon.networks = {{{{10.0, -0.2}, {60.0}, Activation::silu}, {{1.0}, {-60.0}, Activation::identity}}};
   carbon.energy_scale = 1.0;
-  return {"{}", NetworkRecord{{rows, {}}, compile_features(rows, 1), Activation::silu, false, 1, {carbon}}};
+  return {"{}", NetworkRecord{{rows, {}}, compile_features(rows, 1), false, 1, {carbon}}};
 }
 
 // 27 atoms of a periodic lattice, shaken.
@@ -110,7 +110,7 @@ Start lattice() {
 MdLoop loop_of(const Potential& potential, const Start& start, bool thermostat, int n_threads) {
   const std::size_t n = start.system.numbers.size();
   const MdConditions conditions{0.05, thermostat, 0.03, 0.1, 5, 1};
-  const MdLimits limits{std::vector<double>(n, 0.3), 100.0, 1.0, kInfinity, 1.0, kInfinity, kInfinity};
+  const MdLimits limits{std::vector<double>(n, 0.3), 100.0, 1.0, kInfinity, 1.0, kInfinity, kInfinity, kInfinity};
   return MdLoop(potential, start.system, conditions, limits, start.positions, start.momenta, false, n_threads);
 }
 

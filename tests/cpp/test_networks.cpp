@@ -2,11 +2,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
+#include "math/activations.hpp"
+#include "math/dual.hpp"
 #include "src/gemm.hpp"
 #include "src/sha256.hpp"
 
@@ -106,9 +110,10 @@ void products(double tolerance) {
       }
 }
 
-// Value and derivative, relative to each, against long double, in every instruction set.
+// Value and derivative, relative to each, against long double, in every instruction set; finite up to `reach`.
 template <typename T, typename Value, typename Derivative>
-void activation(const char* name, Activation f, Value value, Derivative derivative, double tolerance) {
+void activation(const char* name, Activation f, Value value, Derivative derivative, double tolerance,
+                double reach = 1e30) {
   std::vector<T> points;
   for (const double at : {0.0, 1e-6, 0.1, 0.7, 1.0, 3.0, 8.0, 15.0, 30.0, 80.0, 1e4, 1e30})
     for (const double sign : {1.0, -1.0}) points.push_back(static_cast<T>(sign * at));
@@ -118,6 +123,7 @@ void activation(const char* name, Activation f, Value value, Derivative derivati
     kernels->activate(f, y.data(), slope.data(), y.size());
     for (std::size_t i = 0; i + 1 < points.size(); ++i) {
       const auto x = static_cast<long double>(points[i]);
+      if (std::abs(x) > reach) continue;
       check(std::isfinite(y.data()[i]) && std::isfinite(slope.data()[i]), name);
       if (std::abs(x) > 100) continue;
       const auto close = [&](T actual, long double exact) {
@@ -148,6 +154,44 @@ void activations(double tolerance) {
   activation<T>(
       "sigmoid", Activation::sigmoid, logistic, [&](Real x) { return logistic(x) * logistic(-x); }, tolerance);
   activation<T>("softplus", Activation::softplus, [](Real x) { return std::log1p(std::exp(x)); }, logistic, tolerance);
+  activation<T>("identity", Activation::identity, [](Real x) { return x; }, [](Real) { return 1; }, tolerance);
+  activation<T>(
+      "gaussian", Activation::gaussian, [](Real x) { return std::exp(-x * x / 2); },
+      [](Real x) { return -x * std::exp(-x * x / 2); }, tolerance);
+  activation<T>(
+      "cosine", Activation::cosine, [](Real x) { return std::cos(x); }, [](Real x) { return -std::sin(x); }, tolerance,
+      100);
+  activation<T>(
+      "exponential", Activation::exponential, [](Real x) { return std::exp(-x); }, [](Real x) { return -std::exp(-x); },
+      tolerance, 100);
+  activation<T>(
+      "square", Activation::square, [](Real x) { return x * x; }, [](Real x) { return 2 * x; }, tolerance, 1e4);
+}
+
+// A cosine of what has no accurate remainder is no number, and what grows beyond all numbers says so.
+template <typename T>
+void out_of_reach() {
+  for (const cpu::DenseKernels<T>* kernels : cpu::dense_kernel_variants<T>())
+    for (const Activation f : {Activation::cosine, Activation::exponential, Activation::square}) {
+      cpu::Lines<T> y = padded_rows(std::vector<T>{-std::numeric_limits<T>::max()}, 1), slope(1);
+      kernels->activate(f, y.data(), slope.data(), y.size());
+      check(!std::isfinite(y.data()[0]), "an activation is finite where it cannot be");
+      check(f != Activation::cosine || (std::isnan(y.data()[0]) && std::isnan(slope.data()[0])), "a cosine is guessed");
+    }
+}
+
+// The slopes that are written out against dual numbers.
+void slopes() {
+  using Dual = math::Dual<double>;
+  for (double x = -6; x < 6; x += 0.37)
+    for (const auto& [name, f] : {std::pair{"identity", &math::identity<Dual>},
+                                  {"gaussian", &math::unit_gaussian<Dual>},
+                                  {"cosine", &math::cosine<Dual>},
+                                  {"exponential", &math::falling_exponential<Dual>},
+                                  {"square", &math::square<Dual>}}) {
+      const math::Jet<Dual> y = f(Dual(x, 1.0));
+      check_close(name, "slope", {y.f.d}, {y.d.v}, 1e-13);
+    }
 }
 
 // FIPS 180-4 and NIST's examples.
@@ -169,6 +213,9 @@ int main() {
   products<double>(1e-14);
   activations<float>(1e-6);
   activations<double>(2e-15);
+  out_of_reach<float>();
+  out_of_reach<double>();
+  slopes();
   checksums();
   return report();
 }

@@ -123,6 +123,11 @@ struct Plain {
     out.put(logistic(x).complement);
     out.put(sigmoid(x));
     out.put(softplus(x));
+    out.put(identity(x));
+    out.put(unit_gaussian(x));
+    out.put(cosine(x));
+    out.put(falling_exponential(x));
+    out.put(square(x));
     out.put(log_one_plus(exp(-abs(x))));
     const T cell[9] = {T(4) + x, T(0.5), x, T(-0.25), T(5), T(1), T(0), x, T(9)};
     T dual[9], heights[3], whole[9];

@@ -15,8 +15,8 @@ class span {
   span(std::vector<std::remove_const_t<T>>& v) : data_(v.data()), size_(v.size()) {}
   template <typename U = T, typename = std::enable_if_t<std::is_const_v<U>>>
   span(const std::vector<std::remove_const_t<T>>& v) : data_(v.data()), size_(v.size()) {}
-  template <typename U = T, typename = std::enable_if_t<std::is_const_v<U>>>
-  constexpr span(span<std::remove_const_t<T>> other) : data_(other.data()), size_(other.size()) {}
+  template <typename U, typename = std::enable_if_t<!std::is_same_v<U, T> && std::is_same_v<const U, T>>>
+  constexpr span(span<U> other) : data_(other.data()), size_(other.size()) {}
 
   constexpr T* data() const { return data_; }
   constexpr std::size_t size() const { return size_; }

@@ -168,6 +168,16 @@ void activate(Activation activation, T* z, T* slope, std::size_t n) {
       return activate_with([](const P& x) { return math::sigmoid(x); }, z, slope, n);
     case Activation::softplus:
       return activate_with([](const P& x) { return math::softplus(x); }, z, slope, n);
+    case Activation::identity:
+      return activate_with([](const P& x) { return math::identity(x); }, z, slope, n);
+    case Activation::gaussian:
+      return activate_with([](const P& x) { return math::unit_gaussian(x); }, z, slope, n);
+    case Activation::cosine:
+      return activate_with([](const P& x) { return math::cosine(x); }, z, slope, n);
+    case Activation::exponential:
+      return activate_with([](const P& x) { return math::falling_exponential(x); }, z, slope, n);
+    case Activation::square:
+      return activate_with([](const P& x) { return math::square(x); }, z, slope, n);
   }
 }
 

@@ -5,7 +5,7 @@
 
 namespace atomcore {
 
-enum class Activation { silu, tanh, relu, celu, sigmoid, softplus };
+enum class Activation { silu, tanh, relu, celu, sigmoid, softplus, identity, gaussian, cosine, exponential, square };
 
 }  // namespace atomcore
 

@@ -61,8 +61,18 @@ def _print_features(info: dict[str, Any]) -> None:
 def _print_networks(networks: dict[str, Any], precision: str) -> None:
     members = "one" if networks["members"] == 1 else f"an ensemble of {networks['members']}"
     elements = "shared by all elements" if networks.get("shared") else "for each element"
-    print(f"networks    {members} {elements}, {networks['activation']}, trained in {precision}")
+    print(f"networks    {members} {elements}, {_activations(networks)}, trained in {precision}")
     print(f"scaling     {networks.get('scaling', 'not recorded')}")
+
+
+def _activations(networks: dict[str, Any]) -> str:
+    """Return the activation between layers, or those of each layer and the elements that have these."""
+    if "activations" not in networks:
+        return str(networks["activation"])
+    elements: dict[str, list[str]] = {}
+    for element, names in networks["activations"].items():
+        elements.setdefault("-".join(names), []).append(element)
+    return ", ".join(f"{names} ({', '.join(of)})" for names, of in elements.items())
 
 
 def _listed(numbers: dict[str, Any]) -> str:
@@ -97,7 +107,7 @@ def _print_model(info: dict[str, Any]) -> None:
             print(f"{name:11} {_listed(info[name])}")
     if info["kind"] == "many_body":
         _print_terms(info)
-    for name in ("atomcore", "torch", "created", "source"):
+    for name in ("atomcore", "torch", "created", "converted", "source", "citation"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")
     if "baseline" in provenance:

@@ -23,13 +23,15 @@ commands:
   md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
   serve     forces for i-PI        atomcore serve run/model.atomcore start.xyz --unix NAME
   active    choose training data   atomcore active pool.npz --run run
+  convert   others' models         atomcore convert SOURCE -o model.atomcore
+  lammps    pair_style atomcore    atomcore lammps build
   plot      pictures               atomcore plot parity run
   info      versions, model files  atomcore info run/model.atomcore
   demo      all on a shipped set   atomcore demo
 
 'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
-_COMMANDS = ("train", "evaluate", "predict", "md", "serve", "active", "plot", "info", "demo")
+_COMMANDS = ("train", "evaluate", "predict", "md", "active", "convert", "lammps", "serve", "plot", "info", "demo")
 
 _GIVE_WAY = 20.0  # seconds
 

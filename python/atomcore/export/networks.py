@@ -16,6 +16,7 @@ from atomcore._files import replacing
 from atomcore.features import SymmetryFunctions
 from atomcore.features.table import needs_families
 from atomcore.models.bpnn import BehlerParrinello
+from atomcore.models.networks import ACTIVATIONS
 from atomcore.models.scaling import NORMALIZER
 from atomcore.potential import Potential
 
@@ -46,6 +47,11 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
         As for `atomcore.Potential.load`.
     """
     metadata, tensors = model_file.read(path)
+    if "layer_activations" in metadata["requires"]:
+        raise AtomcoreError(
+            f"{os.fspath(path)!r} cannot be trained on: its layers have activations of their own; "
+            f"accepted: one activation ({', '.join(ACTIVATIONS)}) between the layers"
+        )
     try:
         return _members(metadata, tensors)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # the core checks what the engine needs
@@ -88,6 +94,7 @@ def _fill(model: BehlerParrinello, tensors: Mapping[str, np.ndarray], member: in
             setattr(model.scaling[x], name, kept.to(values.dtype))
     model.start(dtype)
     with torch.no_grad():
+        model.grades = {x: tensors[f"grade.{x}.matrix"] for x in model.elements if f"grade.{x}.matrix" in tensors}
         for x in model.elements:
             for i, layer in enumerate(model.networks[x].layers):
                 for name, values in layer.named_parameters():
@@ -139,7 +146,10 @@ def _tensors(model: Any) -> dict[str, np.ndarray]:
             for i, layer in enumerate(member.networks[x].layers):
                 tensors[f"networks.{m}.{x}.{i}.weight"] = layer.weight.detach()
                 tensors[f"networks.{m}.{x}.{i}.bias"] = layer.bias.detach()
-    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    if len(model.members) == 1:
+        arrays |= {f"grade.{x}.matrix": matrix for x, matrix in model.members[0].grades.items()}
+    return arrays
 
 
 def _check_parity(model: Any, potential: Potential) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import os
+import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
@@ -73,8 +75,12 @@ def _parse_npy(file: Path, key: str, content: io.BytesIO, objects: ObjectReader 
         if objects is not None and _holds_objects(content):
             return objects(content.read())
         content.seek(0)
-        return np.lib.format.read_array(content, allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:
+        array = np.lib.format.read_array(content, allow_pickle=False)
+        letters = np.frombuffer(array.tobytes(), array.dtype.str[0] + "u4") if array.dtype.kind == "U" else np.zeros(0)
+        if (letters > sys.maxunicode).any():
+            raise ValueError("it holds texts that are none")
+        return array
+    except (ValueError, EOFError, MemoryError, tokenize.TokenError) as error:
         raise AtomcoreError(f"array {key!r} of {file.name} cannot be read: {error}") from error
 
 

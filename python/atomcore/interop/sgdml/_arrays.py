@@ -18,6 +18,7 @@ from atomcore.interop.pickles import read_objects
 from atomcore.units import ACCEPTED, Units, parse_units
 
 DIALECTS = ("sgdml", "mbgdml")
+_KINDS = "biufSUO"  # of arrays; objects are plain values
 
 
 def read_arrays(path: str | os.PathLike, kind: str) -> dict[str, Any]:
@@ -38,6 +39,11 @@ def read_arrays(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     if letter != kind:
         found = TYPES[letter] if letter else f"none of their files; it has {', '.join(names[:8]) or 'nothing'}"
         raise AtomcoreError(f"{file.name} is no file of sGDML or mbGDML with {TYPES[kind]}, but {found}")
+    for key, array in arrays.items():
+        if array.dtype.kind not in _KINDS:
+            raise AtomcoreError(
+                f"array {key!r} of {file.name} has type {array.dtype}; accepted: real numbers and texts"
+            )
     return {key: array.item() if array.dtype == object and array.ndim == 0 else array for key, array in arrays.items()}
 
 
@@ -67,9 +73,15 @@ def factors(path: str | os.PathLike, arrays: Mapping[str, Any], given: str | Non
     name = Path(path).name
     if declared is None and given is None:
         raise ValueError(f"{UNITS} is missing: {name} does not say its units; accepted: {ACCEPTED}")
-    if declared is not None and given is not None and parse_units(given) != parse_units(declared):
+    if declared is None:
+        return parse_units(str(given))
+    try:
+        units = parse_units(declared)
+    except ValueError as error:
+        raise AtomcoreError(f"{name} declares units that are not known: {error}") from error
+    if given is not None and parse_units(given) != units:
         raise ValueError(f"{UNITS} is {given!r}, but {name} declares {declared!r}")
-    return parse_units(str(given if declared is None else declared))
+    return units
 
 
 def units_to_write(units: str) -> tuple[Units, str, str]:

@@ -121,6 +121,10 @@ class ModelFile:
         for name in ("sigma", "scale"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; accepted: numbers above 0")
+        if self.lam is not None and not 0 <= self.lam < np.inf:
+            raise ValueError(f"lam is {self.lam}; accepted: finite numbers from 0")
+        if not (x > 0).all():
+            raise ValueError("descriptors holds numbers that are not above 0; accepted: inverse distances")
         check_group(self.permutations, np.asarray(self.numbers), "permutations")
 
 
