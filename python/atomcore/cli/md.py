@@ -14,6 +14,7 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, write_json
+from atomcore.cli.limits import add_options, limits
 from atomcore.md import CHECKPOINT, ENGINES, ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
 
 _LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
@@ -35,17 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     potential = Potential.load(options.model, threads=options.threads)
     if potential.target != "energy":
         raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
-    spread_limit = options.spread_limit
-    if spread_limit is None and "forces_spread" in potential.properties:
-        spread_limit = sys.float_info.max  # a limit has the spread computed with each force, at some cost
     atoms = load_structure(options.start, units=options.units)
     with plain_warnings("md"):
-        calculator = Calculator(
-            potential,
-            extrapolation_limit=options.extrapolation_limit,
-            spread_limit=spread_limit,
-            grade_limit=options.grade_limit,
-        )
+        calculator = Calculator(potential, **limits(options, potential))
         choices = {name: getattr(options, name) for name in _OPTIONS}
         run(atoms, calculator, folder, restart=options.restart is not None, **choices)
     return 0
@@ -82,11 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, unit, default, text in numbers:
         parser.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
-    parser.add_argument(
-        "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
-    )
-    parser.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
-    parser.add_argument("--grade-limit", metavar="X", type=float, help="stop beyond this grade of extrapolation")
+    add_options(parser)
     parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
     parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
