@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def add_options(parser: Any) -> None:
+    """Add the options to a parser or a group of its arguments."""
     parser.add_argument(
         "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
     )

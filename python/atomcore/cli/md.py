@@ -60,10 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # all the rest then fits a screen
-    parser.add_argument("model", help="model file (.atomcore)")
-    parser.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
-    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
-    parser.add_argument("--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]")
+    arguments = parser.add_argument_group("arguments")
+    arguments.add_argument("model", help="model file (.atomcore)")
+    arguments.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
+    arguments.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    arguments.add_argument(
+        "--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]"
+    )
     numbers = (
         ("--ps", "PS", 10.0, "length of the run"),
         ("--dt", "FS", 0.5, "time step in fs"),
@@ -74,16 +77,16 @@ def _parser() -> argparse.ArgumentParser:
         ("--equilibrate", "PS", 0.0, "length of a thermostatted run before"),
     )
     for name, unit, default, text in numbers:
-        parser.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
-    add_options(parser)
-    parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
-    parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
-    parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
-    parser.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
-    parser.add_argument(
+        arguments.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
+    add_options(arguments)
+    arguments.add_argument("--output", default="md", help="folder for all files [%(default)s]")
+    arguments.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
+    arguments.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
+    arguments.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
+    arguments.add_argument(
         "--engine", metavar="E", choices=ENGINES, default="auto", help="auto, or ase for ASE's integrators"
     )
-    parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
+    arguments.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     return parser
 
 
