@@ -23,7 +23,7 @@ from atomcore import AtomcoreError, Calculator, Potential
 from atomcore.calculators.ipi import Client, Served
 from atomcore.cli import main
 from helpers import run_command
-from model_builder import random_model, ranged
+from model_builder import graded, random_model, ranged
 from structures import molecule_rattled, slab, small_crystal
 from tolerances import ENGINE, assert_close
 
@@ -38,7 +38,7 @@ def path(tmp_path_factory):
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory):
     """A model that has seen one structure only."""
-    model = random_model()
+    model = graded(random_model())
     ranged(model, [molecule_rattled()])
     return model.write(tmp_path_factory.mktemp("models") / "narrow.atomcore")
 
@@ -221,6 +221,7 @@ def ipi_input(atoms, name):
       <output prefix='run'>
         <properties filename='out' stride='1'> [step, potential, virial_md, volume] </properties>
         <trajectory filename='excess' stride='1' extra_type='extrapolation_excess'> extras </trajectory>
+        <trajectory filename='grade' stride='1' extra_type='extrapolation_grade'> extras </trajectory>
       </output>
       <total_steps>{STEPS}</total_steps>
       <prng><seed>1</seed></prng>
@@ -239,18 +240,19 @@ def ipi_input(atoms, name):
 
 
 def dynamics_of_ase(atoms, path):
-    """Energies [eV], virials [n, 6] and worst excesses of the same dynamics."""
+    """Energies [n] in eV, virials [n, 6] in eV/A^3, excesses and grades [n, N] of the same dynamics."""
     atoms.calc = Calculator(path)
     dynamics, rows = VelocityVerlet(atoms, STEP * units.fs), []
     for _ in range(STEPS + 1):
         stress = atoms.get_stress() if atoms.pbc.all() else np.zeros(6)
-        rows.append((atoms.get_potential_energy(), -stress, atoms.calc.results["extrapolation_excess"]))
+        energy, known = atoms.get_potential_energy(), atoms.calc.results
+        rows.append((energy, -stress, known["extrapolation_excess"], known["extrapolation_grade"]))
         dynamics.run(1)
     return [np.array(column) for column in zip(*rows, strict=True)]
 
 
 @pytest.mark.parametrize("structure", [molecule_rattled, small_crystal])
-@pytest.mark.filterwarnings("ignore:.*lie outside what the model was trained on")
+@pytest.mark.filterwarnings("ignore:.*Predictions there are guesses")
 def test_dynamics_of_ipi(narrow, name, client, tmp_path, monkeypatch, structure):
     """Energies, virials and the extrapolation of each step are those of ASE's dynamics with the calculator."""
     pytest.importorskip("ipi", reason="i-PI is not installed")
@@ -270,9 +272,10 @@ def test_dynamics_of_ipi(narrow, name, client, tmp_path, monkeypatch, structure)
     assert code == 0
     assert f"after {STEPS + 1} evaluations" in output
     out = np.loadtxt("run.out")
-    energies, virials, excesses = dynamics_of_ase(atoms, narrow)
+    energies, virials, excesses, grades = dynamics_of_ase(atoms, narrow)
     assert_close(out[:, 1] * units.Ha, energies, ENGINE)
     assert_close(out[:, 2:8] * units.Ha / units.Bohr**3, virials[:, [0, 1, 2, 5, 4, 3]], ENGINE)
-    lines = Path("run.excess_0").read_text().splitlines()[1::2]
-    assert_close(np.array([line.split() for line in lines], float), excesses, ENGINE)
-    assert excesses[-1].max() > 0
+    for file, expected in (("run.excess_0", excesses), ("run.grade_0", grades)):
+        lines = Path(file).read_text().splitlines()[1::2]
+        assert_close(np.array([line.split() for line in lines], float), expected, ENGINE)
+        assert expected[-1].max() > 0

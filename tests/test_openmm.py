@@ -7,7 +7,7 @@ from ase.build import molecule
 
 from atomcore import Potential
 from gdml_data import METHANOL, molecules
-from model_builder import random_model, ranged
+from model_builder import graded, random_model, ranged
 from structures import molecule_rattled, small_crystal
 from tolerances import ENGINE, EXACT, assert_close
 
@@ -174,24 +174,42 @@ def test_a_limit_stops_the_simulation_and_keeps_the_structure(narrow, tmp_path, 
         computed(context)
 
 
-def test_the_reporter_says_how_far_a_run_extrapolates(narrow, tmp_path):
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.filterwarnings("ignore:.*Predictions there are guesses")
+def test_the_reporter_says_how_far_a_run_extrapolates(tmp_path, members):
+    """Of all atoms, or of some: then as if these were alone."""
     from atomcore.calculators.openmm import ExtrapolationReporter
 
-    atoms, potential = molecule_rattled(), Potential.load(narrow)
+    model = random_model(members=members)
+    ranged(model, [molecule_rattled()])
+    path = (graded(model) if members == 1 else model).write(tmp_path / "model.atomcore")
+    atoms, potential, some = molecule_rattled(), Potential.load(path), [0, 3, 4]
     topology = topology_of(atoms)
-    system = MLPotential("atomcore", modelPath=narrow).createSystem(topology)
-    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(5e-4))
+    simulation = app.Simulation(
+        topology, MLPotential("atomcore", modelPath=path).createSystem(topology), openmm.VerletIntegrator(5e-4)
+    )
     simulation.context.setPositions(atoms.positions / LENGTH)
-    simulation.reporters.append(ExtrapolationReporter(tmp_path / "run.csv", 5, narrow))
-    with pytest.warns(UserWarning, match="lie outside what the model was trained on"):
-        simulation.step(20)
-    header, *rows = (tmp_path / "run.csv").read_text().splitlines()
-    assert header == "step,extrapolating_atoms,extrapolation_excess_max"
-    assert [row.split(",")[0] for row in rows] == ["5", "10", "15", "20"]
+    simulation.reporters.append(ExtrapolationReporter(tmp_path / "all.csv", 5, path))
+    simulation.reporters.append(ExtrapolationReporter(tmp_path / "some.csv", 10, potential, atoms=some))
+    simulation.step(20)
     atoms.positions = np.array(simulation.context.getState(positions=True).getPositions(asNumpy=True)) * LENGTH
-    results = potential.compute(atoms, ("extrapolation", "extrapolation_excess"))
-    assert int(rows[-1].split(",")[1]) == np.count_nonzero(results["extrapolation"]) > 0
-    assert_close(float(rows[-1].split(",")[2]), results["extrapolation_excess"].max(), ENGINE)
+    for name, steps, structure in (("all", "5 10 15 20", atoms), ("some", "10 20", atoms[some])):
+        header, *rows = (tmp_path / f"{name}.csv").read_text().splitlines()
+        last = {"extrapolation_grade_max": "extrapolation_grade", "forces_spread_max_eV_per_A": "forces_spread"}
+        column = list(last)[members - 1]
+        assert header == f"step,extrapolating_atoms,extrapolation_excess_max,{column}"
+        assert [row.split(",")[0] for row in rows] == steps.split()
+        results = potential.compute(structure, ("extrapolation", "extrapolation_excess", last[column]))
+        worst = results[last[column]]
+        expected = (
+            np.count_nonzero(results["extrapolation"]),
+            results["extrapolation_excess"].max(),
+            worst.max() if members == 1 else np.linalg.norm(worst, axis=1).max(),
+        )
+        assert expected[0] > 0
+        assert_close(np.array(rows[-1].split(",")[1:], float), expected, ENGINE)
+    with pytest.raises(ValueError, match="reportInterval is 0"):
+        ExtrapolationReporter(tmp_path / "x.csv", 0, path)
 
 
 def test_a_model_of_a_molecule_takes_it_out_of_its_box(tmp_path):
