@@ -23,12 +23,10 @@ from ase import Atoms
 
 from atomcore import Calculator, model_file
 from atomcore.features import ANI
+from atomcore.interop.n2p2 import read_model
 from atomcore.potential import Evaluator, Potential
-from common import KEEP_MEMORY, ONE_THREAD, REPOSITORY, compare, report, shared
+from common import KEEP_MEMORY, ONE_THREAD, compare, report, shared
 from systems import uracil_dimer, water_box
-
-sys.path.insert(0, str(REPOSITORY / "tests"))
-import n2p2_folder
 
 PEERS = ("torch", "torchani")
 SETTINGS: dict[str, dict[str, str]] = {"as installed": {}, "tuned": KEEP_MEMORY}
@@ -162,7 +160,8 @@ def water_rows(folder: Path) -> list[Row]:
     """Measure atom-steps a second of whole potentials on liquid water."""
     atoms = water_box(SIDE)
     moves = np.random.default_rng(0).normal(scale=0.005, size=(16, *atoms.positions.shape))
-    n2p2 = n2p2_folder.model(shared("data", "n2p2_h2o_rpbe_d3")).write(folder / "n2p2.atomcore")
+    n2p2 = folder / "n2p2.atomcore"
+    read_model(shared("data", "n2p2_h2o_rpbe_d3"), "hartree, bohr").save(n2p2)
     ani = write_ani2x(torchani_model(1), 1, folder / "ani.atomcore")
     rows: list[Row] = []
     for what, path in (("n2p2's functions", n2p2), ("ANI-2x, 1 network", ani)):

@@ -131,7 +131,8 @@ compute virial all pressure NULL virial
 compute pe all pe/atom
 compute stress all stress/atom NULL virial
 compute centroid all centroid/stress/atom NULL virial
-thermo_style custom step pe c_virial[*] c_pe c_stress[1] c_centroid[1]
+compute tally all reduce sum c_pe c_stress[1] c_centroid[1]
+thermo_style custom step pe c_virial[*] c_tally[*]
 thermo_modify norm no
 timestep {0.0002 if units == "metal" else 0.2}
 """

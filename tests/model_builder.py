@@ -121,6 +121,16 @@ def random_model(
     return RandomModel(tensors, metadata)
 
 
+def graded(model: RandomModel, seed: int = 0) -> RandomModel:
+    """Give a model grades of extrapolation, by random matrices; return it."""
+    random = np.random.default_rng(seed)
+    for x in model.metadata["elements"]:
+        last = max(int(name.split(".")[3]) for name in model.tensors if name.startswith(f"networks.0.{x}."))
+        size = model.tensors[f"networks.0.{x}.{last}.weight"].shape[1] + 1
+        model.tensors[f"grade.{x}.matrix"] = random.normal(size=(size, size))
+    return model
+
+
 def ranged(model: RandomModel, structures: list[Any]) -> SymmetryFunctions:
     """Give a model the ranges of its features over the atoms of some structures; return the features."""
     elements = model.metadata["elements"]

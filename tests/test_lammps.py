@@ -18,7 +18,7 @@ from model_builder import random_model, ranged
 from pair_model import crystal, pair_model
 from structures import water_box, water_crystal
 from test_kernel_files import process
-from tolerances import EXACT, HOST, HOST_FD, assert_close
+from tolerances import EXACT, FLOAT32, HOST, HOST_FD, assert_close
 
 VOIGT = [0, 1, 2, 5, 4, 3]  # ASE's order as LAMMPS' xx, yy, zz, xy, xz, yz
 WATER = ("H", "O")
@@ -162,7 +162,7 @@ def test_in_hybrid_styles_types_can_be_left_out(plugin, tmp_path, newton):
     coeff += "pair_coeff * 3 lj/cut 0.0 2.0"
     script = setup(atoms, elements, newton=newton, style=style, coeff=coeff)
     run(plugin, tmp_path, script + "run 0\n" + record("now"), ranks=2)
-    found, seen = answer(tmp_path, "now"), atoms.symbols != "He"
+    found, seen = answer(tmp_path, "now"), atoms.numbers != 2
     expected = Potential.load(tmp_path / "model.atomcore").compute(
         atoms[seen], ["energy", "energies", "forces", "stress"]
     )
@@ -194,7 +194,7 @@ def test_single_precision(plugin, tmp_path):
     script = setup(atoms, WATER, style="pair_style atomcore single")
     assert "in single precision" in run(plugin, tmp_path, script + "run 0\n" + record("now"))
     found, potential = answer(tmp_path, "now"), Potential.load(tmp_path / "model.atomcore", precision="float32")
-    near(found.forces, potential.compute(atoms, ["forces"])["forces"])
+    near(found.forces, potential.compute(atoms, ["forces"])["forces"], FLOAT32)
     double = Potential.load(tmp_path / "model.atomcore").compute(atoms, ["forces"])["forces"]
     assert np.abs(found.forces - double).max() > 1e-8
 
@@ -215,7 +215,7 @@ fix doubt all pair 1 atomcore deviation 1 outside 1 excess 1
 compute most all reduce max f_doubt[1]
 compute count all reduce sum f_doubt[2]
 variable most equal c_most
-thermo_style custom step pe c_most c_count
+thermo_style custom step pe c_virial[*] c_tally[*] c_most c_count
 """
 
 
@@ -264,15 +264,16 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
     def coeff(text, **choices):
         return setup(atoms, WATER, coeff=f"pair_coeff {text}", **choices) + "run 0"
 
-    bonded = {"before": "atom_style bond", "data": "bond_style zero\nread_data bonds.data extra/special/per/atom 4"}
+    bonds = "bond_style zero\nread_data bonds.data extra/special/per/atom 4\nbond_coeff *"
+    bonded = {"before": "atom_style bond", "data": bonds}
     write_data(tmp_path / "bonds.data", atoms, WATER, bonds=[(1, 2)])
     fix = "\nfix doubt all pair 1 atomcore deviation 1"
     cases = {
         coeff("* * model.atomcore H Xx"): "atom type 2 is Xx, which the model does not know; accepted: H, O, NULL",
         coeff("* * model.atomcore H"): "names 1 elements, but there are 2 atom types; accepted: one of H, O, or NULL",
         coeff("* * model.atomcore NULL NULL"): "all atom types are NULL; accepted: H, O",
-        coeff("* * model.atomcore H NULL"): "not both set",
-        coeff("1 2 model.atomcore H O"): "pair_coeff * *",
+        coeff("* * model.atomcore H NULL"): "All pair coeffs are not set",
+        coeff("1 2 model.atomcore H O"): "must start with * * for pair style atomcore",
         coeff("* * model.atomcore"): "FILE and an element, or NULL, for each atom type",
         coeff("* * none.atomcore H O"): "none.atomcore",
         coeff("* * cut.atomcore H O"): "cut.atomcore",
@@ -304,7 +305,7 @@ def _energies(plugin, folder, *, dt, ps):
     steps = round(ps / dt)
     atoms = crystal(folder / "model.atomcore")
     write_data(folder / "structure.data", atoms, ("C", "O"))
-    script = setup(atoms, ("C", "O"), masses="* 14.0") + f"timestep {dt}\nvelocity all create 400 3\nfix nve all nve\n"
+    script = setup(atoms, ("C", "O"), masses="* 14.0") + f"timestep {dt}\nvelocity all create 200 3\nfix nve all nve\n"
     script += f"thermo 5\nthermo_style custom step etotal\nthermo_modify format float %.17g\nrun {steps}\n"
     text = run(plugin, folder, script)
     rows = np.array(re.findall(r"^ +(\d+) +(-[\d.]+)\s*$", text, re.MULTILINE), float)
@@ -315,7 +316,7 @@ def _energies(plugin, folder, *, dt, ps):
 def _conservation(plugin, folder, ps):
     pair_model().write(folder / "model.atomcore")
     drifts, fluctuations = [], []
-    for dt in (0.004, 0.002):
+    for dt in (0.002, 0.001):
         time, energy = _energies(plugin, folder, dt=dt, ps=ps)
         drifts.append(energy_drift(time, energy))
         fluctuations.append(np.std(energy - np.polyval(np.polyfit(time, energy, 1), time)))
@@ -323,19 +324,19 @@ def _conservation(plugin, folder, ps):
 
 
 def test_energy_is_conserved_as_the_square_of_the_step(plugin, tmp_path):
-    drifts, fluctuations = _conservation(plugin, tmp_path, 1.0)
+    drifts, fluctuations = _conservation(plugin, tmp_path, 2.0)
     assert 3.6 < fluctuations[0] / fluctuations[1] < 4.4
     assert abs(drifts[1].slope) < 4 * drifts[1].standard_error + 1e-3
 
 
 @pytest.mark.long
 def test_energy_does_not_drift(plugin, tmp_path):
-    """As smooth Lennard-Jones argon: below 2e-5 meV per atom and ps, or no more than its standard error."""
+    """As of smooth Lennard-Jones argon: at most 2e-5 meV per atom and ps."""
     drifts, fluctuations = _conservation(plugin, tmp_path, 100.0)
     assert 3.6 < fluctuations[0] / fluctuations[1] < 4.4
     for drift in drifts:
+        assert drift.standard_error < 2e-5
         assert abs(drift.slope) < 2e-5 + 3 * drift.standard_error
-        assert drift.standard_error < 1e-3
 
 
 @NEEDS_SOURCES

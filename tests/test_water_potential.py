@@ -58,7 +58,7 @@ def features_of(model, stored, key):
     folder, table = shared_data("n2p2_h2o_rpbe_d3"), model.metadata["features"]
     features = {}
     for x, number in (("H", 1), ("O", 8)):
-        order = np.argsort([table.index(row) for row in n2p2.sorted_functions(folder, x)])
+        order = np.argsort(n2p2.sorted_columns(folder, x, table))
         scaled = stored[f"{key}/G_scaled"][stored[f"{key}/Z"] == number][:, order]
         features[x] = scaled / model.tensors[f"features.{x}.scale"] + model.tensors[f"features.{x}.mean"]
     return features

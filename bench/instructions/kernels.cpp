@@ -217,7 +217,7 @@ void dynamics() {
   for (const std::int32_t number : water.numbers) system.masses.push_back(number == 1 ? 1.008 : 15.999);
   std::copy(water.cell.begin(), water.cell.end(), system.cell.begin());
   const MdConditions conditions{0.01, true, 0.02, 0.1, 5, 1};
-  const MdLimits limits{std::vector<double>(n, 0.1), infinity, infinity, infinity, 1.0, infinity, infinity};
+  const MdLimits limits{std::vector<double>(n, 0.1), infinity, infinity, infinity, 1.0, infinity, infinity, infinity};
   MdLoop loop(engine, system, conditions, limits, water.positions, std::vector<double>(3 * n), false, 1);
   std::int64_t last = 0;
   measure([&] {

@@ -32,6 +32,8 @@ py::dict to_dict(const MdState& state) {
   values["extrapolation"] = to_array(std::vector<std::int32_t>(found.count), {n});
   values["extrapolation_excess"] = to_array(std::vector<double>(found.excess), {n});
   values["extrapolation_feature"] = to_array(std::vector<std::int32_t>(found.feature), {n});
+  const auto graded = static_cast<py::ssize_t>(found.grade.size());
+  values["extrapolation_grade"] = to_array(std::vector<double>(found.grade), {graded});
   return values;
 }
 
@@ -43,7 +45,7 @@ py::tuple run(MdLoop& loop, std::int64_t last, std::int64_t interval, double sec
   }
   py::list samples;
   for (const MdSample& s : block.samples)
-    samples.append(py::make_tuple(s.step, s.potential, s.kinetic, s.spread, s.excess, s.atom, s.feature));
+    samples.append(py::make_tuple(s.step, s.potential, s.kinetic, s.spread, s.excess, s.atom, s.feature, s.grade));
   const char* const names[] = {"done", "paused", "refused", "doubtful"};
   return py::make_tuple(names[static_cast<int>(block.outcome)], std::move(block.message), std::move(samples));
 }
@@ -70,11 +72,12 @@ void bind_md(py::module_& m) {
                        std::uint32_t stream) { return MdConditions{dt, thermostat, kT, friction, seed, stream}; }),
            py::kw_only(), arg("dt"), arg("thermostat"), arg("kT"), arg("friction"), arg("seed"), arg("stream"));
   py::class_<MdLimits>(m, "MdLimits")
-      .def(py::init(
-               [](std::vector<double> radii, double kinetic, double jump, double drift, double kelvin, double excess,
-                  double spread) { return MdLimits{std::move(radii), kinetic, jump, drift, kelvin, excess, spread}; }),
+      .def(py::init([](std::vector<double> radii, double kinetic, double jump, double drift, double kelvin,
+                       double excess, double spread, double grade) {
+             return MdLimits{std::move(radii), kinetic, jump, drift, kelvin, excess, spread, grade};
+           }),
            py::kw_only(), arg("radii"), arg("kinetic"), arg("jump"), arg("drift"), arg("kelvin"), arg("excess"),
-           arg("spread"));
+           arg("spread"), arg("grade"));
   py::class_<MdLoop>(m, "MdLoop")
       .def(py::init(&make), py::keep_alive<1, 2>(), arg("potential"), arg("numbers").noconvert(),
            arg("masses").noconvert(), arg("cell").noconvert(), arg("pbc").noconvert(), arg("positions").noconvert(),
@@ -82,7 +85,7 @@ void bind_md(py::module_& m) {
       .def("resume", [](MdLoop& loop, std::int64_t step, double energy, const Array<double>& gradient,
                         std::array<double, 2> start) { loop.resume(step, energy, view(gradient), start); })
       .def("run", &run)
-      .def("set_limits", &MdLoop::set_limits, py::kw_only(), arg("excess"), arg("spread"))
+      .def("set_limits", &MdLoop::set_limits, py::kw_only(), arg("excess"), arg("spread"), arg("grade"))
       .def_property_readonly("started", &MdLoop::started)
       .def_property_readonly("step", [](const MdLoop& loop) { return loop.state().step; })
       .def_property_readonly("start", &MdLoop::start)

@@ -17,8 +17,9 @@ py::tuple to_tuple(Values&& values) {
 
 py::tuple to_tuple(Extrapolation&& found) {
   const auto atoms = static_cast<py::ssize_t>(found.count.size());
+  const auto graded = static_cast<py::ssize_t>(found.grade.size());
   return py::make_tuple(to_array(std::move(found.count), {atoms}), to_array(std::move(found.excess), {atoms}),
-                        to_array(std::move(found.feature), {atoms}));
+                        to_array(std::move(found.feature), {atoms}), to_array(std::move(found.grade), {graded}));
 }
 
 py::tuple to_tuple(Evaluation&& result) {
@@ -68,8 +69,8 @@ py::list compute_batch(const Potential& potential, const py::sequence& structure
 void bind_potential(py::module_& m) {
   const auto release = py::call_guard<py::gil_scoped_release>();
   m.def("read_metadata", [](const std::string& path) { return read_model_file(path).metadata; }, release);
-  py::class_<Request>(m, "Request").def(py::init([](bool derivatives, bool spread, bool extrapolation) {
-    return Request{derivatives, spread, extrapolation};
+  py::class_<Request>(m, "Request").def(py::init([](bool derivatives, bool spread, bool extrapolation, bool grade) {
+    return Request{derivatives, spread, extrapolation, grade};
   }));
   const auto array = [] { return py::arg().noconvert(); };
   py::class_<Potential>(m, "Potential")
@@ -83,7 +84,7 @@ void bind_potential(py::module_& m) {
       .def_property_readonly("abilities",
                              [](const Potential& potential) {
                                const Abilities a = potential.abilities();
-                               return py::make_tuple(a.atomic_energies, a.spread, a.ranges);
+                               return py::make_tuple(a.atomic_energies, a.spread, a.ranges, a.grade);
                              })
       .def("compute", &compute<const Potential>, array(), array(), array(), array(), py::arg(), py::arg())
       .def("compute_batch", &compute_batch);

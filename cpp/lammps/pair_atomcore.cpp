@@ -69,7 +69,7 @@ void PairAtomcore::settings(int narg, char** arg) {
 }
 
 void PairAtomcore::coeff(int narg, char** arg) {
-  if (narg < 4 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
+  if (narg < 4) {  // LAMMPS itself sees to the first two, * and *
     error->all(FLERR, "pair_coeff of atomcore is: pair_coeff * * FILE and an element, or NULL, for each atom type");
   }
   const std::string found = utils::get_potential_file_path(arg[2]);
@@ -175,10 +175,8 @@ void PairAtomcore::check_masses() const {
   }
 }
 
-double PairAtomcore::init_one(int i, int j) {
-  if (setflag[i][j] == 0) error->all(FLERR, "pair_coeff of atomcore: atom types {} and {} are not both set", i, j);
-  return info_.cutoff;
-}
+// LAMMPS has checked by now that the elements of both types are known.
+double PairAtomcore::init_one(int, int) { return info_.cutoff; }
 
 void PairAtomcore::setup() {
   if (comm->get_comm_cutoff() < info_.cutoff) {

@@ -75,15 +75,15 @@ template <typename Head>
 void CentreStream<Head>::block(const Surroundings& near, span<const std::size_t> atoms, const StreamOutput& out) {
   const std::size_t n_columns = part_.n_columns, n_atoms = near.species.size(), members = part_.head.members();
   const auto element = static_cast<std::size_t>(near.species[atoms[0]]);
-  const bool gradients = out.n_gradients > 0;
+  const bool gradients = out.n_gradients > 0, ranges = out.extrapolation && !out.extrapolation->count.empty();
   first_.assign(1, 0);
   species_.clear();
   G_.resize(atoms.size() * n_columns);
   energies_.resize(members * atoms.size());
   for (std::size_t r = 0; r < atoms.size(); ++r) {
     gather(near, atoms[r]);
-    compute_features(element, r, out.extrapolation != nullptr);
-    if (out.extrapolation) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
+    compute_features(element, r, ranges);
+    if (ranges) part_.ranges.check(element, G_.data() + r * n_columns, *out.extrapolation, atoms[r]);
   }
   if (gradients) g_.resize(out.n_gradients * G_.size());
   part_.head.evaluate(element, G_.data(), atoms.size(), energies_.data(), gradients ? g_.data() : nullptr,
@@ -91,8 +91,19 @@ void CentreStream<Head>::block(const Surroundings& near, span<const std::size_t>
   for (std::size_t m = 0; m < members; ++m)
     for (std::size_t r = 0; r < atoms.size(); ++r)
       out.energies[m * n_atoms + atoms[r]] = energies_[m * atoms.size() + r];
+  if (out.extrapolation && !out.extrapolation->grade.empty()) grade(element, atoms, *out.extrapolation);
   if (!gradients || !read_[element]) return;
   for (std::size_t r = 0; r < atoms.size(); ++r) add_gradients(near, element, atoms[r], r, out);
+}
+
+// Of a block whose energies have been evaluated.
+template <typename Head>
+void CentreStream<Head>::grade(std::size_t element, span<const std::size_t> atoms, Extrapolation& result) {
+  if constexpr (Head::kGrades) {
+    grades_.resize(atoms.size());
+    part_.head.grade(element, atoms.size(), grades_.data(), work_);
+    for (std::size_t r = 0; r < atoms.size(); ++r) result.grade[atoms[r]] = grades_[r];
+  }
 }
 
 // Each edge pulls at both of its ends, and stretches: dE/dstrain = sum over edges of D (x) g_D.

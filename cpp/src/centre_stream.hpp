@@ -38,6 +38,7 @@ class CentreStream {
   void block(const Surroundings& near, span<const std::size_t> atoms, const StreamOutput& out);
   void gather(const Surroundings& near, std::size_t atom);
   void compute_features(std::size_t element, std::size_t row, bool all);
+  void grade(std::size_t element, span<const std::size_t> atoms, Extrapolation& result);
   void add_gradients(const Surroundings& near, std::size_t element, std::size_t atom, std::size_t row,
                      const StreamOutput& out);
 
@@ -51,7 +52,7 @@ class CentreStream {
   std::vector<std::int32_t> species_;
   std::vector<std::size_t> neighbor_;
   std::vector<T> G_, g_, g_D_, others_;
-  std::vector<double> energies_;
+  std::vector<double> energies_, grades_;
 };
 
 }  // namespace atomcore

@@ -15,6 +15,7 @@ namespace atomcore {
 class ElementKernels {
  public:
   using Scalar = double;
+  static constexpr bool kGrades = false;     // of extrapolation
   static constexpr bool kAllColumns = true;  // distances depend on features that are zero, too
   static constexpr std::size_t kBatch = 64;  // atoms that are evaluated together
 
@@ -30,6 +31,7 @@ class ElementKernels {
 
   std::size_t members() const { return 1; }
   std::size_t n_elements() const { return elements_.size(); }
+  bool graded() const { return false; }
   // The columns of G that an element's kernel reads, ascending.
   const std::vector<std::size_t>& columns(std::size_t element) const { return elements_[element].columns; }
 

@@ -58,8 +58,22 @@ ElementNetworks<T>::ElementNetworks(const NetworkRecord& model)
       }
       element.networks.push_back(std::move(network));
     }
+    if (!record.grade.empty()) element.grade = grade_of(record);
     elements_.push_back(std::move(element));
   }
+}
+
+template <typename T>
+std::shared_ptr<const typename ElementNetworks<T>::Grade> ElementNetworks<T>::grade_of(const ElementRecord& record) {
+  const auto size = static_cast<std::size_t>(std::lround(std::sqrt(static_cast<double>(record.grade.size()))));
+  std::vector<double> weight;
+  cpu::Lines<double> bias(size);
+  for (std::size_t o = 0; o < size; ++o) {
+    const double* const row = record.grade.data() + o * size;
+    weight.insert(weight.end(), row, row + size - 1);
+    bias.data()[o] = row[size - 1];
+  }
+  return std::make_shared<const Grade>(Grade{cpu::PackedWeights<double>(weight, size), std::move(bias)});
 }
 
 template <typename T>
@@ -92,6 +106,7 @@ typename ElementNetworks<T>::Element ElementNetworks<T>::of_columns(const Elemen
       result.constant_square += constants[k] * constants[k];
     }
   }
+  result.grade = element.grade;
   result.has_constants = kept.size() < element.columns.size();
   for (const cpu::Mlp<T>& network : element.networks)
     result.networks.push_back(result.has_constants ? network.of_inputs(kept, constants, normalized_) : network);
@@ -183,6 +198,25 @@ void ElementNetworks<T>::evaluate(std::size_t element, const T* G, std::size_t r
   if (members() > 1)
     std::for_each(work.mean_g_x.data(), work.mean_g_x.data() + size, [&](T& x) { x /= static_cast<T>(members()); });
   store_gradients(own, rows, work.mean_g_x.data(), gradient, work);
+}
+
+// In double: entries of the matrix are large where training atoms hardly differ.
+template <typename T>
+void ElementNetworks<T>::grade(std::size_t element, std::size_t rows, double* grades, Workspace& work) const {
+  const cpu::DenseKernels<double>& kernels = cpu::dense_kernels<double>();
+  const Element& own = elements_[element];
+  const cpu::PanelView<double> W = own.grade->weights.view();
+  const T* const phi = own.networks.front().last_hidden(work.layers);
+  work.phi.require(rows * W.input_stride);
+  work.graded.require(rows * W.output_stride);
+  for (std::size_t r = 0; r < rows; ++r)
+    std::copy_n(phi + r * cpu::Lines<T>::padded(W.inputs), W.inputs, work.phi.data() + r * W.input_stride);
+  kernels.forward(work.phi.data(), rows, W, own.grade->bias.data(), work.graded.data());
+  for (std::size_t r = 0; r < rows; ++r) {
+    const double* const row = work.graded.data() + r * W.output_stride;
+    const double square = kernels.dot(row, row, W.output_stride);
+    grades[r] = std::isfinite(square) ? std::sqrt(square) : std::numeric_limits<double>::infinity();
+  }
 }
 
 template class ElementNetworks<float>;

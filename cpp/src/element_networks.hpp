@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "atomcore/span.hpp"
@@ -15,6 +16,7 @@ class ElementNetworks {
  public:
   using Scalar = T;
   static constexpr bool kAllColumns = false;
+  static constexpr bool kGrades = true;
   static constexpr std::size_t kBatch = 64;  // atoms that go through a network together: their layers stay in cache
 
   // One thread's.
@@ -23,6 +25,7 @@ class ElementNetworks {
     cpu::Lines<T> x, g_x, mean_g_x;
     std::vector<double> inverse_length;
     std::vector<T> value, columns;
+    cpu::Lines<double> phi, graded;
   };
 
   explicit ElementNetworks(const NetworkRecord& model);
@@ -32,6 +35,7 @@ class ElementNetworks {
 
   std::size_t members() const { return elements_.front().networks.size(); }
   std::size_t n_elements() const { return elements_.size(); }
+  bool graded() const { return elements_.front().grade != nullptr; }
   // The columns of G that an element's networks read, ascending.
   const std::vector<std::size_t>& columns(std::size_t element) const { return elements_[element].columns; }
 
@@ -41,7 +45,15 @@ class ElementNetworks {
   void evaluate(std::size_t element, const T* G, std::size_t rows, double* energies, T* gradient, bool each,
                 Workspace& work) const;
 
+  // Of the rows evaluated last, the grades of extrapolation: infinite where they are no numbers.
+  void grade(std::size_t element, std::size_t rows, double* grades, Workspace& work) const;
+
  private:
+  // |matrix . (phi, 1)|, where the last column of the matrix is the bias
+  struct Grade {
+    cpu::PackedWeights<double> weights;
+    cpu::Lines<double> bias;
+  };
   struct Element {
     std::vector<cpu::Mlp<T>> networks;                // [members]
     std::vector<std::size_t> columns;                 // of G, ascending
@@ -50,7 +62,9 @@ class ElementNetworks {
     // Of the inputs that are left out because they are constant: whether there are any, and their squared length.
     bool has_constants = false;
     double constant_square = 0.0;
+    std::shared_ptr<const Grade> grade{};  // or null
   };
+  static std::shared_ptr<const Grade> grade_of(const ElementRecord& record);
   static std::size_t stride_of(const Element& element) {
     return cpu::Lines<T>::padded(element.networks.front().n_inputs());
   }

@@ -20,6 +20,7 @@ struct Structure {
 // What to compute besides energies; the spread is that of the members of an ensemble.
 struct Request {
   bool derivatives = false, spread = false, extrapolation = false;
+  bool grade = false;                                     // of extrapolation
   bool atomic_virials = false, member_gradients = false;  // of local models; only beside derivatives
 };
 

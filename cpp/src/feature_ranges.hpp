@@ -1,4 +1,4 @@
-// Which features of which atoms lie outside the ranges that a model has seen in training.
+// Which features of which atoms lie outside the ranges that a model has seen in training, and other signs of that.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,12 @@
 
 namespace atomcore {
 
+// What is not asked for is empty.
 struct Extrapolation {
   std::vector<std::int32_t> count;    // [N], features outside their range
   std::vector<double> excess;         // [N], how far the worst one lies outside, in units of its range; 0 for none
   std::vector<std::int32_t> feature;  // [N], which one that is, or -1
+  std::vector<double> grade;          // [N], 1 for the most extreme atom of the training
 };
 
 class FeatureRanges {

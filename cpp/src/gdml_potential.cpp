@@ -14,7 +14,7 @@ constexpr std::size_t kTogether = 64;  // structures that are evaluated at a tim
 
 void refuse(const Request& request) {
   if (request.spread) throw Error(ErrorCode::invalid_value, "a GDML model in a file has no variance and so no spread");
-  if (request.extrapolation)
+  if (request.extrapolation || request.grade)
     throw Error(ErrorCode::invalid_value, "a GDML model has no features of atoms, and so no extrapolation of them");
 }
 

@@ -15,7 +15,7 @@ class GdmlPotential final : public Model {
   explicit GdmlPotential(const MolecularGdmlRecord& record);
 
   double cutoff() const override { return 0.0; }
-  Abilities abilities() const override { return {false, false, false}; }
+  Abilities abilities() const override { return {false, false, false, false}; }
   Evaluation compute(const Structure& structure, const Request& request, int n_threads) const override;
   std::vector<Evaluation> compute(span<const Structure> structures, const Request& request,
                                   int n_threads) const override;

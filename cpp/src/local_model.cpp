@@ -94,7 +94,13 @@ bool LocalModel::ranges_known() const {
   return std::visit([](const auto& parts) { return parts->ranges_known(); }, parts_);
 }
 
+bool LocalModel::graded() const {
+  return std::visit([](const auto& parts) { return parts->graded(); }, parts_);
+}
+
 void LocalModel::check(const Request& request) const {
+  if (request.grade && !graded())
+    invalid("the model has no grades of extrapolation; they come with training of one network an element");
   if (request.spread && !abilities().spread)
     invalid(std::holds_alternative<Parts<ElementKernels>>(parts_)
                 ? "the model was saved without its variance and so has no spread; save it with variance=True for that"

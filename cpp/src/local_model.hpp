@@ -20,7 +20,7 @@ class LocalModel final : public Model {
   explicit LocalModel(const AtomicKernelRecord& record);
 
   double cutoff() const override { return cutoff_; }
-  Abilities abilities() const override { return {true, members() > 1 || variance_, ranges_known()}; }
+  Abilities abilities() const override { return {true, members() > 1 || variance_, ranges_known(), graded()}; }
   Evaluation compute(const Structure& structure, const Request& request, int n_threads) const override;
   Evaluation compute(const Structure& structure, const cpu::NeighborList& list, const Request& request,
                      int n_threads) const override;
@@ -36,6 +36,7 @@ class LocalModel final : public Model {
   std::vector<std::int32_t> species_of(span<const std::int32_t> numbers) const;
   std::size_t members() const;
   bool ranges_known() const;
+  bool graded() const;
   void check(const Request& request) const;
   Evaluation compute_near(const Surroundings& near, const Request& request, int n_threads) const;
   std::vector<Evaluation> compute_together(span<const Structure> structures, const Request& request,

@@ -59,7 +59,7 @@ ManyBodyPotential::ManyBodyPotential(const ManyBodyRecord& record, Precision pre
     : model_(record.components, terms_of(record, precision)) {}
 
 Evaluation ManyBodyPotential::compute(const Structure& structure, const Request& request, int n_threads) const {
-  if (request.spread || request.extrapolation)
+  if (request.spread || request.extrapolation || request.grade)
     throw Error(ErrorCode::invalid_value, "a many-body expansion knows no spread and no extrapolation of features");
   std::vector<std::int64_t> ptr, atom;
   std::vector<std::int32_t> component;

@@ -44,7 +44,7 @@ double kinetic_energy(const std::vector<double>& momenta, const std::vector<doub
 
 MdSample sample_of(const MdState& state) {
   const Evaluation& values = state.values;
-  MdSample sample{state.step, values.mean.energy, state.kinetic, 0.0, 0.0, 0, -1};
+  MdSample sample{state.step, values.mean.energy, state.kinetic, 0.0, 0.0, 0, -1, 0.0};
   const auto& excess = values.extrapolation.excess;
   if (!excess.empty()) {
     const auto worst = largest(excess.size(), [&](std::size_t i) { return excess[i]; });
@@ -56,6 +56,8 @@ MdSample sample_of(const MdState& state) {
   if (!spread.empty())
     sample.spread =
         std::sqrt(largest(spread.size() / 3, [&](std::size_t i) { return squared_norm(&spread[3 * i]); }).first);
+  const auto& grade = values.extrapolation.grade;
+  if (!grade.empty()) sample.grade = largest(grade.size(), [&](std::size_t i) { return grade[i]; }).first;
   return sample;
 }
 
@@ -69,6 +71,7 @@ MdLoop::MdLoop(const Potential& potential, MdSystem system, const MdConditions& 
       limits_(std::move(limits)),
       with_spread_(with_spread),
       with_ranges_(potential.abilities().ranges),
+      with_grade_(potential.abilities().grade),
       n_threads_(n_threads),
       close_(limits_.radii),
       keep_(std::exp(-conditions.friction * conditions.dt)),
@@ -159,7 +162,8 @@ void MdLoop::add_noise() {
 void MdLoop::evaluate(bool sampled) {
   constexpr double none = std::numeric_limits<double>::max();  // a limit that no number is above
   const Request request{true, with_spread_ && (sampled || limits_.spread < none),
-                        with_ranges_ && (sampled || limits_.excess < none)};
+                        with_ranges_ && (sampled || limits_.excess < none),
+                        with_grade_ && (sampled || limits_.grade < none)};
   const auto begin = Clock::now();
   const Structure structure{next_.positions, {system_.cell.data(), 9}, {system_.pbc.data(), 3}, system_.numbers};
   next_.values = evaluator_.compute(structure, request, n_threads_);
@@ -222,7 +226,7 @@ std::string MdLoop::fault_of_work() const {
 
 bool MdLoop::doubtful() const {
   const MdSample now = sample_of(next_);
-  return now.excess > limits_.excess || now.spread > limits_.spread;
+  return now.excess > limits_.excess || now.spread > limits_.spread || now.grade > limits_.grade;
 }
 
 }  // namespace atomcore

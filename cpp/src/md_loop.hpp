@@ -31,8 +31,9 @@ struct MdLimits {
   double jump;                // energy that one step changes beyond the work of the forces
   double drift;               // change of the total energy since the start, beyond the kinetic energy there
   double kelvin;              // temperature in K of a kinetic energy of 1 eV, for messages
-  double excess, spread;      // of `Extrapolation`; deviation of a force over the members of an ensemble. Without a
-                              // limit they are computed for samples only.
+  // Of `Extrapolation`, the deviation of a force over the members of an ensemble, and the grade of extrapolation.
+  // Without a limit they are computed for samples only.
+  double excess, spread, grade;
 };
 
 // A step that has passed all checks, or the one that is to follow it.
@@ -50,6 +51,7 @@ struct MdSample {
   double spread;  // largest deviation of a force over the members, 0 where it is not computed
   double excess;  // of the atom that extrapolates most
   std::int32_t atom, feature;
+  double grade;  // of extrapolation, the largest, or 0
 };
 
 enum class MdOutcome {
@@ -80,7 +82,9 @@ class MdLoop {
   // or `doubtful`, or an error of the model, the last good state stands; the next call tries the same step again.
   MdBlock run(std::int64_t last, std::int64_t interval, double seconds);
 
-  void set_limits(double excess, double spread) { limits_.excess = excess, limits_.spread = spread; }
+  void set_limits(double excess, double spread, double grade) {
+    limits_.excess = excess, limits_.spread = spread, limits_.grade = grade;
+  }
   bool started() const { return started_; }
   const MdState& state() const { return good_; }
   const MdState& candidate() const { return next_; }  // the step under way
@@ -105,7 +109,7 @@ class MdLoop {
   MdSystem system_;
   MdConditions conditions_;
   MdLimits limits_;
-  bool with_spread_, with_ranges_;
+  bool with_spread_, with_ranges_, with_grade_;
   int n_threads_;
   ClosePairs close_;
   MdState good_{}, next_{};

@@ -32,6 +32,9 @@ class Mlp {
   // of x with zeros behind the last input.
   void evaluate(const T* x, std::size_t rows, T* value, T* gradient, Workspace& work) const;
 
+  // Of the rows evaluated last, what the last of the hidden layers gave: rows of whole lines.
+  const T* last_hidden(const Workspace& work) const { return work.values[hidden_.size() - 1].data(); }
+
  private:
   struct Layer {
     PackedWeights<T> weights;

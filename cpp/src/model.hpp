@@ -23,6 +23,7 @@ struct Abilities {
   bool atomic_energies;
   bool spread;
   bool ranges;  // of features in training, beyond which is extrapolation
+  bool grade;   // of extrapolation
 };
 
 // Does not change once made, so that one object serves any number of threads at a time. What its functions give and

@@ -30,6 +30,9 @@ struct ElementRecord {
   std::vector<double> minimum, maximum;            // [n_features], the ranges of G seen in training; empty if unknown
   std::vector<std::vector<LayerRecord>> networks;  // [members]
   double reference, energy_scale;                  // eV
+  // [h + 1, h + 1], where the last hidden layer has h outputs phi: the length of its product with (phi, 1) is the grade
+  // of extrapolation. Of single networks; empty where it is not known.
+  std::vector<double> grade{};
 };
 
 struct NetworkRecord {

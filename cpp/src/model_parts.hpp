@@ -45,6 +45,7 @@ class ModelParts {
 
   std::size_t members() const { return head_.members(); }
   bool ranges_known() const { return ranges_.known(); }
+  bool graded() const { return head_.graded(); }
   // For structures with exactly the elements that are marked.
   std::shared_ptr<const ModelPart<Head>> part(const std::vector<bool>& present) const;
 

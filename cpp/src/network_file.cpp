@@ -74,6 +74,19 @@ Activations read_architecture(const Json& metadata, NetworkRecord& model) {
   return {known_activation(string_member(networks, "activation", kNetworks)), nullptr};
 }
 
+std::vector<double> read_grade(const TensorReader& tensors, const ElementRecord& element) {
+  if (element.networks.size() > 1) corrupt("it has grades of extrapolation, which are of single networks, and members");
+  const std::vector<LayerRecord>& layers = element.networks.front();
+  if (layers.size() < 2) corrupt("it has grades of extrapolation, but no hidden layers");
+  const std::string name = "grade." + element.symbol + ".matrix";
+  const auto size = static_cast<std::int64_t>(layers[layers.size() - 2].bias.size()) + 1;
+  const auto& shape = tensors.shape(name);
+  if (shape.size() != 2 || shape[0] != size || shape[1] != size)
+    corrupt("tensor '" + tensors.name(name) + "' must have shape [" + std::to_string(size) + ", " +
+            std::to_string(size) + "]");
+  return tensors.floats(name);
+}
+
 }  // namespace
 
 NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors) {
@@ -86,6 +99,9 @@ NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors) {
   const auto reference = tensors.vector("energy.reference", symbols.size());
   const auto scale = tensors.vector("energy.scale", symbols.size());
   const bool with_ranges = !needs(metadata, "unknown_ranges");
+  const bool graded = std::any_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) {
+    return tensors.has("grade." + symbol + ".matrix");
+  });
   for (std::size_t s = 0; s < symbols.size(); ++s) {
     ElementRecord element;
     element.symbol = symbols[s];
@@ -95,6 +111,7 @@ NetworkRecord read_networks(const Json& metadata, const TensorReader& tensors) {
       element.networks.push_back(read_layers(tensors, element, m));
       activate(activations, element.symbol, element.networks.back());
     }
+    if (graded) element.grade = read_grade(tensors, element);
     element.reference = reference[s];
     element.energy_scale = scale[s];
     model.elements.push_back(std::move(element));

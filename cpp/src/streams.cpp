@@ -20,8 +20,12 @@ std::size_t chunk_count(std::size_t n_atoms) {
   return count;
 }
 
-Extrapolation room_for(std::size_t n_atoms) {
-  return {std::vector<std::int32_t>(n_atoms), std::vector<double>(n_atoms), std::vector<std::int32_t>(n_atoms)};
+bool judges(const Request& request) { return request.extrapolation || request.grade; }
+
+Extrapolation room_for(const Request& request, std::size_t n_atoms) {
+  const std::size_t n = request.extrapolation ? n_atoms : 0;
+  return {std::vector<std::int32_t>(n), std::vector<double>(n), std::vector<std::int32_t>(n),
+          std::vector<double>(request.grade ? n_atoms : 0)};
 }
 
 std::size_t gradient_count(const Request& request, const Surroundings& near, std::size_t members) {
@@ -62,7 +66,7 @@ MemberValues evaluate(const ModelPart<Head>& part, const Surroundings& near, con
   const std::size_t n_slots = std::clamp<std::size_t>(static_cast<std::size_t>(n_threads), 1, chunks);
   MemberValues values{std::vector<double>(members * n_atoms), std::vector<double>(count * 3 * n_atoms),
                       std::vector<double>(count * 9), std::vector<double>(virial_count(request) * n_atoms)};
-  if (request.extrapolation) extrapolation = room_for(n_atoms);
+  extrapolation = room_for(request, n_atoms);
   std::vector<std::unique_ptr<Slot<Head>>> slots;
   for (std::size_t s = 0; s < n_slots; ++s) slots.push_back(std::make_unique<Slot<Head>>(part, values));
   Interruptible user;
@@ -70,12 +74,9 @@ MemberValues evaluate(const ModelPart<Head>& part, const Surroundings& near, con
     const std::size_t now = std::min(n_slots, chunks - first);
     parallel_for(static_cast<std::int64_t>(now), n_threads, 1, [&](std::int64_t begin, std::int64_t end) {
       for (auto s = static_cast<std::size_t>(begin); s < static_cast<std::size_t>(end); ++s) {
-        const StreamOutput out{values.energies.data(),
-                               request.extrapolation ? &extrapolation : nullptr,
-                               count,
-                               slots[s]->gradients.data(),
-                               slots[s]->strain_gradients.data(),
-                               pointer(slots[s]->atomic_virials)};
+        const StreamOutput out{
+            values.energies.data(),     judges(request) ? &extrapolation : nullptr, count,
+            slots[s]->gradients.data(), slots[s]->strain_gradients.data(),          pointer(slots[s]->atomic_virials)};
         slots[s]->stream.run(near, n_centres * (first + s) / chunks, n_centres * (first + s + 1) / chunks, user, out);
       }
     });
@@ -101,15 +102,14 @@ void evaluate_small(const ModelPart<Head>& part, const Surroundings& near, span<
   const std::size_t count = gradient_count(request, near, members);
   std::vector<double> energies(members * n_atoms), gradients(count * 3 * n_atoms), strains(count * 9 * n);
   std::vector<double> virials(virial_count(request) * n_atoms);
-  Extrapolation found = room_for(request.extrapolation ? n_atoms : 0);
+  Extrapolation found = room_for(request, n_atoms);
   std::vector<std::size_t> units{0};  // structures
   const auto first_atom = [&](std::size_t s) { return static_cast<std::size_t>(structure_ptr[s]); };
   for (std::size_t s = 1; s <= n; ++s)
     if (s == n || first_atom(s) - first_atom(units.back()) >= kUnit) units.push_back(s);
   Interruptible user;
-  const StreamOutput out{energies.data(), request.extrapolation ? &found : nullptr,
-                         count,           gradients.data(),
-                         strains.data(),  pointer(virials)};
+  const StreamOutput out{energies.data(), judges(request) ? &found : nullptr, count, gradients.data(), strains.data(),
+                         pointer(virials)};
   parallel_for(static_cast<std::int64_t>(units.size()) - 1, n_threads, 1, [&](std::int64_t begin, std::int64_t end) {
     CentreStream<Head> stream(part);
     for (auto u = static_cast<std::size_t>(begin); u < static_cast<std::size_t>(end); ++u)
@@ -128,6 +128,7 @@ void evaluate_small(const ModelPart<Head>& part, const Surroundings& near, span<
     cut(values[s].gradients, gradients, count, 3 * n_atoms, 3 * begin, 3 * size);
     cut(values[s].strain_gradients, strains, count, 9 * n, 9 * s, 9);
     if (!virials.empty()) cut(values[s].atomic_virials, virials, 1, 9 * n_atoms, 9 * begin, 9 * size);
+    if (request.grade) cut(extrapolations[s].grade, found.grade, 1, n_atoms, begin, size);
     if (!request.extrapolation) continue;
     cut(extrapolations[s].count, found.count, 1, n_atoms, begin, size);
     cut(extrapolations[s].excess, found.excess, 1, n_atoms, begin, size);

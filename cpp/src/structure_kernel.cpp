@@ -48,7 +48,7 @@ double StructureKernel::reference_of(span<const std::int32_t> numbers) const {
 Evaluation StructureKernel::compute(const Structure& structure, const Request& request, int n_threads) const {
   if (request.spread && !variance_)
     invalid("the model was saved without its variance and so has no spread; save it with variance=True for that");
-  if (request.extrapolation)
+  if (request.extrapolation || request.grade)
     invalid("a model of whole structures has no features of atoms, and so no extrapolation of them");
   check(structure);
   const std::size_t n = structure.numbers.size(), width = record_.columns.size();
@@ -66,6 +66,9 @@ Evaluation StructureKernel::compute(const Structure& structure, const Request& r
     for (std::size_t k = 0; k < width; ++k) g[static_cast<std::size_t>(record_.columns[k])] = g_x[k] * record_.scale[k];
     result.mean.gradient.resize(3 * n);
     descriptor.adjoint(g.data(), result.mean.gradient.data());
+    for (std::size_t k = 0; k < 9 * n; ++k)  // of a molecule, whose gradients sum to zero
+      result.mean.strain_gradient[k % 9] +=
+          structure.positions[3 * (k / 9) + k % 9 / 3] * result.mean.gradient[3 * (k / 9) + k % 3];
   }
   check_finite(result);
   if (request.spread) result.spread = spread(descriptor, n, request.derivatives, n_threads);

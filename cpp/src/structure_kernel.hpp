@@ -15,7 +15,7 @@ class StructureKernel final : public Model {
   explicit StructureKernel(const StructureKernelRecord& record);
 
   double cutoff() const override { return 0.0; }
-  Abilities abilities() const override { return {false, variance_ != nullptr, false}; }
+  Abilities abilities() const override { return {false, variance_ != nullptr, false, false}; }
   Evaluation compute(const Structure& structure, const Request& request, int n_threads) const override;
   std::vector<Evaluation> compute(span<const Structure> structures, const Request& request,
                                   int n_threads) const override;

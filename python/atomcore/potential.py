@@ -22,6 +22,8 @@ from atomcore.model_file import encoded_path
 PROPERTIES = ("energy", "forces", "energies", "stress")
 _BY_DEFAULT = ("energy", "forces", "energies", "charges")
 EXTRAPOLATION = ("extrapolation", "extrapolation_excess", "extrapolation_feature")
+GRADE = "extrapolation_grade"
+_JUDGEMENTS = (*EXTRAPOLATION, GRADE)  # as the core has them
 _OF_TARGET = {"energy": PROPERTIES, "charges": ("charges",)}
 _PRECISIONS = ("float64", "float32")
 _Precision = Literal["float64", "float32"]
@@ -39,7 +41,7 @@ class Potential:
         self._threads = threads
         self._content, self._precision = content, precision  # of the file, which may be gone when this is pickled
         self._info = json.loads(core.metadata)
-        self._atomic_energies, self._spread, self._ranges = core.abilities
+        self._atomic_energies, self._spread, self._ranges, self._grades = core.abilities
         if self.target not in _OF_TARGET:
             raise AtomcoreError(
                 f"the model file has the target {self.target!r}, which is unknown to this version of atomcore; "
@@ -123,7 +125,7 @@ class Potential:
         """What :meth:`compute` can be asked for, with the spreads that the model knows."""
         names = tuple(name for name in _OF_TARGET[self.target] if name != "energies" or self._atomic_energies)
         spreads = tuple(f"{name}_spread" for name in names) if self._spread else ()
-        return (*names, *spreads, *(EXTRAPOLATION if self._ranges else ()))
+        return (*names, *spreads, *(EXTRAPOLATION if self._ranges else ()), *((GRADE,) if self._grades else ()))
 
     @property
     def target(self) -> str:
@@ -138,9 +140,9 @@ class Potential:
 
     @functools.cached_property
     def _askable(self) -> tuple[str, ...]:
-        """Also the spreads that the model does not know: the core says why not."""
-        own = [name for name in self.properties if not name.endswith("_spread") and name not in EXTRAPOLATION]
-        return (*own, *(f"{name}_spread" for name in own), *(EXTRAPOLATION if self._ranges else ()))
+        """Also the spreads and grades that the model does not know: the core says why not."""
+        own = [name for name in self.properties if not name.endswith("_spread") and name not in _JUDGEMENTS]
+        return (*own, *(f"{name}_spread" for name in own), *(_JUDGEMENTS if self._ranges else ()))
 
     @property
     def feature_labels(self) -> list[str]:
@@ -185,6 +187,9 @@ class Potential:
             - ``"extrapolation"`` ([N], how many features of the atom lie outside the range seen in training),
               ``"extrapolation_excess"`` ([N], by how much the worst one does, in units of that range) and
               ``"extrapolation_feature"`` ([N], which one, an index into `feature_labels`, or -1);
+            - ``"extrapolation_grade"`` ([N], how unlike the training atoms of its element the atom looks to the last
+              hidden layer of its network: 1 for the most extreme of them, more beyond), which files of single networks
+              have from their training;
             - of a model of charges ``"charges"`` ([N], e) and ``"charges_spread"`` instead of the first two groups.
 
         Returns
@@ -196,7 +201,7 @@ class Potential:
         ------
         TypeError, ValueError, AtomcoreError
             As for :meth:`energy_forces`; a property is unknown to this model; the stress is asked of a structure that
-            is not periodic in three directions, or a spread of a model that knows none.
+            is not periodic in three directions, or a spread or grade of a model that knows none.
         """
         question = _question(self, properties)
         structure = as_structure(atoms)
@@ -269,6 +274,7 @@ class _Question:
             any(name.startswith(("forces", "stress")) for name in properties),
             any(name.endswith("_spread") for name in properties),
             any(name in EXTRAPOLATION for name in properties),
+            GRADE in properties,
         )
 
     def check(self, structure: Structure) -> None:
@@ -278,8 +284,8 @@ class _Question:
 
     def answer(self, structure: Structure, evaluation: tuple[Any, Any, Any]) -> dict[str, Any]:
         """Return the properties from what the core has computed."""
-        mean, spread, extrapolation = evaluation
-        results: dict[str, Any] = dict(zip(EXTRAPOLATION, extrapolation, strict=True))
+        mean, spread, judgements = evaluation
+        results: dict[str, Any] = dict(zip(_JUDGEMENTS, judgements, strict=True))
         for name in self._names:
             if name not in results:
                 results[name] = _value(name, spread if name.endswith("_spread") else mean, structure)

@@ -110,7 +110,7 @@ Start lattice() {
 MdLoop loop_of(const Potential& potential, const Start& start, bool thermostat, int n_threads) {
   const std::size_t n = start.system.numbers.size();
   const MdConditions conditions{0.05, thermostat, 0.03, 0.1, 5, 1};
-  const MdLimits limits{std::vector<double>(n, 0.3), 100.0, 1.0, kInfinity, 1.0, kInfinity, kInfinity};
+  const MdLimits limits{std::vector<double>(n, 0.3), 100.0, 1.0, kInfinity, 1.0, kInfinity, kInfinity, kInfinity};
   return MdLoop(potential, start.system, conditions, limits, start.positions, start.momenta, false, n_threads);
 }
 

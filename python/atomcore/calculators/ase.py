@@ -12,7 +12,9 @@ import ase.calculators.calculator as base
 import numpy as np
 
 from atomcore._core import AtomcoreError
-from atomcore.potential import EXTRAPOLATION, Evaluator, Potential
+from atomcore.potential import EXTRAPOLATION, GRADE, Evaluator, Potential
+
+GRADE_TO_WARN_OF = 2.0  # held-out structures like those of the training hardly reach it
 
 
 class ExtrapolationError(AtomcoreError):
@@ -27,11 +29,21 @@ class ExtrapolationError(AtomcoreError):
     spread : float or None
         Length of the standard deviation of the force on this atom, over the members of the ensemble or predicted, in
         eV/A.
+    grade : float or None
+        Grade of extrapolation of this atom, where 1 is that of the most extreme training atom.
     """
 
-    def __init__(self, message: str, *, atom: int, excess: float | None = None, spread: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        atom: int,
+        excess: float | None = None,
+        spread: float | None = None,
+        grade: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.atom, self.excess, self.spread = atom, excess, spread
+        self.atom, self.excess, self.spread, self.grade = atom, excess, spread, grade
 
 
 class Calculator(base.Calculator):
@@ -49,6 +61,9 @@ class Calculator(base.Calculator):
     spread_limit
         Refuse structures in which the standard deviation of the force on an atom, as a vector, is longer than this, in
         eV/A: that over the members of an ensemble, or the predictive one of a Gaussian process.
+    grade_limit
+        Refuse structures in which an atom has a grade of extrapolation above this, for models of one network an
+        element: 1 is the grade of the most extreme training atom.
 
     Raises
     ------
@@ -61,10 +76,10 @@ class Calculator(base.Calculator):
     -----
     The stress is there for cells that are periodic in three directions. Every result is a copy: changing it changes
     nothing here, and results of earlier calls stay as they were. ``results`` also has the properties
-    ``extrapolation``, ``extrapolation_excess`` and ``extrapolation_feature`` of
+    ``extrapolation``, ``extrapolation_excess``, ``extrapolation_feature`` and ``extrapolation_grade`` of
     :meth:`Potential.compute <atomcore.potential.Potential.compute>`, where the model knows these, and when asked for or
-    limited its spreads. The first structure outside the training ranges is told in a warning, and so is a model that
-    predicts differences to something else only.
+    limited its spreads. The first structure outside the training ranges is told in a warning, so is the first one with
+    a grade above 2, and so is a model that predicts differences to something else only.
     """
 
     name = "atomcore"
@@ -77,12 +92,14 @@ class Calculator(base.Calculator):
         threads: int | None = None,
         extrapolation_limit: float | None = None,
         spread_limit: float | None = None,
+        grade_limit: float | None = None,
     ):
         super().__init__()
         self.potential = _as_potential(model, precision, threads)
         self._evaluator = Evaluator(self.potential)
         self.extrapolation_limit = _as_limit("extrapolation_limit", extrapolation_limit)
         self.spread_limit = _as_limit("spread_limit", spread_limit)
+        self.grade_limit = _as_limit("grade_limit", grade_limit)
         known = self.potential.properties
         if self.spread_limit is not None and "forces_spread" not in known:
             raise ValueError("spread_limit is for ensembles and for models saved with their variance; accepted: None")
@@ -91,9 +108,11 @@ class Calculator(base.Calculator):
                 "extrapolation_limit is for models of features of atoms whose ranges in training are known; this one "
                 f"is {self.potential!r}"
             )
+        if self.grade_limit is not None and GRADE not in known:
+            raise ValueError("grade_limit is for single networks whose training left grades; accepted: None")
         ensemble = self.potential.members > 1
         self._doubt = "the members of the ensemble disagree by" if ensemble else "the predictive standard deviation is"
-        self._warned = False
+        self._warned = self._warned_of_grade = False
         if self.potential.baseline:
             warnings.warn(
                 f"the model predicts differences to {self.potential.baseline}, which must be added "
@@ -163,6 +182,7 @@ class Calculator(base.Calculator):
                 raise ExtrapolationError(f"{text}; {limit}", atom=atom, excess=excess)
             self._warned = True
             warnings.warn(f"{text}. Predictions there are guesses; this is said once.", stacklevel=6)
+        self._judge_grade(results.get(GRADE, ()), atoms)
         if self.spread_limit is not None:
             spread = np.linalg.norm(results["forces_spread"], axis=1)
             atom = int(np.argmax(spread)) if len(spread) else 0
@@ -173,6 +193,21 @@ class Calculator(base.Calculator):
                     atom=atom,
                     spread=float(spread[atom]),
                 )
+
+    def _judge_grade(self, grade: Any, atoms: ase.Atoms) -> None:
+        atom = int(np.argmax(grade)) if len(grade) else 0
+        worst = float(grade[atom]) if len(grade) else 0.0
+        refused = self.grade_limit is not None and not worst <= self.grade_limit
+        if not refused and (self._warned_of_grade or worst <= GRADE_TO_WARN_OF):
+            return
+        text = (
+            f"atom {atom} ({atoms.symbols[atom]}) has an extrapolation grade of {worst:.3g}, where 1 is the most "
+            "extreme atom of the training"
+        )
+        if refused:
+            raise ExtrapolationError(f"{text}; grade_limit is {self.grade_limit:g}", atom=atom, grade=worst)
+        self._warned_of_grade = True
+        warnings.warn(f"{text}. Predictions there are guesses; this is said once.", stacklevel=7)
 
 
 def _as_limit(name: str, value: float | None) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 _DESCRIPTION = """\
 Convert a model of n2p2, NeuroChem, TorchANI, sGDML or mbGDML to a model file, or a model file to a folder of n2p2 or a
-file of sGDML. What SOURCE is shows in its files; several are a committee of n2p2 or a many-body expansion of mbGDML.
+file of sGDML. What SOURCE is shows in its files; several files are a many-body expansion of mbGDML.
 """
 
 

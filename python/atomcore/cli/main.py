@@ -21,6 +21,7 @@ commands:
   evaluate  errors on a file       atomcore evaluate run/model.atomcore test.extxyz
   predict   energies and forces    atomcore predict run/model.atomcore structures.xyz
   md        molecular dynamics     atomcore md run/model.atomcore start.xyz --ps 10
+  serve     forces for i-PI        atomcore serve run/model.atomcore start.xyz --unix NAME
   active    choose training data   atomcore active pool.npz --run run
   convert   others' models         atomcore convert SOURCE -o model.atomcore
   lammps    pair_style atomcore    atomcore lammps build
@@ -30,7 +31,7 @@ commands:
 
 'atomcore COMMAND --help' says more; with ATOMCORE_TRACEBACK=1 errors show where they come from.
 """
-_COMMANDS = ("train", "evaluate", "predict", "md", "active", "convert", "lammps", "plot", "info", "demo")
+_COMMANDS = ("train", "evaluate", "predict", "md", "active", "convert", "lammps", "serve", "plot", "info", "demo")
 
 _GIVE_WAY = 20.0  # seconds
 

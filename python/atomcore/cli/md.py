@@ -40,7 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         spread_limit = sys.float_info.max  # a limit has the spread computed with each force, at some cost
     atoms = load_structure(options.start, units=options.units)
     with plain_warnings("md"):
-        calculator = Calculator(potential, extrapolation_limit=options.extrapolation_limit, spread_limit=spread_limit)
+        calculator = Calculator(
+            potential,
+            extrapolation_limit=options.extrapolation_limit,
+            spread_limit=spread_limit,
+            grade_limit=options.grade_limit,
+        )
         choices = {name: getattr(options, name) for name in _OPTIONS}
         run(atoms, calculator, folder, restart=options.restart is not None, **choices)
     return 0
@@ -81,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
     )
     parser.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
+    parser.add_argument("--grade-limit", metavar="X", type=float, help="stop beyond this grade of extrapolation")
     parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
     parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
@@ -170,6 +176,13 @@ def _reliability(trajectory: Trajectory, symbols: Sequence[str]) -> dict[str, fl
             metrics["largest_extrapolation_excess"] = excess
             text += f", worst at step {step}: atom {atom} ({symbols[atom]}), {excess:.3g} ranges outside in {feature}"
         print(text)
+    if trajectory.extrapolation_grade is not None:
+        at = int(np.argmax(trajectory.extrapolation_grade))
+        metrics["largest_extrapolation_grade"] = float(trajectory.extrapolation_grade[at])
+        print(
+            f"largest extrapolation grade {metrics['largest_extrapolation_grade']:.3g}, at {trajectory.time[at]:g} ps "
+            "(1: the most extreme atom of the training)"
+        )
     return metrics
 
 

@@ -110,6 +110,7 @@ class Summary:
     feature_labels: tuple[str, ...]
     spreads: list[tuple[float, float, int, str]] = field(default_factory=list)
     worst: list[tuple[float, int, int, str, str]] = field(default_factory=list)
+    grades: list[tuple[float, int, str]] = field(default_factory=list)
     n_structures: int = 0
     n_atoms: int = 0
     n_atoms_beyond: int = 0
@@ -122,6 +123,9 @@ class Summary:
             atom = int(np.argmax(lengths))
             energy = float(results["energy_spread"]) / len(atoms)
             self.spreads.append((energy, float(lengths[atom]), atom, atoms.symbols[atom]))
+        if "extrapolation_grade" in results:
+            atom = int(np.argmax(results["extrapolation_grade"]))
+            self.grades.append((float(results["extrapolation_grade"][atom]), atom, atoms.symbols[atom]))
         if "extrapolation" not in results:
             return
         excess = results["extrapolation_excess"]
@@ -143,6 +147,14 @@ class Summary:
                 f"largest spread of a force in a structure: median {np.median(force):.3g}, "
                 f"largest {force[second]:.3g} eV/A (structure {second}, atom {atom}, {symbol})",
             ]
+        if self.grades:
+            grades = [row[0] for row in self.grades]
+            first = int(np.argmax(grades))
+            grade, atom, symbol = self.grades[first]
+            lines.append(
+                f"largest extrapolation grade in a structure: median {np.median(grades):.3g}, largest {grade:.3g} "
+                f"(structure {first}, atom {atom}, {symbol}); 1: the most extreme atom of the training"
+            )
         if not self.feature_labels:
             return "\n".join(lines)
         beyond = f"{self.n_atoms_beyond} of {self.n_atoms} atoms"

@@ -94,6 +94,7 @@ def _fill(model: BehlerParrinello, tensors: Mapping[str, np.ndarray], member: in
             setattr(model.scaling[x], name, kept.to(values.dtype))
     model.start(dtype)
     with torch.no_grad():
+        model.grades = {x: tensors[f"grade.{x}.matrix"] for x in model.elements if f"grade.{x}.matrix" in tensors}
         for x in model.elements:
             for i, layer in enumerate(model.networks[x].layers):
                 for name, values in layer.named_parameters():
@@ -145,7 +146,10 @@ def _tensors(model: Any) -> dict[str, np.ndarray]:
             for i, layer in enumerate(member.networks[x].layers):
                 tensors[f"networks.{m}.{x}.{i}.weight"] = layer.weight.detach()
                 tensors[f"networks.{m}.{x}.{i}.bias"] = layer.bias.detach()
-    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    if len(model.members) == 1:
+        arrays |= {f"grade.{x}.matrix": matrix for x, matrix in model.members[0].grades.items()}
+    return arrays
 
 
 def _check_parity(model: Any, potential: Potential) -> None:

@@ -22,7 +22,6 @@ _OPTIONS = {  # what each format takes besides `units`
     "torchani": ("model", "cutoffs", "hartree"),
 }
 _WITH_UNITS = ("n2p2", "sgdml", "mbgdml")
-_MANY_SOURCES = ("n2p2", "mbgdml")
 _NAMES = {"n2p2": "n2p2", "neurochem": "NeuroChem", "torchani": "TorchANI", "sgdml": "sGDML", "mbgdml": "mbGDML"}
 _SELF_ENERGIES = "total energies: self energies of the atoms are part of the model"
 _ENERGIES = {
@@ -77,8 +76,7 @@ def convert(
     Parameters
     ----------
     source : path or sequence of path
-        The model: see `atomcore.interop.recognize.FORMATS`. Several folders of n2p2 are a committee, several files of
-        mbGDML a many-body expansion.
+        The model: see `atomcore.interop.recognize.FORMATS`. Several files of mbGDML are a many-body expansion.
     output : path
         The model file (``.atomcore``), or what to write of the other code: a folder for n2p2, an npz file for sGDML.
         A file that is no model is never replaced.
@@ -116,7 +114,7 @@ def convert(
         return _to_other(sources[0], Path(output), format, units, options)
     name = format or recognize(sources)
     _check_options(name, units, options)
-    if len(sources) > 1 and name not in _MANY_SOURCES:
+    if len(sources) > 1 and name != "mbgdml":
         raise ValueError(f"source has {len(sources)} paths; accepted for {name}: one")
     _check_output(Path(output))
     return _from_other(name, sources, Path(output), units, options)
@@ -143,7 +141,7 @@ def _from_other(
     if name in ("sgdml", "mbgdml"):
         lines = _from_gdml(name, sources, output, units)
     else:
-        lines = _from_networks(name, sources, output, units, options)
+        lines = _from_networks(name, sources[0], output, units, options)
     lines += [
         ("written", str(output)),
         ("energies", _ENERGIES[name]),
@@ -153,17 +151,15 @@ def _from_other(
     return Conversion(name, output, lines)
 
 
-def _from_networks(
-    name: str, sources: Sequence[Path], output: Path, units: str | None, options: Mapping[str, Any]
-) -> Lines:
-    model = _read_networks(name, sources, units, options)
+def _from_networks(name: str, source: Path, output: Path, units: str | None, options: Mapping[str, Any]) -> Lines:
+    model = _read_networks(name, source, units, options)
     with replacing(output) as temporary:
         model.save(temporary)
         apart = check_networks(model, Potential.load(temporary))
     provenance = model.provenance
     each = "one network" if len(model.networks) == 1 else f"{len(model.networks)} networks"
     return [
-        ("read", f"{provenance.get('source', sources[0].name)} ({_NAMES[name]})"),
+        ("read", f"{provenance.get('source', source.name)} ({_NAMES[name]})"),
         ("elements", " ".join(model.elements)),
         ("functions", f"{len(model.table)}, cutoff {model.cutoff:g} A"),
         ("networks", f"{each} an element"),
@@ -173,14 +169,14 @@ def _from_networks(
     ]
 
 
-def _read_networks(name: str, sources: Sequence[Path], units: str | None, options: Mapping[str, Any]) -> NetworkModel:
+def _read_networks(name: str, source: Path, units: str | None, options: Mapping[str, Any]) -> NetworkModel:
     if name == "n2p2":
         from atomcore.interop import n2p2
 
-        return n2p2.read_model(sources if len(sources) > 1 else sources[0], units=units)
+        return n2p2.read_model(source, units=units)
     from atomcore.interop import ani
 
-    return (ani.read_neurochem if name == "neurochem" else ani.read_torchani)(sources[0], **options)
+    return (ani.read_neurochem if name == "neurochem" else ani.read_torchani)(source, **options)
 
 
 def _units_of(units: str | None, provenance: Mapping[str, Any]) -> str:
@@ -224,7 +220,7 @@ def _to_other(
 ) -> Conversion:
     """Write a model file as what another code reads."""
     if name not in WRITTEN:
-        raise ValueError(f"format is {name!r}; accepted to convert a model file to: {', '.join(WRITTEN)}")
+        raise ValueError(f"format is {name!r} and {source.name} a model file; accepted formats: {', '.join(WRITTEN)}")
     if options:
         raise ValueError(f"{next(iter(options))} is no option to write {name} with; accepted: units")
     kind = model_file.read_metadata(source)["kind"]
@@ -234,8 +230,8 @@ def _to_other(
     if name == "n2p2":
         from atomcore.interop import n2p2
 
-        n2p2.write_model(NetworkModel.read(source), output, **({} if units is None else {"units": units}))
         used = units or "hartree, bohr"
+        n2p2.write_model(source, output, used)
     else:
         from atomcore.export import load_gdml
         from atomcore.interop import sgdml

@@ -11,7 +11,7 @@ from atomcore.data.readers.sgdml import type_of
 from atomcore.interop.ani.neurochem import find_info, find_networks
 
 FORMATS = {  # what they are recognized by
-    "n2p2": "a folder with input.nn, or several of them",
+    "n2p2": "a folder with input.nn, or of such folders (a committee)",
     "neurochem": "an .info file, or a folder with one or with networks/ANN-*.nnf",
     "torchani": "a state dict (.pt, .safetensors)",
     "sgdml": "an npz file with type 'm'",
@@ -51,8 +51,6 @@ def is_model_file(path: Path) -> bool:
 def _format_of(path: Path, *, alone: bool) -> str | None:
     if path.is_dir():
         return _format_of_folder(path)
-    if path.name == "input.nn":
-        return "n2p2"
     if find_info(path) is not None:
         return "neurochem"
     if zipfile.is_zipfile(path):
@@ -67,7 +65,7 @@ def _format_of(path: Path, *, alone: bool) -> str | None:
 
 
 def _format_of_folder(path: Path) -> str | None:
-    if (path / "input.nn").is_file():
+    if (path / "input.nn").is_file() or any(path.glob("*/input.nn")):
         return "n2p2"
     if find_info(path) is not None or find_networks(path) is not None:
         return "neurochem"

@@ -12,6 +12,7 @@ from atomcore._arrays import as_float64, as_structure, check_numbers
 from atomcore._core import AtomcoreError
 from atomcore._progress import Progress
 from atomcore.calculators import Calculator
+from atomcore.calculators.ase import GRADE_TO_WARN_OF
 from atomcore.md.files import EnergyTable, FrameFile
 from atomcore.md.integrators import Conditions
 from atomcore.md.recorder import Extrapolation, Trajectory
@@ -189,10 +190,15 @@ class CoreRun:
 
     def _doubts(self) -> dict[str, float]:
         """Return where the loop has to stop for the calculator to judge: at its limits and where it warns first."""
-        excess, spread = self._calculator.extrapolation_limit, self._calculator.spread_limit
-        if not self._calculator._warned:
-            excess = 0.0
-        return {"excess": np.inf if excess is None else excess, "spread": np.inf if spread is None else spread}
+        calculator = self._calculator
+        limits = {
+            "excess": calculator.extrapolation_limit if calculator._warned else 0.0,
+            "spread": calculator.spread_limit,
+            "grade": calculator.grade_limit,
+        }
+        if not calculator._warned_of_grade:
+            limits["grade"] = min(GRADE_TO_WARN_OF, np.inf if limits["grade"] is None else limits["grade"])
+        return {name: np.inf if limit is None else limit for name, limit in limits.items()}
 
     def _advance(self, loop: _core.MdLoop, phase: _Phase) -> None:
         """Go on to the next frame, or for a while."""
@@ -211,14 +217,16 @@ class CoreRun:
             self._calculator._judge(loop.candidate, self._atoms)
             loop.set_limits(**self._doubts())
 
-    def _record(self, samples: list[tuple[int, float, float, float, float, int, int]]) -> None:
+    def _record(self, samples: list[tuple[int, float, float, float, float, int, int, float]]) -> None:
         with_spread, text = self._calculator.spread_limit is not None, ""
-        for step, potential, kinetic, spread, excess, atom, feature in samples:
+        for step, potential, kinetic, spread, excess, atom, feature, grade in samples:
             temperature = self._kelvin * kinetic
             row = {"time": step * self._conditions.dt / 1000, "potential": potential, "kinetic": kinetic}
             row["temperature"] = temperature
             if self._potential._ranges:
                 row["extrapolation_excess"] = excess
+            if self._potential._grades:
+                row["extrapolation_grade"] = grade
             if with_spread:
                 row["forces_spread"] = spread
             self._table.add(row)

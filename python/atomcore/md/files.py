@@ -20,6 +20,7 @@ _COLUMNS = {  # of the file, for attributes of `Trajectory` and the sum of two o
     "pressure": "pressure_GPa",
     "forces_spread": "forces_spread_max_eV_per_A",
     "extrapolation_excess": "extrapolation_excess_max",
+    "extrapolation_grade": "extrapolation_grade_max",
 }
 
 

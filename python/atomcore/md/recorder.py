@@ -40,6 +40,8 @@ class Trajectory:
     extrapolation_excess : ndarray [n] or None
         How far the worst feature of any atom lies outside what the model was trained on, in units of the range there; 0
         where all lie inside. None when the model does not know.
+    extrapolation_grade : ndarray [n] or None
+        The largest grade of extrapolation of any atom; None for a model that has none.
     worst : Extrapolation or None
         None when no step recorded extrapolates.
     """
@@ -53,6 +55,7 @@ class Trajectory:
     pressure: np.ndarray | None = None
     forces_spread: np.ndarray | None = None
     extrapolation_excess: np.ndarray | None = None
+    extrapolation_grade: np.ndarray | None = None
     worst: Extrapolation | None = None
 
     @property
@@ -108,6 +111,8 @@ class Recorder:
             if excess > (self._worst.excess if self._worst else 0.0):
                 label = self._atoms.calc.potential.feature_labels[int(results["extrapolation_feature"][atom])]
                 self._worst = Extrapolation(self._dynamics.nsteps, atom, label, excess)
+        if "extrapolation_grade" in results:
+            row["extrapolation_grade"] = float(np.max(results["extrapolation_grade"]))
         return row
 
     def close(self) -> None:

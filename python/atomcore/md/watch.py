@@ -18,7 +18,10 @@ _LARGEST_ERROR = 0.1
 _LARGEST_KINETIC = 2.0
 _LARGEST_JUMP = 1.0, 0.01  # eV and eV/atom, between the work of the forces in one step and the change of the energy
 _CLOSEST = 0.5  # of the sum of two covalent radii: no bond is half as long as it should be
-_PER_ATOM = ("extrapolation", "extrapolation_excess", "extrapolation_feature", "energies_spread", "forces_spread")
+_PER_ATOM = (
+    "extrapolation", "extrapolation_excess", "extrapolation_feature", "extrapolation_grade", "energies_spread",
+    "forces_spread",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

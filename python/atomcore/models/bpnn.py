@@ -73,6 +73,7 @@ class BehlerParrinello(torch.nn.Module):
         self.energy = EnergyScaling(len(self.elements))
         self.provenance: dict[str, Any] = {}
         self.examples: list[Any] = []
+        self.grades: dict[str, np.ndarray] = {}  # of extrapolation, by element; `atomcore.train.fit` makes them
         self._build_networks()
 
     def _build_networks(self) -> None:
@@ -114,6 +115,7 @@ class BehlerParrinello(torch.nn.Module):
 
     def start(self, dtype: torch.dtype) -> None:
         """Draw fresh starting weights of precision ``dtype``."""
+        self.grades = {}
         self._build_networks()
         self.networks.to(dtype)
 

@@ -61,9 +61,13 @@ class Network(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map inputs [M, n_inputs] to [M]."""
+        return self.layers[-1](self.last_hidden(x)).squeeze(1)
+
+    def last_hidden(self, x: torch.Tensor) -> torch.Tensor:
+        """Map inputs [M, n_inputs] to what the output layer sees [M, width of the last hidden layer]."""
         if self._normalized:
             square = x.square().sum(dim=1, keepdim=True)
             x = x * torch.where(square > 0, square, 1.0).rsqrt()
         for layer in self.layers[:-1]:
             x = self._activation(layer(x))
-        return self.layers[-1](x).squeeze(1)
+        return x

@@ -20,6 +20,7 @@ from atomcore.train.board import check_tensorboard
 from atomcore.train.callbacks import History, WeightAverage
 from atomcore.train.checkpoints import check_checkpoint
 from atomcore.train.folder import LAST, check_folder, member_folder, start_folder
+from atomcore.train.grades import grade_matrices
 from atomcore.train.loop import Display, run_task, torch_threads
 from atomcore.train.options import Options
 from atomcore.train.parallel import Ranks, join
@@ -117,6 +118,8 @@ def fit(
             courses = [
                 _train(member, material, ranks, tensorboard=tensorboard, progress=progress) for member in members
             ]
+        if len(model.members) == 1:
+            model.grades = grade_matrices(model, material, progress=progress and ranks.first)
         return _finish(model, split, courses, folder, threads, ranks)
 
 

@@ -51,6 +51,7 @@ def adopt(model: Any, graph: Graph, split: Any, dtype: torch.dtype) -> None:
         scaling.set_range(low, np.maximum(scaling.maximum.numpy(), seen.maximum[i]))
     for member in model.members:
         member.networks.to(dtype)
+        member.grades = {}  # they belong to the weights and the data of the earlier training
     predicted = np.concatenate([_predict(model, graph, part, dtype) for part in chunks(train, CHUNK)])
     shift = _shift(split.train, predicted, model.target)
     reference = model.energy.reference.clone()

@@ -70,14 +70,13 @@ def read_neurochem(
     check_hartree(hartree, HARTREE)
     files = _files(Path(path), networks, constants, self_energies)
     elements, numbers = read_constants(files.constants)
-    energies = _read_self_energies(files.self_energies, elements)
     if single_precision_constants:
         numbers = {key: value if key in _CUTOFFS.values() else _rounded(value) for key, value in numbers.items()}
-        energies = _rounded(energies)
     try:
         features = ANI(elements, **numbers)
     except ValueError as error:
         raise AtomcoreError(f"{files.constants.name} makes no sense: {error}") from error
+    energies = _read_self_energies(files.self_energies, elements)
     members = [
         {x: read_atomic_network(folder / f"ANN-{x}.nnf", x, features.n_features) for x in elements}
         for folder in files.folders
@@ -87,6 +86,7 @@ def read_neurochem(
         "source": f"{files.source}, network{'s' * (len(members) > 1)} {', '.join(files.names)}",
         "single_precision_constants": single_precision_constants,
     }
+    energies = _rounded(energies) if single_precision_constants else energies
     return network_model(features, members, energies, hartree, provenance)
 
 

@@ -160,7 +160,7 @@ def read_layers(path: Path, architecture: Architecture, inputs: int) -> list[Lay
     if len(ordered) != 1:
         raise AtomcoreError(
             f"{path.name} holds weights (a) and biases (b) in an order that {'fits' if ordered else 'does not fit'} "
-            f"{' and '.join(map(str, ordered or fitting))} nodes of hidden layers; accepted: an order that fits one"
+            f"{' and '.join(map(str, ordered or fitting))} nodes; accepted: one that fits the hidden layers of input.nn"
         )
     values = np.array([line.float("the weight", 0) for line in lines])
     return list(_layers(values, (inputs, *ordered[0], 1), architecture))

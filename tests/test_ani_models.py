@@ -1,0 +1,457 @@
+"""ANI networks of NeuroChem and TorchANI as models of the engine."""
+
+import bz2
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+
+from ani_files import (
+    CONSTANTS,
+    ELEMENTS,
+    compressed,
+    constants_text,
+    energies,
+    layers_of,
+    network_text,
+    write_neurochem,
+)
+from atomcore import AtomcoreError, Calculator, Potential, model_file
+from atomcore.interop.ani import read_neurochem, read_torchani
+from atomcore.interop.networks import NetworkModel
+from atomcore.interop.parity import check_networks
+from helpers import Payload, shared_data, slope
+from tolerances import ANI_ENERGY, ANI_FORCES, ENGINE, EXACT, FLOAT32, FORCES_FD, REFERENCE, Tolerance, assert_close
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    return write_neurochem(tmp_path)
+
+
+@pytest.fixture
+def first(ensemble):
+    """The first network's folder of an ensemble."""
+    return ensemble.parent / "train0" / "networks"
+
+
+def load(model: NetworkModel, path) -> Potential:
+    model.save(path)
+    return Potential.load(path)
+
+
+def test_a_neurochem_ensemble_against_plain_formulas(ensemble, tmp_path):
+    potential = load(read_neurochem(ensemble), tmp_path / "model.atomcore")
+    for name in ("CH3CHO", "H2O", "CH4", "H2"):
+        atoms = molecule(name)
+        atoms.rattle(0.05, seed=1)
+        expected = energies(atoms)
+        results = potential.compute(atoms, ("energy", "forces", "energy_spread"))
+        assert_close(results["energy"], expected.mean(), REFERENCE)
+        assert_close(results["energy_spread"], expected.std(ddof=1), REFERENCE)
+        step = np.random.default_rng(0).normal(size=atoms.positions.shape)
+
+        def energy(shift, atoms=atoms, step=step):
+            return energies(Atoms(atoms.numbers, atoms.positions + shift * step)).mean()
+
+        assert_close(-np.sum(results["forces"] * step), slope(energy, 0.0, 1.0), FORCES_FD)
+
+
+def test_one_network_of_an_ensemble_is_what_its_folder_holds(ensemble, tmp_path):
+    atoms = molecule("CH3CHO")
+    expected = energies(atoms)
+    for m in (0, 1):
+        alone = load(read_neurochem(ensemble, networks=[m]), tmp_path / "a.atomcore")
+        folder = ensemble.parent / f"train{m}"
+        for path in (folder, folder / "networks"):
+            single = load(read_neurochem(path), tmp_path / "b.atomcore")
+            assert single.energy_forces(atoms)[0] == alone.energy_forces(atoms)[0]
+        assert alone.members == 1
+        assert_close(alone.energy_forces(atoms)[0], expected[m], REFERENCE)
+    given = {"constants": ensemble.parent / "ani.params", "self_energies": ensemble.parent / "sae.dat"}
+    (ensemble.parent / "other.params").write_text("")
+    with pytest.raises(ValueError, match=r"constants is missing, .* but ani.params, other.params"):
+        read_neurochem(folder)
+    single = load(read_neurochem(folder, **given), tmp_path / "b.atomcore")
+    assert single.energy_forces(atoms)[0] == alone.energy_forces(atoms)[0]
+
+
+def test_elements_keep_their_order(ensemble, tmp_path):
+    read_neurochem(ensemble).save(tmp_path / "model.atomcore")
+    metadata = model_file.read_metadata(tmp_path / "model.atomcore")
+    assert tuple(metadata["elements"]) == ELEMENTS
+    assert metadata["provenance"]["hartree_in_eV"] == 27.211386245988
+    assert metadata["provenance"]["source"] == "ani.info, networks 0, 1"
+    assert metadata["networks"]["activation"] == "celu"
+    assert str(tmp_path) not in str(metadata)
+
+
+def test_hidden_layers_may_be_linear(ensemble, first, tmp_path):
+    text = network_text(0, "H").replace("activation=9;", "activation=6;", 1)
+    (first / "ANN-H.nnf").write_bytes(compressed(text))
+    for path in (first, first.parent):
+        model = read_neurochem(path)
+        assert model.activations["H"] == ["identity", "celu", "identity"]
+        assert model.activations["O"] == ["celu", "identity"]
+        assert check_networks(model, load(model, tmp_path / "model.atomcore")) < 1e-9
+    (weight, bias), (second, _), _ = model.networks[0]["H"]
+    raw = layers_of(0, "H")
+    assert_close(weight @ model.scale["H"], raw[0][0].sum(axis=1), FLOAT32)
+    assert_close(bias, raw[0][1], EXACT)
+    assert_close(second, 10 * raw[1][0].astype(float), EXACT)
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+def test_published_ani2x_networks(rounded, tmp_path):
+    """Energies and forces of TorchANI in double precision, whose constants are in single precision."""
+    folder = shared_data("ani2x_neurochem")
+    reference = np.load(folder / "torchani_reference.npz")
+    names = sorted({key.split("/")[0] for key in reference if "/" in key})
+    assert len(names) == 15
+    info = folder / "ani-2x_2.info"
+    potentials = [
+        load(read_neurochem(info, networks=networks, single_precision_constants=rounded), tmp_path / "m.atomcore")
+        for networks in (None, [0], [1])
+    ]
+    for name in names:
+        atoms = Atoms(reference[f"{name}/Z"], reference[f"{name}/R"])
+        found = [potential.energy_forces(atoms) for potential in potentials]
+        expected = np.append(reference[f"{name}/E"], reference[f"{name}/E_members"])
+        # a constant of each composition: what rounding the self energies does
+        assert_close([energy for energy, _ in found], expected, ANI_ENERGY if rounded else Tolerance(4e-4, 0.0))
+        assert_close(found[0][1], reference[f"{name}/F"], ANI_FORCES if rounded else Tolerance(1e-5, 0.0))
+        assert_close(0.5 * (found[1][1] + found[2][1]), found[0][1], ENGINE)
+
+
+def test_networks_without_ranges(ensemble, tmp_path):
+    path = tmp_path / "model.atomcore"
+    potential = load(read_neurochem(ensemble), path)
+    assert not any(name.startswith("extrapolation") for name in potential.properties)
+    assert potential.feature_labels == []
+    with pytest.raises(ValueError, match="properties must be among"):
+        potential.compute(molecule("H2O"), ("extrapolation",))
+    with pytest.raises(ValueError, match="whose ranges in training are known"):
+        Calculator(potential, extrapolation_limit=1.0)
+    batch = potential.compute_batch([molecule("H2O"), molecule("CH4")])
+    assert batch[1]["energy"] == potential.energy_forces(molecule("CH4"))[0]
+    back = NetworkModel.read(path)
+    assert back.minimum is None
+    assert back.maximum is None
+    metadata, tensors = model_file.read(path)
+    metadata["requires"].remove("unknown_ranges")
+    with pytest.raises(AtomcoreError, match=r"'features\.H\.minimum' is missing"):
+        model_file.write(path, tensors, metadata)
+
+
+def _edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+TEXTS = [
+    ("ani.info", "train\n2", "train\n0", "says that there are 0 networks"),
+    ("ani.info", "train\n2", "train\ntwo", "line 4 is 'two'"),
+    ("ani.info", "sae.dat\n", "", "has 3 lines"),
+    ("ani.params", "TM = 1", "TM = 2", "TM is '2'; accepted: 1"),
+    ("ani.params", "TM = 1", "DESC = ANI_SMOOTH", "DESC is 'ANI_SMOOTH'"),
+    ("ani.params", "TM = 1", "XY = 1", "has 'XY = 1'"),
+    ("ani.params", "Rcr = 4.1", "Rcr = nan", "Rcr is 'nan'"),
+    ("ani.params", "Rcr = 4.1", "Rcr = -1", "makes no sense"),
+    ("ani.params", "Rcr = 4.1", "Rca = 4.1", "has Rca twice"),
+    ("ani.params", "EtaR = [11.3]", "EtaR = [11.3,2]", "EtaR has 2 numbers"),
+    ("ani.params", "EtaR = [11.3]", "EtaR = 11.3", "EtaR is '11.3'; accepted: a list"),
+    ("ani.params", "[H,O,C]", "[H,O,Xx]", "makes no sense"),
+    ("ani.params", "[H,O,C]", "[H,O,O]", "makes no sense"),
+    ("ani.params", "Zeta = [14.1]\n", "", "has no Zeta"),
+    ("sae.dat", "O,1", "C,1", "where O,1 belongs"),
+    ("sae.dat", "=-38.", "=nan", "C,2 is"),
+    ("sae.dat", "C,2=-38.08933878049795\n", "", "has 2 self energies"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "message"), TEXTS)
+def test_wrong_texts_of_neurochem_are_refused_by_name(file, old, new, message, ensemble):
+    _edit(ensemble.parent / file, old, new)
+    with pytest.raises(AtomcoreError, match=message) as refused:
+        read_neurochem(ensemble)
+    assert file in str(refused.value)
+
+
+NETWORKS = [
+    ("activation=9;", "activation=5;", r"ANN-H.nnf, layer 1 has activation=5; accepted: 9 \(celu\), 6 \(identity\)"),
+    ("type=0;", "type=1;", "layer 1 has type=1"),
+    ("btchnorm=0;", "btchnorm=1;", "layer 1 has btchnorm=1"),
+    ("dropout=0;", "droppout=0;", "layer 1 has 'droppout'"),
+    ("dropout=0;", "dropout=0", "layer 1 has 'dropout=0'"),
+    ("nodes=5;", "nodes=6;", "layer 1 has .* numbers in"),
+    ("nodes=5;", "nodes=0;", "layer 1 makes 0 nodes"),
+    ("nodes=5;", "nodes=99999999999;", "layer 1: nodes is '99999999999'"),
+    ("nodes=5;\n", "", "layer 1 has no 'nodes'"),
+    ("nodes=5;", "nodes=5;\nnodes=5;", "'nodes' twice"),
+    ("blocksize=5;", "blocksize=4;", "layer 2 makes 3 nodes of 4"),
+    ("inputsize=45;", "inputsize=44;", "'inputsize=44;' where 'inputsize=45;' belongs"),
+    ("atom_net H", "atom_net O", "'atom_net O .' where 'atom_net H .' belongs"),
+    ("FILE:ANN-H.nnf-l1.wparam", "FILE:../secret", "layer 1 has 'FILE:../secret"),
+    ("\n$", "", "ends early"),
+    ("\n$", "\n$\nmore", "has 'more' behind its end"),
+    ("layer [", "layers [", "has 'layers ' where layer 1|has 'layers .' where layer 1"),
+    ("]\n\n$", "", "layer 3 has no end"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), NETWORKS)
+def test_wrong_networks_of_neurochem_are_refused_by_name(old, new, message, ensemble, first):
+    text = network_text(0, "H")
+    assert old in text
+    (first / "ANN-H.nnf").write_bytes(compressed(text.replace(old, new, 1)))
+    with pytest.raises(AtomcoreError, match=message) as refused:
+        read_neurochem(ensemble)
+    assert "ANN-H.nnf" in str(refused.value)
+
+
+def test_an_output_that_is_not_linear_is_refused(ensemble, first):
+    (first / "ANN-H.nnf").write_bytes(compressed(network_text(0, "H").replace("activation=6;", "activation=9;")))
+    with pytest.raises(AtomcoreError, match=r"ends in 1 nodes with the activation celu; accepted: .*activation 6"):
+        read_neurochem(ensemble)
+
+
+def test_damaged_networks_are_refused(ensemble, first):
+    """Truncations of all, flipped bits of the compressed text but for its padding; the weights have no checksum."""
+    random, unnoticed, whole = np.random.default_rng(0), 0, read_neurochem(ensemble)
+    nnf, weights = first / "ANN-O.nnf", first / "ANN-O.nnf-l1.wparam"
+    for path in (nnf, weights):
+        content = path.read_bytes()
+        for length in random.integers(0, len(content), 20):
+            path.write_bytes(content[:length])
+            with pytest.raises(AtomcoreError, match=r"ANN-O\.nnf"):
+                read_neurochem(ensemble)
+        path.write_bytes(content + b"\0")
+        with pytest.raises(AtomcoreError, match=r"ANN-O\.nnf"):
+            read_neurochem(ensemble)
+        path.write_bytes(content)
+    content = nnf.read_bytes()
+    for bit in random.integers(0, 8 * len(content), 100):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        nnf.write_bytes(flipped)
+        try:
+            found = read_neurochem(ensemble)
+        except AtomcoreError:
+            continue
+        unnoticed += 1  # of what no part of the text depends on
+        assert found.activations == whole.activations
+        for (weight, _), (expected, _) in zip(found.networks[0]["O"], whole.networks[0]["O"], strict=True):
+            assert_close(weight, expected, EXACT)
+    assert unnoticed < 20
+    nnf.write_bytes(content)
+    weights.write_bytes(np.full(weights.stat().st_size // 4, np.nan, "<f4").tobytes())
+    with pytest.raises(AtomcoreError, match="holds numbers that are not finite"):
+        read_neurochem(ensemble)
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match=r"ANN-O.nnf-l1.wparam', which ANN-O.nnf, layer 1 names"):
+        read_neurochem(ensemble)
+
+
+@pytest.mark.parametrize("declared", [100, 900_000, 9_999_999])
+def test_a_compressed_network_cannot_fill_the_memory(declared, ensemble, first):
+    import tracemalloc
+
+    bomb = bz2.compress(bytes(1 << 25))
+    (first / "ANN-H.nnf").write_bytes(f"{declared}=\n".encode() + bomb)
+    tracemalloc.start()
+    with pytest.raises(AtomcoreError, match=r"ANN-H\.nnf"):
+        read_neurochem(ensemble)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+
+
+def test_options_of_neurochem_are_checked(ensemble):
+    for networks in ([], [2], [0, 0], [-1]):
+        with pytest.raises(ValueError, match=r"networks is .* accepted: some of 0 to 1, each once"):
+            read_neurochem(ensemble, networks=networks)
+    with pytest.raises(ValueError, match="accepted: None"):
+        read_neurochem(ensemble.parent / "train0", networks=[0])
+    with pytest.raises(ValueError, match="constants and self_energies are for a single network"):
+        read_neurochem(ensemble, constants=ensemble.parent / "ani.params")
+    for hartree in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="hartree is"):
+            read_neurochem(ensemble, hartree=hartree)
+    with pytest.raises(FileNotFoundError, match="has no networks"):
+        read_neurochem(ensemble.parent / "train9")
+    assert "Rcr = 4.1" in constants_text()
+    assert CONSTANTS["Rcr"] == 4.1
+
+
+def state_dict(*, members: int = 1) -> dict[str, np.ndarray]:
+    """Return a small state dict as TorchANI 2 has it, with the constants of ANI-1x and random weights."""
+    random = np.random.default_rng(3)
+    order = np.full(120, -1)
+    order[[1, 6]] = 0, 1
+    constants = {"radial.eta": [16.0], "radial.shifts": 0.9 + 0.26875 * np.arange(16), "angular.eta": [8.0],
+                 "angular.zeta": [32.0], "angular.shifts": 0.9 + 0.65 * np.arange(4),
+                 "angular.sections": (2 * np.arange(8) + 1) * np.pi / 16}  # fmt: skip
+    state = {f"potentials.nnp.aev_computer.{key}": np.array(value, np.float32) for key, value in constants.items()}
+    state |= {
+        "atomic_numbers": np.array([1, 6]),
+        "energy_shifter.self_energies": np.array([-0.6, -38.0], np.float32),
+        "species_converter.conv_tensor": order,
+        "potentials.nnp.aev_computer.triu_index": np.array([[0, 1], [1, 2]]),
+    }
+    for m in range(members):
+        for x in ("H", "C"):
+            for name, n_in, n_out in (("layers.0", 128, 4), ("layers.1", 4, 3), ("final_layer", 3, 1)):
+                prefix = f"potentials.nnp.neural_networks.members.{m}.atomics.{x}.{name}"
+                state[f"{prefix}.weight"] = random.normal(0, 0.3, (n_out, n_in)).astype(np.float32)
+                state[f"{prefix}.bias"] = random.normal(0, 0.3, n_out).astype(np.float32)
+    return state
+
+
+def save_state(state, path):
+    from safetensors.numpy import save_file
+
+    save_file(state, path)
+    return path
+
+
+def old_names(state):
+    """Return a state dict under the names of TorchANI 1."""
+    names = {"radial.eta": "EtaR", "radial.shifts": "ShfR", "angular.eta": "EtaA", "angular.zeta": "Zeta",
+             "angular.shifts": "ShfA", "angular.sections": "ShfZ", "potentials.nnp.": "", "members.": "",
+             "atomics.": "", "layers.1": "2", "layers.0": "0", "final_layer": "4"}  # fmt: skip
+    renamed = {}
+    for key, array in state.items():
+        for new, old in names.items():
+            key = key.replace(new, old)
+        renamed[key] = array
+    del renamed["atomic_numbers"]
+    return renamed | {"aev_computer.default_cell": np.eye(3, dtype=np.float32)}
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_names_of_state_dicts_now_and_before(members, tmp_path):
+    torch = pytest.importorskip("torch")
+    state = state_dict(members=members)
+    one = {key.replace("members.0.", ""): array for key, array in state.items()} if members == 1 else state
+    torch.save({key: torch.from_numpy(array) for key, array in one.items()}, tmp_path / "ani1x_state_dict.pt")
+    paths = [
+        save_state(state, tmp_path / "ani1x.safetensors"),
+        save_state(old_names(one), tmp_path / "old-ani1x.safetensors"),
+        tmp_path / "ani1x_state_dict.pt",
+    ]
+    atoms = molecule("C2H6")
+    results = [load(read_torchani(path), tmp_path / "m.atomcore").energy_forces(atoms) for path in paths]
+    by_cutoffs = load(read_torchani(paths[0], cutoffs=(5.2, 3.5)), tmp_path / "m.atomcore").energy_forces(atoms)
+    for energy, forces in [*results[1:], by_cutoffs]:
+        assert energy == results[0][0]
+        assert_close(forces, results[0][1], EXACT)
+
+
+@pytest.mark.parametrize(("name", "members"), [("ani2x", 1), ("ani2x", 2), ("ani1x", 2)])
+def test_state_dicts_against_torchani(name, members, tmp_path):
+    """A model of TorchANI with random weights, its state dict now and in its older form."""
+    torch = pytest.importorskip("torch")
+    arch = pytest.importorskip("torchani.arch", reason="torchani is not installed")
+    torch.manual_seed(0)
+    assembler = arch.Assembler(periodic_table_index=True)
+    assembler.set_symbols(("H", "C", "N", "O", *(("S", "F", "Cl") if name == "ani2x" else ())))
+    assembler.set_global_cutoff_fn("cosine")
+    assembler.set_aev_computer(radial=name, angular=name, strategy="pyaev")
+    assembler.set_atomic_networks(ctor=name)
+    assembler.set_neighborlist("all_pairs")
+    assembler.set_gsaes_as_self_energies("wb97x-631gd")
+    peer = assembler.assemble(2)
+    peer = peer if members > 1 else peer[0]
+    torch.save(peer.state_dict(), tmp_path / f"{name}_state_dict.pt")
+    torch.save(peer.legacy_state_dict(), tmp_path / f"old_{name}.pt")
+    peer.double()
+    models = [read_torchani(tmp_path / file) for file in (f"{name}_state_dict.pt", f"old_{name}.pt")]
+    potentials = [load(model, tmp_path / f"{i}.atomcore") for i, model in enumerate(models)]
+    hartree = models[0].provenance["hartree_in_eV"]
+    for what in ("CH3CONH2", "C2H6NH"):
+        atoms = molecule(what)
+        positions = torch.tensor(atoms.positions)[None].requires_grad_(True)
+        energy = peer((torch.tensor(atoms.numbers)[None], positions)).energies
+        (gradient,) = torch.autograd.grad(energy.sum(), positions)
+        for potential in potentials:
+            found, forces = potential.energy_forces(atoms)
+            assert_close(found, hartree * float(energy.detach()), ANI_ENERGY)
+            assert_close(forces, -hartree * gradient[0].numpy(), ANI_FORCES)
+
+
+H = "potentials.nnp.neural_networks.members.0.atomics.H."
+STATES = [
+    ("potentials.repulsion_xtb.y_ab", np.ones(2), "repulsion_xtb.y_ab', a repulsion beside the networks"),
+    ("potentials.dispersion_d3.order_6", np.ones(2), "a dispersion beside the networks"),
+    ("potentials.0.x", np.ones(2), "a potential beside the networks"),
+    ("potentials.nnp.charge_networks.x", np.ones(2), "networks of charges"),
+    ("something", np.ones(2), "has 'something'; accepted: ANI networks"),
+    (f"{H}layers.1.bias", None, "network 0 of H lacks '1.bias'"),
+    (f"{H}layers.1.weight", np.ones((3, 5), np.float32), r"layer 1 has weights \(3, 5\)"),
+    (f"{H}final_layer.bias", np.array([np.nan], np.float32), "layer 2 holds values that are not finite"),
+    (f"{H}final_layer.bias", np.array([1]), "layer 2 holds values that are not finite"),
+    ("species_converter.conv_tensor", None, "has no species_converter.conv_tensor"),
+    ("species_converter.conv_tensor", np.full(120, -1), "does not number its elements from 0"),
+    ("atomic_numbers", np.array([6, 1]), "atomic_numbers that are not those of"),
+    ("energy_shifter.self_energies", np.ones(3, np.float32), "energy_shifter.self_energies of type"),
+    ("potentials.nnp.aev_computer.radial.eta", np.ones(2, np.float32), "radial_eta of type"),
+    ("potentials.nnp.aev_computer.radial.shifts", None, "has no radial_shifts"),
+    ("aev_computer.EtaR", np.ones(1, np.float32), "radial.eta' twice, by another name too"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), STATES)
+def test_other_state_dicts_are_refused_by_name(key, value, message, tmp_path):
+    state = state_dict()
+    if value is None:
+        del state[key]
+    else:
+        state[key] = value
+    with pytest.raises(AtomcoreError, match=message) as refused:
+        read_torchani(save_state(state, tmp_path / "ani1x.safetensors"))
+    assert "ani1x.safetensors" in str(refused.value)
+
+
+def test_which_model_a_state_dict_is_must_be_said(tmp_path):
+    path = save_state(state_dict(), tmp_path / "mine.safetensors")
+    with pytest.raises(ValueError, match="model is missing: a state dict has no cutoff radii"):
+        read_torchani(path)
+    with pytest.raises(ValueError, match="model is 'ani3'; accepted: ani1x, ani1ccx, ani2x, or cutoffs"):
+        read_torchani(path, model="ani3")
+    with pytest.raises(ValueError, match=r"model is 'ani2x', but mine\.safetensors has radial_eta 16\.0"):
+        read_torchani(path, model="ani2x")
+    with pytest.raises(ValueError, match="accepted: one of them"):
+        read_torchani(path, model="ani1x", cutoffs=(5.2, 3.5))
+    for cutoffs in ((5.2,), (5.2, -1.0), (float("nan"), 3.5)):
+        with pytest.raises(ValueError, match="the radial and the angular radius"):
+            read_torchani(path, cutoffs=cutoffs)
+    xr = save_state(state_dict(), tmp_path / "ani1xnr.safetensors")  # another model
+    with pytest.raises(ValueError, match="model is missing"):
+        read_torchani(xr)
+    assert read_torchani(path, model="ani1ccx").cutoff == 5.2
+
+
+def test_damaged_state_dicts_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "ani1x.pt"
+    torch.save({key: torch.from_numpy(array) for key, array in state_dict().items()}, path)
+    content = path.read_bytes()
+    for length in np.random.default_rng(1).integers(0, len(content), 20):
+        path.write_bytes(content[:length])
+        with pytest.raises(AtomcoreError, match=r"ani1x\.pt is damaged or no state dict"):
+            read_torchani(path)
+    for thing in ([1, 2], {"a": "text"}, {"a": torch.ones(2).to_sparse()}, {"a": torch.zeros(1).expand(1 << 40)}):
+        torch.save(thing, path)
+        with pytest.raises(AtomcoreError, match=r"ani1x\.pt"):
+            read_torchani(path)
+
+
+def test_a_hostile_state_dict_is_not_run(tmp_path):
+    torch = pytest.importorskip("torch")
+    marker = tmp_path / "marker"
+    for old in (True, False):
+        torch.save(Payload(marker), tmp_path / "ani2x.pt", _use_new_zipfile_serialization=not old)
+        with pytest.raises(AtomcoreError, match=r"ani2x\.pt is damaged or no state dict"):
+            read_torchani(tmp_path / "ani2x.pt")
+    assert not marker.exists()
