@@ -147,8 +147,8 @@ def n2p2() -> Files:
     scaling = "".join(f" {e} {s} 0.01 {0.5 + 0.1 * s} 0.2 0.1\n" for e in (1, 2) for s in (1, 2, 3))
     files = {"input.nn": _INPUT.encode(), "scaling.data": f"# scaling\n{scaling}".encode()}
     for number in (1, 8):
-        values = random.normal(size=3 * 3 + 3 + 3 * 2 + 2 + 2 + 1)
-        lines = "".join(f" {value:.16E} a {i} 0 1 1 1\n" for i, value in enumerate(values))
+        letters = "".join("a" * inputs * outputs + "b" * outputs for inputs, outputs in pairwise((3, 3, 2, 1)))
+        lines = "".join(f" {random.normal():.16E} {letter} 1 0 1 1 1\n" for letter in letters)
         files[f"weights.{number:03d}.data"] = f"# weights\n{lines}".encode()
     return files
 
