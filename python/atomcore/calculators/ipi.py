@@ -60,7 +60,9 @@ class Client(SocketClient):
     ``extrapolation_excess``, ``extrapolation_grade`` and ``forces_spread``, those of them that it has computed.
     """
 
-    def __init__(self, atoms: Any, *, host: str = "localhost", port: int | None = None, unix: str | None = None) -> None:
+    def __init__(
+        self, atoms: Any, *, host: str = "localhost", port: int | None = None, unix: str | None = None
+    ) -> None:
         where = f"{host}:{port}" if unix is None else actualunixsocketname(unix)
         give_up = time.monotonic() + _PATIENCE
         while True:

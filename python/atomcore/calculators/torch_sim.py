@@ -65,7 +65,11 @@ class AtomcoreModel(ModelInterface):
         if self.potential.target != "energy":
             raise ValueError(f"model predicts {self.potential.target}; accepted: a model of energies")
         self._device, self._dtype = torch.device(device), dtype
-        self._compute_forces, self._compute_stress, self._compute_spread = compute_forces, compute_stress, compute_spread
+        self._compute_forces, self._compute_stress, self._compute_spread = (
+            compute_forces,
+            compute_stress,
+            compute_spread,
+        )
         # Features of all atoms within the cutoff, or a whole molecule beside all those of the training.
         self._memory_scales_with = "n_atoms_x_density" if self.potential.capability == "local" else "n_atoms"
 
