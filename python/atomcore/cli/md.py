@@ -67,10 +67,11 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # all the rest then fits a screen
-    parser.add_argument("model", help="model file (.atomcore)")
-    parser.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
-    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
-    parser.add_argument("--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]")
+    group = parser.add_argument_group("arguments")
+    group.add_argument("model", help="model file (.atomcore)")
+    group.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
+    group.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    group.add_argument("--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]")
     numbers = (
         ("--ps", "PS", 10.0, "length of the run"),
         ("--dt", "FS", 0.5, "time step in fs"),
@@ -81,20 +82,20 @@ def _parser() -> argparse.ArgumentParser:
         ("--equilibrate", "PS", 0.0, "length of a thermostatted run before"),
     )
     for name, unit, default, text in numbers:
-        parser.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
-    parser.add_argument(
+        group.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
+    group.add_argument(
         "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
     )
-    parser.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
-    parser.add_argument("--grade-limit", metavar="X", type=float, help="stop beyond this grade of extrapolation")
-    parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
-    parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
-    parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
-    parser.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
-    parser.add_argument(
+    group.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
+    group.add_argument("--grade-limit", metavar="X", type=float, help="stop beyond this grade of extrapolation")
+    group.add_argument("--output", default="md", help="folder for all files [%(default)s]")
+    group.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
+    group.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
+    group.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
+    group.add_argument(
         "--engine", metavar="E", choices=ENGINES, default="auto", help="auto, or ase for ASE's integrators"
     )
-    parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
+    group.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     return parser
 
 
