@@ -194,6 +194,7 @@ def _units_of(units: str | None, provenance: Mapping[str, Any]) -> str:
 def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | None) -> Lines:
     """Save a GDML model or an expansion; saving compares the engine with it."""
     from atomcore.interop import sgdml
+    from atomcore.interop.sgdml.gdml import model_in
 
     files = [file for path in sources for file in (gdml_files(path) if path.is_dir() else [path])]
     provenance = {"converted": _NAMES[name], "source": ", ".join(file.name for file in files)}
@@ -203,7 +204,7 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
         about = [("terms", ", ".join("+".join(term.components) for term in model.terms))]
     else:
         held = sgdml.read_model_file(files[0], units=units)
-        model = sgdml.as_gdml(held)
+        model = model_in(files[0], held)
         provenance |= {key: value for key, value in (("name", held.name), ("theory", held.theory)) if value}
         lattice = "" if held.lattice is None else ", in one cell"
         about = [
@@ -211,7 +212,10 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
             ("model", f"{len(held.descriptors)} points, {len(held.permutations)} permutations"),
         ]
     model.provenance = provenance
-    model.save(output)
+    try:
+        model.save(output)
+    except (ValueError, AtomcoreError) as error:
+        raise AtomcoreError(f"{provenance['source']} has numbers that make no model: {error}") from error
     return [
         ("read", f"{provenance['source']} ({_NAMES[name]})"),
         *about,
