@@ -1,7 +1,5 @@
 """`atomcore convert`: models of other codes in, what was read in words, and models back."""
 
-import sys
-
 import numpy as np
 import pytest
 from ase import Atoms
@@ -14,7 +12,7 @@ from atomcore.interop import parity, sgdml
 from atomcore.interop.convert import convert
 from atomcore.interop.networks import NetworkModel
 from atomcore.interop.recognize import FORMATS, recognize
-from helpers import Payload, run_command, shared_data
+from helpers import Payload, run_python, shared_data
 from model_builder import random_model as random_networks
 from sgdml_files import predicted_energy, random_model, saved, water_arrays
 from tolerances import EXACT, KERNEL_MODEL, REFERENCE, assert_close
@@ -58,9 +56,10 @@ def test_ani_networks_are_converted(ani, tmp_path, capsys):
 
 
 def test_networks_are_converted_without_torch(ani, tmp_path):
-    code = "import sys; from atomcore.interop.convert import convert; convert(*sys.argv[1:]); print('torch' in sys.modules)"
-    command = [sys.executable, "-c", code, str(ani), str(tmp_path / "model.atomcore")]
-    assert run_command(command).strip() == "False"
+    model = tmp_path / "model.atomcore"
+    code = f"from atomcore.interop.convert import convert; convert({str(ani)!r}, {str(model)!r})"
+    assert run_python(f"{code}; import sys; print('torch' in sys.modules)").strip() == "False"
+    assert model.exists()
 
 
 def test_what_was_read_is_said(ani, tmp_path, capsys):
