@@ -223,7 +223,7 @@ def test_no_part_of_a_source_is_replaced(ani, gdml, tmp_path, capsys):
         assert path.read_bytes() == before
     convert(gdml, tmp_path / "water.atomcore")
     before = (tmp_path / "water.atomcore").read_bytes()
-    with pytest.raises(ValueError, match="which is what is read"):
+    with pytest.raises(ValueError, match="which is there and no file of sGDML"):
         convert(tmp_path / "water.atomcore", tmp_path / "water.atomcore", format="sgdml")
     assert (tmp_path / "water.atomcore").read_bytes() == before
     convert(ani, tmp_path / "water.atomcore")  # a model file may be replaced
