@@ -25,7 +25,7 @@ def find_cmake() -> str:
 
 
 def build(folder: Path, *options: str, target: str = "all") -> Path:
-    """Configure and build the C++ tests, or one of them, in ``folder``, or skip where there is nothing to build with."""
+    """Configure and build the C++ tests, or one of them, in ``folder``; skip where nothing can build them."""
     if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
         pytest.skip("no C++ compiler found")
     cmake = find_cmake()

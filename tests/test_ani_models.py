@@ -25,6 +25,7 @@ from atomcore.interop.networks import NetworkModel
 from atomcore.interop.parity import check_networks
 from helpers import Payload, shared_data, slope
 from tolerances import (
+    ANI_CONSTANTS,
     ANI_ENERGY,
     ANI_FORCES,
     ENGINE,

@@ -57,7 +57,7 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
             raise AtomcoreError(f"{os.fspath(path)!r} cannot be trained on: {reason}")
     try:
         return _members(metadata, tensors)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # the core checks its own needs
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # the core checks the rest
         raise AtomcoreError(
             f"{os.fspath(path)!r} cannot be trained on: its metadata make no sense: {type(error).__name__}: {error}"
         ) from error
