@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cpp_build import SOURCES, build
+from cpp_build import SOURCES, build, built_once
+from fuzz.corpus import write_corpus
 from helpers import NEEDS_SOURCES, REPOSITORY, run_command
 from processors import skip_without
 
@@ -17,7 +18,7 @@ pytestmark = NEEDS_SOURCES
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("cpp"), "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+    return built_once(tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", [source.stem for source in SOURCES])
@@ -38,6 +39,12 @@ def test_every_instruction_set(programs, isa, name):
     """With large numbers wherever nobody has written any: lanes that are not wanted must not reach a result."""
     skip_without(isa)
     run_command([str(programs / name)], ATOMCORE_ISA=isa, MALLOC_PERTURB_="128")
+
+
+def test_damaged_model_files(programs, tmp_path):
+    """Some thousand of them; tests/test_fuzz.py makes a million, for sanitizers."""
+    files = [str(path) for path in write_corpus(tmp_path)]
+    run_command([str(programs / "fuzz_model_file"), "3000", "1", *files], cwd=tmp_path, MALLOC_PERTURB_="129")
 
 
 def isa_objects(folder: Path) -> list[Path]:

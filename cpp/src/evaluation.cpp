@@ -53,18 +53,20 @@ Values spread_of(const MemberValues& values, std::size_t members, const Values& 
   return spread;
 }
 
+template <typename List>
+bool all_finite(const List& list) {
+  return std::all_of(list.begin(), list.end(), [](double x) { return std::isfinite(x); });
+}
+
 bool all_finite(const Values& values) {
-  const auto finite = [](const auto& list) {
-    return std::all_of(list.begin(), list.end(), [](double x) { return std::isfinite(x); });
-  };
-  return std::isfinite(values.energy) && finite(values.energies) && finite(values.gradient) &&
-         finite(values.strain_gradient);
+  return std::isfinite(values.energy) && all_finite(values.energies) && all_finite(values.gradient) &&
+         all_finite(values.strain_gradient);
 }
 
 }  // namespace
 
 void check_finite(const Evaluation& result) {
-  if (!all_finite(result.mean))
+  if (!all_finite(result.mean) || !all_finite(result.atomic_virials) || !all_finite(result.member_gradients))
     throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
   if (!all_finite(result.spread))
     throw Error(ErrorCode::overflow, "the model's spread is not finite for this structure");

@@ -17,6 +17,11 @@ Lines<double> panels_of(const std::vector<double>& rows, std::size_t n, std::siz
   return panels;
 }
 
+// Centres without features are at no distance from anything, but have coefficients.
+std::size_t centres_of(const KernelSum& sum) {
+  return sum.n_features > 0 ? sum.centres.size() / sum.n_features : sum.coefficients.size();
+}
+
 std::size_t panels_for(std::size_t n_centres) {
   constexpr std::size_t chunk = kPanel * kChunkPanels;
   return (n_centres + chunk - 1) / chunk * kChunkPanels;
@@ -31,7 +36,7 @@ KernelExpansion::KernelExpansion(const KernelSum& sum)
       parameters_(sum.parameters),
       inverse_square_(1.0 / (sum.length * sum.length)),
       n_features_(sum.n_features),
-      n_panels_(panels_for(sum.centres.size() / std::max<std::size_t>(1, sum.n_features))),
+      n_panels_(panels_for(centres_of(sum))),
       centres_(panels_of(sum.centres, n_features_, n_panels_)),
       coefficients_(n_panels_ * kPanel),
       directions_(panels_of(sum.derivative_coefficients, n_features_, n_panels_)) {

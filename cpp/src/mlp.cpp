@@ -23,6 +23,7 @@ std::vector<bool> left_out(std::size_t n, span<const std::size_t> kept) {
 
 template <typename T>
 void Mlp<T>::set_output(span<const T> weight, T bias) {
+  has_output_ = true;
   output_ = in_lines(weight);
   n_output_weights_ = weight.size();
   output_bias_ = bias;
@@ -30,10 +31,11 @@ void Mlp<T>::set_output(span<const T> weight, T bias) {
 
 template <typename T>
 void Mlp<T>::add_layer(span<const T> weight, span<const T> bias, Activation activation) {
-  if (n_output_weights_ > 0) {  // what was last so far is hidden now
+  if (has_output_) {  // what was last so far is hidden now
     const span<const T> own(output_.data(), n_output_weights_);
     hidden_.push_back(std::make_shared<const Layer>(
         Layer{PackedWeights<T>(own, 1), in_lines(span<const T>(&output_bias_, 1)), output_activation_}));
+    has_output_ = false;
     n_output_weights_ = 0;
   }
   if (bias.size() == 1) {

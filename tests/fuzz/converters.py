@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from atomcore.interop.convert import convert
 
 from atomcore import AtomcoreError, Potential
+from atomcore.interop.convert import convert
 from fuzz.foreign import FORMATS
 from fuzz.mutations import Files, damaged
 

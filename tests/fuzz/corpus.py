@@ -1,5 +1,9 @@
-"""Tiny model files of every kind, which the fuzzing programs start from. They are made anew each time, never stored."""
+"""Tiny model files of every kind, which the fuzzing programs start from. They are made anew each time, never stored.
 
+PYTHONPATH=tests python -m fuzz.corpus FOLDER
+"""
+
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +88,23 @@ def _network(members: int = 1, table: list[dict[str, Any]] | None = None, **choi
     return random_model(
         ("H", "O"), hidden=(3, 2), reference=(-1.0, -2.0), members=members, table=table or _table(), **choices
     )
+
+
+def _network_of_another_code() -> RandomModel:
+    """Return one with an activation for each layer, and with no ranges of its functions."""
+    model = _network(requires=("layer_activations", "unknown_ranges"))
+    layers = {"H": ["gaussian", "cosine", "identity"], "O": ["square", "exponential", "tanh"]}
+    model.metadata["networks"] = {"activations": layers, "members": 1}
+    for name in [name for name in model.tensors if name.endswith(("minimum", "maximum"))]:
+        del model.tensors[name]
+    return model
+
+
+def _graded_network() -> RandomModel:
+    model, random = _network(), np.random.default_rng(9)
+    for x in ("H", "O"):
+        model.tensors[f"grade.{x}.matrix"] = random.normal(size=(3, 3))
+    return model
 
 
 def _atomic_kernel() -> RandomModel:
@@ -200,6 +221,8 @@ def models() -> dict[str, RandomModel]:
         "network": _network(),
         "ensemble": _network(members=2, requires=("ensemble", "normalized_inputs"), activation="tanh"),
         "families": _network(table=_families(), requires=("function_families",), activation="softplus"),
+        "other_code": _network_of_another_code(),
+        "graded": _graded_network(),
         "charges": _network(target="charges", activation="celu"),
         "atomic_kernel": _atomic_kernel(),
         "molecular_kernel": _structure_kernel("inverse_distances", True),
@@ -218,3 +241,8 @@ def write_corpus(folder: Path) -> list[Path]:
         paths.append(folder / name)
         model_file.write(paths[-1], model.tensors, model.metadata)
     return paths
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(exist_ok=True)
+    write_corpus(Path(sys.argv[1]))

@@ -1,6 +1,7 @@
 """Tiny models of other codes, which the fuzzing of converters starts from: water that was trained on nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -84,10 +85,34 @@ def torchani() -> Files:
     return {"water.pt": stream.getvalue()}
 
 
-def _sgdml(folder: Path, dialect: str, lattice: bool) -> Files:
-    path = folder / "model.npz"
-    write_model_file(random_model(constraints=True, lattice=lattice), path, dialect=dialect)
+def sgdml(folder: Path) -> Files:
+    """Return a model of sGDML, of a crystal."""
+    path = folder / "crystal.npz"
+    write_model_file(random_model(constraints=True, lattice=True), path, dialect="sgdml")
     return {path.name: path.read_bytes()}
+
+
+def mbgdml(folder: Path) -> Files:
+    """Return models of mbGDML, of a molecule and of pairs of it."""
+    one = replace(random_model(), entity_ids=np.zeros(3, int), comp_ids=("h2o",), order=1)
+    random = np.random.default_rng(8)
+    two = replace(
+        one,
+        numbers=np.array([8, 1, 1, 8, 1, 1]),
+        descriptors=random.uniform(0.2, 1.0, (2, 15)),
+        derivative_coefficients=random.normal(size=(2, 15)),
+        coefficients=random.normal(size=36),
+        permutations=np.array([[0, 1, 2, 3, 4, 5], [3, 4, 5, 0, 1, 2]]),
+        train_indices=np.arange(2),
+        entity_ids=np.repeat([0, 1], 3),
+        comp_ids=("h2o", "h2o"),
+        order=2,
+        criterion="cm_distance_sum",
+        cutoff=6.0,
+    )
+    for name, model in (("one.npz", one), ("two.npz", two)):
+        write_model_file(model, folder / name, dialect="mbgdml")
+    return {name: (folder / name).read_bytes() for name in ("one.npz", "two.npz")}
 
 
 _FUNCTIONS = """
@@ -122,8 +147,8 @@ def n2p2() -> Files:
     scaling = "".join(f" {e} {s} 0.01 {0.5 + 0.1 * s} 0.2 0.1\n" for e in (1, 2) for s in (1, 2, 3))
     files = {"input.nn": _INPUT.encode(), "scaling.data": f"# scaling\n{scaling}".encode()}
     for number in (1, 8):
-        values = random.normal(size=3 * 3 + 3 + 3 * 2 + 2 + 2 + 1)
-        lines = "".join(f" {value:.16E} a {i} 0 1 1 1\n" for i, value in enumerate(values))
+        letters = "".join("a" * inputs * outputs + "b" * outputs for inputs, outputs in pairwise((3, 3, 2, 1)))
+        lines = "".join(f" {random.normal():.16E} {letter} 1 0 1 1 1\n" for letter in letters)
         files[f"weights.{number:03d}.data"] = f"# weights\n{lines}".encode()
     return files
 
@@ -132,6 +157,6 @@ FORMATS: dict[str, Callable[[Path], Files]] = {
     "n2p2": lambda _: n2p2(),
     "neurochem": lambda _: neurochem(),
     "torchani": lambda _: torchani(),
-    "sgdml": lambda folder: _sgdml(folder, "sgdml", lattice=True),
-    "mbgdml": lambda folder: _sgdml(folder, "mbgdml", lattice=False),
+    "sgdml": sgdml,
+    "mbgdml": mbgdml,
 }

@@ -66,11 +66,19 @@ void run(const ModelRecord& record, const Potential& potential, const std::vecto
   }
   const std::vector<std::uint8_t> pbc(3, periodic);
   const Abilities able = potential.abilities();
+  Request request;
+  request.derivatives = true;
+  request.spread = able.spread;
+  request.extrapolation = able.ranges;
+  request.grade = able.grade;
+  request.atomic_virials = potential.cutoff() > 0.0;
   try {
     const Structure structure{positions, cell, pbc, numbers};
-    const Evaluation result = potential.compute(structure, {true, able.spread, able.ranges}, 1);
+    const Evaluation result = potential.compute(structure, request, 1);
     check(result.mean, "energies or their derivatives");
     check(result.spread, "spreads");
+    for (const double x : result.atomic_virials) require(std::isfinite(x), "virials of atoms");
+    for (const double x : result.extrapolation.grade) require(std::isfinite(x), "grades of extrapolation");
   } catch (const Error&) {  // in words, as it should be
   }
 }

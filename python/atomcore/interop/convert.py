@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atomcore import model_file
+from atomcore._core import AtomcoreError
 from atomcore._files import replacing
 from atomcore.export.shared import symbols_of
 from atomcore.interop.networks import KIND, NetworkModel
@@ -138,10 +139,14 @@ def _check_output(output: Path) -> None:
 def _from_other(
     name: str, sources: Sequence[Path], output: Path, units: str | None, options: Mapping[str, Any]
 ) -> Conversion:
-    if name in ("sgdml", "mbgdml"):
-        lines = _from_gdml(name, sources, output, units)
-    else:
-        lines = _from_networks(name, sources[0], output, units, options)
+    try:
+        if name in ("sgdml", "mbgdml"):
+            lines = _from_gdml(name, sources, output, units)
+        else:
+            lines = _from_networks(name, sources[0], output, units, options)
+    except (ValueError, AtomcoreError) as error:
+        kind = AtomcoreError if isinstance(error, AtomcoreError) else ValueError
+        raise kind(f"{', '.join(path.name for path in sources)} cannot be converted: {error}") from error
     lines += [
         ("written", str(output)),
         ("energies", _ENERGIES[name]),
@@ -189,6 +194,7 @@ def _units_of(units: str | None, provenance: Mapping[str, Any]) -> str:
 def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | None) -> Lines:
     """Save a GDML model or an expansion; saving compares the engine with it."""
     from atomcore.interop import sgdml
+    from atomcore.interop.sgdml.gdml import model_in
 
     files = [file for path in sources for file in (gdml_files(path) if path.is_dir() else [path])]
     provenance = {"converted": _NAMES[name], "source": ", ".join(file.name for file in files)}
@@ -198,7 +204,7 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
         about = [("terms", ", ".join("+".join(term.components) for term in model.terms))]
     else:
         held = sgdml.read_model_file(files[0], units=units)
-        model = sgdml.as_gdml(held)
+        model = model_in(files[0], held)
         provenance |= {key: value for key, value in (("name", held.name), ("theory", held.theory)) if value}
         lattice = "" if held.lattice is None else ", in one cell"
         about = [
@@ -206,7 +212,10 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
             ("model", f"{len(held.descriptors)} points, {len(held.permutations)} permutations"),
         ]
     model.provenance = provenance
-    model.save(output)
+    try:
+        model.save(output)
+    except (ValueError, AtomcoreError) as error:
+        raise AtomcoreError(f"{provenance['source']} has numbers that make no model: {error}") from error
     return [
         ("read", f"{provenance['source']} ({_NAMES[name]})"),
         *about,

@@ -1,11 +1,13 @@
 """GDML models from and to files of sGDML and mbGDML."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from atomcore._arrays import as_integers
+from atomcore._core import AtomcoreError
 from atomcore.data.dataset import Dataset
 from atomcore.interop.sgdml.datasets import DatasetFile, fingerprint
 from atomcore.interop.sgdml.models import ModelFile, read_model_file, write_model_file
@@ -49,7 +51,15 @@ def read_model(path: str | os.PathLike, *, units: str | None = None) -> GDML:
     ValueError
         When units are missing or contradict those of the file.
     """
-    return as_gdml(read_model_file(path, units=units))
+    return model_in(path, read_model_file(path, units=units))
+
+
+def model_in(path: str | os.PathLike, held: ModelFile) -> GDML:
+    """Return the model that a file holds; errors name it."""
+    try:
+        return as_gdml(held)
+    except ValueError as error:
+        raise AtomcoreError(f"{Path(path).name} is damaged or no model of sGDML or mbGDML: {error}") from error
 
 
 def as_gdml(held: ModelFile) -> GDML:

@@ -10,7 +10,7 @@ from atomcore._core import AtomcoreError
 from atomcore.data.clusters import Criterion
 from atomcore.data.dataset import Dataset
 from atomcore.data.entities import Entities
-from atomcore.interop.sgdml.gdml import as_gdml
+from atomcore.interop.sgdml.gdml import model_in
 from atomcore.interop.sgdml.models import ModelFile, read_model_file
 from atomcore.interop.sgdml.predictions import PredictionFile
 from atomcore.models.many_body import ManyBody, Term
@@ -63,8 +63,12 @@ def read_many_body(
             raise AtomcoreError(f"{os.fspath(path)} names no components (comp_ids)")
         if any(sorted(own.comp_ids) == sorted(t.components) and criterion == t.criterion for t in terms):
             raise ValueError(f"paths has {os.fspath(path)}, a second model of {'+'.join(own.comp_ids)}; accepted: one")
-        terms.append(Term(components=own.comp_ids, model=as_gdml(own), criterion=criterion))
-    return ManyBody(terms)
+        terms.append(Term(components=own.comp_ids, model=model_in(path, own), criterion=criterion))
+    try:
+        return ManyBody(terms)
+    except ValueError as error:
+        files = ", ".join(str(os.fspath(path)) for path in paths)
+        raise ValueError(f"{files} make no expansion: {error}") from error
 
 
 def as_predictions(model: ManyBody, dataset: Dataset, *, entities: Entities | None = None) -> PredictionFile:
@@ -130,4 +134,7 @@ def _criterion(path: str | os.PathLike, held: ModelFile) -> Criterion | None:
         raise AtomcoreError(
             f"{os.fspath(path)} has the criterion {held.criterion!r}; accepted: {', '.join(_MEASURES)}, or criteria"
         )
-    return Criterion(measure=_MEASURES[held.criterion], cutoff=held.cutoff)
+    try:
+        return Criterion(measure=_MEASURES[held.criterion], cutoff=held.cutoff)
+    except ValueError as error:
+        raise AtomcoreError(f"{os.fspath(path)} has a criterion that makes no sense: {error}") from error
