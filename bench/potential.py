@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from atomcore import Calculator, model_file
-from atomcore.features import ANI
+from atomcore import Calculator
+from atomcore.interop.ani import read_torchani
 from atomcore.interop.n2p2 import read_model
 from atomcore.potential import Evaluator, Potential
 from common import KEEP_MEMORY, ONE_THREAD, compare, report, shared
@@ -31,7 +31,6 @@ from systems import uracil_dimer, water_box
 PEERS = ("torch", "torchani")
 SETTINGS: dict[str, dict[str, str]] = {"as installed": {}, "tuned": KEEP_MEMORY}
 SIDE = 15  # water molecules along an edge
-ALPHA = 0.1  # of torchani's activation alpha * celu(x / alpha), where ours is celu(x)
 TOLERANCE = 2e-5  # of float32 forces, over the largest
 
 Row = dict[str, object]
@@ -55,47 +54,13 @@ def torchani_model(members: int) -> Any:
     return (model if members > 1 else model[0]).requires_grad_(False).to(torch.float32)
 
 
-def write_ani2x(peer: Any, members: int, path: Path) -> Path:
-    """Write the networks of the peer as a model file in eV."""
-    from torchani.units import HARTREE_TO_EV
+def write_ani2x(peer: Any, path: Path) -> Path:
+    """Write the networks of the peer as a model file."""
+    import torch
 
-    functions = ANI.ani2x()
-    n = functions.n_features
-    tensors: dict[str, np.ndarray] = {
-        "energy.reference": HARTREE_TO_EV * peer.energy_shifter.self_energies.numpy().astype(float),
-        "energy.scale": np.full(len(functions.elements), float(HARTREE_TO_EV)),
-    }
-    networks = list(peer.neural_networks.members) if members > 1 else [peer.neural_networks]
-    for x in functions.elements:
-        for m, network in enumerate(networks):
-            atomic = network.atomics[x]
-            layers = [*atomic.layers, atomic.final_layer]
-            for i, layer in enumerate(layers):
-                weight, bias = layer.weight.numpy(), layer.bias.numpy()
-                last = i + 1 == len(layers)
-                prefix = f"networks.{m}.{x}.{i}"
-                tensors[f"{prefix}.weight"] = weight / ALPHA if i == 0 else weight * (ALPHA if last else 1)
-                tensors[f"{prefix}.bias"] = bias if last else bias / ALPHA
-        tensors |= {
-            f"features.{x}.columns": np.arange(n),
-            f"features.{x}.mean": np.zeros(n),
-            f"features.{x}.scale": np.ones(n),
-            f"features.{x}.minimum": np.zeros(n),
-            f"features.{x}.maximum": np.full(n, 100.0),
-        }
-    metadata = {
-        "requires": ["symmetry_functions", "element_networks", *(["ensemble"] if members > 1 else [])],
-        "kind": "behler_parrinello",
-        "capability": "local",
-        "units": {"length": "Angstrom", "energy": "eV"},
-        "elements": list(functions.elements),
-        "cutoff": functions.cutoff,
-        "features": functions.table,
-        "networks": {"activation": "celu", "members": members},
-        "precision": "float32",
-        "provenance": {},
-    }
-    model_file.write(path, tensors, metadata)
+    state = path.with_suffix(".pt")
+    torch.save(peer.state_dict(), state)
+    read_torchani(state, model="ani2x").save(path)
     return path
 
 
@@ -145,7 +110,7 @@ def molecule_rows(setting: str, folder: Path) -> list[Row]:
     atoms = uracil_dimer()
     for members in (1, 8):
         model = torchani_model(members)
-        path = write_ani2x(model, members, folder / f"{members}.atomcore")
+        path = write_ani2x(model, folder / f"{members}.atomcore")
         potential = Potential.load(path, precision="float32", threads=1)
         theirs, what = TorchAni(model, atoms), f"ANI-2x, {members} network{'s' * (members > 1)}, 24 atoms"
         check(potential.energy_forces(atoms), theirs())
@@ -162,7 +127,7 @@ def water_rows(folder: Path) -> list[Row]:
     moves = np.random.default_rng(0).normal(scale=0.005, size=(16, *atoms.positions.shape))
     n2p2 = folder / "n2p2.atomcore"
     read_model(shared("data", "n2p2_h2o_rpbe_d3"), "hartree, bohr").save(n2p2)
-    ani = write_ani2x(torchani_model(1), 1, folder / "ani.atomcore")
+    ani = write_ani2x(torchani_model(1), folder / "ani.atomcore")
     rows: list[Row] = []
     for what, path in (("n2p2's functions", n2p2), ("ANI-2x, 1 network", ani)):
         for threads in (1, 2):

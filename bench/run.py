@@ -13,7 +13,8 @@ from figures import draw
 
 TIMED = ("neighbors", "features", "potential", "md")  # beside other codes: these give the figure of ratios
 KERNELS = ("kernels", "cholesky", "gdml", "many_body", "gdml_accuracy", "kernel_accuracy")
-NAMES = (*TIMED, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", *KERNELS)
+HOSTS = ("convert", "pair_style")  # the engine in other programs, other programs' models in the engine
+NAMES = (*TIMED, *HOSTS, "accuracy_speed", "epoch", "claisen", "silicon", "water", "compact", *KERNELS)
 
 
 def main(names: list[str]) -> None:

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "ci" / "constraints.txt"
 PYTHONS = ("3.11", "3.12", "3.13")
 LARGEST = 15 * 2**20  # bytes
+LIBRARY, HEADERS = "atomcore/lib/libatomcore", "atomcore/include/"
 IMPORTED = "import atomcore, pathlib, sys; print(pathlib.Path(atomcore.__file__).is_relative_to(sys.prefix))"
 SAMPLE = "import atomcore; print(atomcore.data.sample('glycol'))"
 USABLE = (
@@ -134,9 +135,10 @@ def check_contents(wheel: Path) -> str:
             if found:
                 raise Failure(f"{wheel.name}: {name} names folders of this machine: {found}")
     compiled = {name.split(".")[0] for name in names if name.endswith(".so") and name.startswith("atomcore/")}
-    if not {"atomcore/_core"} <= compiled <= {"atomcore/_core", "atomcore/_cuda"}:
+    if not {"atomcore/_core", LIBRARY} <= compiled <= {"atomcore/_core", "atomcore/_cuda", LIBRARY}:
         raise Failure(f"{wheel.name} holds the compiled modules {sorted(compiled)}")
-    foreign = [name for name in names if not name.startswith("atomcore") or name.endswith((".cpp", ".hpp", ".cu"))]
+    sources = [name for name in names if name.endswith((".cpp", ".hpp", ".cu")) and not name.startswith(HEADERS)]
+    foreign = sources + [name for name in names if not name.startswith("atomcore")]
     if foreign:
         raise Failure(f"{wheel.name} holds {foreign}")
     return f"{size / 2**20:.1f} MB, {'with' if 'atomcore/_cuda' in compiled else 'without'} the CUDA module"

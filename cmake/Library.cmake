@@ -4,7 +4,7 @@ add_library(atomcore SHARED $<TARGET_OBJECTS:atomcore_c_api>)
 target_include_directories(atomcore PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/cpp/include>)
 target_link_libraries(atomcore PRIVATE atomcore_core)
 set(exports "${CMAKE_CURRENT_LIST_DIR}/exports.map")
-target_link_options(atomcore PRIVATE "LINKER:--version-script=${exports}" LINKER:--gc-sections LINKER:--no-undefined
+target_link_options(atomcore PRIVATE "LINKER:--version-script=${exports}" LINKER:--gc-sections
   $<$<CONFIG:Release>:-s>)
 set_target_properties(atomcore PROPERTIES LINK_DEPENDS "${exports}" LINKER_LANGUAGE CXX)
 

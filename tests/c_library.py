@@ -89,6 +89,12 @@ def load_library() -> ctypes.CDLL:
 C = load_library()
 
 
+def computed(potential: Any, atoms: Any) -> dict[str, np.ndarray]:
+    """Return everything that a potential in Python can say of a structure."""
+    names = [name for name in potential.properties if not name.startswith("stress") or atoms.pbc.all()]
+    return potential.compute(atoms, names)
+
+
 def check(status: int) -> None:
     if status:
         raise Refused(status, C.atomcore_last_error().decode())
@@ -159,7 +165,8 @@ class Host:
         mapped = self.element_of_type
         return Neighbors(
             n_atoms=n, positions=self.positions.ctypes.data, types=self.types.ctypes.data,
-            element_of_type=None if mapped is None else mapped.ctypes.data, n_types=0 if mapped is None else len(mapped),
+            element_of_type=None if mapped is None else mapped.ctypes.data,
+            n_types=0 if mapped is None else len(mapped),
             n_centres=len(self.centres), ilist=self.centres.ctypes.data, numneigh=self._count.ctypes.data,
             firstneigh=ctypes.addressof(self._first), neighbor_mask=self.mask,
         )  # fmt: skip

@@ -144,6 +144,15 @@ def test_networks_without_ranges(ensemble, tmp_path):
         model_file.write(path, tensors, metadata)
 
 
+def test_networks_without_ranges_are_not_trained_further(ensemble, tmp_path):
+    pytest.importorskip("torch")
+    from atomcore.export import restore
+
+    read_neurochem(ensemble).save(tmp_path / "model.atomcore")
+    with pytest.raises(AtomcoreError, match="cannot be trained on: it does not say what ranges its features had"):
+        restore(tmp_path / "model.atomcore")
+
+
 def _edit(path, old, new):
     text = path.read_text()
     assert old in text

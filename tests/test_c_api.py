@@ -1,6 +1,7 @@
 """The C library: the same numbers as the engine in Python, every kind of model, and refusals instead of crashes."""
 
 import ctypes
+import functools
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import byref, c_void_p, sizeof
@@ -12,10 +13,10 @@ from ase.build import bulk, molecule
 
 import c_library
 from atomcore import Potential, __version__
-from c_library import C, Host, Info, Model, Neighbors, Options, Refused, Results, Structure
+from c_library import C, Host, Info, Model, Neighbors, Options, Refused, Results, Structure, computed
 from helpers import run_command
-from model_builder import random_model, ranged
-from tolerances import ENGINE, EXACT, FLOAT32, STRAIN_FD, assert_close
+from model_builder import graded, random_model, ranged
+from tolerances import ENGINE, EXACT, FLOAT32, assert_close
 
 WHOLE = ("forces", "energies", "virials")
 
@@ -42,35 +43,11 @@ def model(path):
     return Model(path)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Return a file of each kind of kernel model, by its kind, and the structure that it is of."""
-    pytest.importorskip("torch", reason="kernel models are trained by torch")
-    from test_kernel_files import kinds, solution
-
-    folder = tmp_path_factory.mktemp("kinds")
-    ethanol = molecule("CH3CH2OH")
-    water = molecule("H2O")
-    for atoms in (ethanol, water):
-        atoms.rattle(0.05, seed=1)
-    structures = {"gdml": ethanol, "atomic_kernel": ethanol, "structure_kernel": water, "many_body": solution()}
-    found = {}
-    for kind, content in kinds(folder).items():
-        (folder / kind).write_bytes(content)
-        found[kind] = (folder / kind, structures[kind])
-    return found
-
-
-def asked(potential: Potential, atoms: Atoms) -> dict[str, np.ndarray]:
-    names = [name for name in potential.properties if not name.startswith("stress") or atoms.pbc.all()]
-    return potential.compute(atoms, names)
-
-
 def test_version():
     assert C.atomcore_version().decode() == __version__
 
 
-def test_info(path, model, files):
+def test_info(path, model):
     info, potential = model.info, Potential.load(path)
     assert (info.kind, info.capability, info.target) == (b"behler_parrinello", b"local", b"energy")
     assert info.cutoff == potential.cutoff
@@ -79,20 +56,13 @@ def test_info(path, model, files):
     assert (info.members, info.has_energies, info.has_spread, info.has_ranges) == (3, 1, 1, 1)
     assert '"behler_parrinello"' in info.metadata.decode()
     assert [C.atomcore_element_index(model.model, symbol) for symbol in (b"H", b"O", b"Si", None)] == [0, 2, -1, -1]
-    for kind, (file, _) in files.items():
-        opened, potential = Model(file), Potential.load(file)
-        info = opened.info
-        assert (info.kind.decode(), info.capability.decode()) == (kind, potential.capability)
-        assert info.cutoff == (potential.cutoff if np.isfinite(potential.cutoff) else 0.0)
-        assert bool(info.has_energies) == ("energies" in potential.properties)
-        assert bool(info.has_spread) == ("energy_spread" in potential.properties)
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["double", "single"])
 @pytest.mark.parametrize("atoms", [molecule("CH3CH2OH"), crystal(), Atoms()], ids=["molecule", "crystal", "nothing"])
 def test_whole_structures(path, atoms, single):
     """The same bits as in Python, of everything that both know."""
-    expected = asked(Potential.load(path, precision="float32" if single else "float64"), atoms)
+    expected = computed(Potential.load(path, precision="float32" if single else "float64"), atoms)
     names = (*WHOLE, "energies_spread", "forces_spread", "outside", "excess", "member_forces")
     found = Model(path, single=single).compute(atoms, names)
     for name in ("energy", "forces", "energies", "energy_spread", "energies_spread", "forces_spread"):
@@ -107,38 +77,12 @@ def test_whole_structures(path, atoms, single):
         assert_close(stress.flat[[0, 4, 8, 5, 2, 1]], expected["stress"], ENGINE)
 
 
-@pytest.mark.parametrize("kind", ["gdml", "atomic_kernel", "structure_kernel", "many_body"])
-def test_kernel_models(files, kind):
-    file, atoms = files[kind]
-    expected = asked(Potential.load(file), atoms)
-    local = kind == "atomic_kernel"
-    found = Model(file).compute(atoms, WHOLE if local else ("forces",))
-    assert_close(found["energy"], expected["energy"], EXACT)
-    assert_close(found["forces"], expected["forces"], EXACT)
-    if not atoms.pbc.any():
-        assert_close(found["virial"], atoms.positions.T @ found["forces"], STRAIN_FD)
-    if local:
-        host = Host(atoms, Potential.load(file).cutoff, Potential.load(file).elements)
-        by_lists = Model(file).compute_neighbors(host, ("forces", "energies_spread"))
-        assert_close(by_lists["energy"], expected["energy"], ENGINE)
-        assert_close(by_lists["forces"], expected["forces"], ENGINE)
-        assert_close(by_lists["energies_spread"], expected["energies_spread"], ENGINE)
-        return
-    with pytest.raises(Refused, match=f"{kind} has the capability '(molecular|global)'") as refusal:
-        Model(file).compute_neighbors(Host(Atoms("H", [[0, 0, 0]]), 3.0, ("H",)), ("forces",))
-    assert refusal.value.status == "unsupported"
-    for name in ("virials", "member_forces", "excess"):
-        with pytest.raises(Refused) as refusal:
-            Model(file).compute(atoms, (name,))
-        assert refusal.value.status == "unsupported"
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 def test_neighbor_lists_of_a_host(path, threads):
-    """Two elements whose indices a host permutes, a type that is not seen, bits to be masked, in any order of centres."""
+    """Elements that a host counts otherwise, a type that is not seen, bits to be masked, in any order of centres."""
     atoms = crystal(2)
     seen = atoms.copy()
-    atoms += Atoms("N2", atoms.get_center_of_mass() + [[0, 0, 0.5], [0, 0, -0.5]])
+    atoms += Atoms("N2", atoms.get_center_of_mass() + np.array([[0, 0, 0.5], [0, 0, -0.5]]))
     names = (*WHOLE, "member_forces", "energies_spread", "outside", "excess")
     model = Model(path, threads)
     host = Host(atoms, model.info.cutoff, ("N", "O", "H", "C"))
@@ -194,7 +138,7 @@ def test_eight_threads_on_one_model(path):
         return workspace
 
     for host in hosts:
-        host.struct = lambda kept=host.struct(): kept
+        host.struct = functools.partial(lambda struct: struct, host.struct())  # made once, and read by all threads
     alone = results(made())
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(results, [made() for _ in range(8)]):
@@ -400,3 +344,15 @@ def test_only_the_interface_is_exported():
     assert all(name.startswith("atomcore_") for name in names)
     for foreign in ("python", "torch", "gomp", "omp", "blas"):
         assert foreign not in needed.lower()
+
+
+def test_grades(tmp_path):
+    file = graded(random_model()).write(tmp_path / "model.atomcore")
+    model, atoms = Model(file), crystal()
+    assert model.info.has_grade == 1
+    expected = Potential.load(file).compute(atoms, ("extrapolation_grade",))["extrapolation_grade"]
+    assert_close(model.compute(atoms, ("grade",))["grade"], expected, EXACT)
+    host = Host(atoms, model.info.cutoff, ("H", "C", "O"))
+    found = model.compute_neighbors(host, ("grade", "forces"))["grade"]
+    assert_close(found[: len(atoms)], expected, ENGINE)
+    assert not found[len(atoms) :].any()

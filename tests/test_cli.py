@@ -135,7 +135,9 @@ def test_info_shows_versions_and_models_without_torch(trained):
     assert "networks    one for each element, silu, trained in float32\nscaling     soft" in text
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "md", "active", "plot", "info", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "predict", "md", "serve", "active", "plot", "info", "demo"]
+)
 def test_help_fits_a_screen(command, tmp_path):
     lines = run(*command.split(), "--help", cwd=tmp_path).splitlines()
     assert 5 <= len(lines) <= 24

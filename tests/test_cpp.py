@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cpp_build import SOURCES, build
+from cpp_build import SOURCES, build, built_once
 from fuzz.corpus import write_corpus
 from helpers import NEEDS_SOURCES, REPOSITORY, run_command
 from processors import skip_without
@@ -18,7 +18,7 @@ pytestmark = NEEDS_SOURCES
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("cpp"), "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+    return built_once(tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", [source.stem for source in SOURCES])

@@ -1,15 +1,22 @@
-"""Grades of extrapolation: what the engine computes from a model file, and where they come from in training."""
+"""Grades of extrapolation: what the engine computes from a model file, and what every door makes of them."""
+
+import json
+import warnings
 
 import ase
 import numpy as np
 import pytest
+from ase.io import read, write
 
-from atomcore import AtomcoreError
+from atomcore import AtomcoreError, Calculator, ExtrapolationError
+from atomcore.cli.main import main
+from atomcore.md import simulate
 from atomcore.potential import GRADE, Potential
 from engine_oracle import grades, reference
 from model_builder import graded, random_model
+from pair_model import crystal, pair_model
 from structures import STRUCTURES, molecule_rattled, small_crystal
-from tolerances import ENGINE, EXACT, FLOAT32, assert_close
+from tolerances import ENGINE, EXACT, FLOAT32, ROUNDING, assert_close
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -90,3 +97,108 @@ def test_grades_of_models_with_activations_of_their_layers(tmp_path):
     results = Potential.load(model.write(tmp_path / "model.atomcore")).compute(atoms, ["forces", GRADE])
     assert_close(results["forces"], reference(model, atoms)[1], ENGINE)
     assert_close(results[GRADE], grades(model, atoms), ENGINE)
+
+
+def pairs(size: float):
+    """Return a model for dynamics that grades atoms by their energy, ``size`` for each eV."""
+    model = pair_model()
+    for x in ("C", "O"):  # silu(x) is x, which is the energy and 60
+        model.tensors[f"grade.{x}.matrix"] = size * np.array([[1.0, -60.0], [0.0, 0.0]])
+    return model
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A model that has grades of one at most for a crystal at rest."""
+    path = pairs(1.0).write(tmp_path / "pair.atomcore")
+    at_rest = Potential.load(path).compute(crystal(path), [GRADE])[GRADE].max()
+    return pairs(1.0 / at_rest).write(path)
+
+
+def test_the_calculator_refuses_beyond_its_limit_and_warns_once(path):
+    atoms = crystal(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.get_forces()
+    grades = atoms.calc.results[GRADE]
+    assert_close(grades.max(), 1.0, ENGINE)
+    atoms.calc = Calculator(path, grade_limit=1.001)
+    atoms.get_forces()
+    atoms.calc = Calculator(path, grade_limit=0.999)
+    with pytest.raises(
+        ExtrapolationError, match=r"has an extrapolation grade of 1, where .*; grade_limit is 0.999"
+    ) as told:
+        atoms.get_forces()
+    worst = int(grades.argmax())
+    assert (told.value.atom, told.value.excess, told.value.spread) == (worst, None, None)
+    assert_close(told.value.grade, 1.0, ENGINE)
+    assert f"atom {worst} ({atoms.symbols[worst]}) has" in str(told.value)
+    assert atoms.calc.results == {}
+    atoms.calc = Calculator(path)
+    atoms.set_cell(0.7 * atoms.cell, scale_atoms=True)
+    with pytest.warns(UserWarning, match="extrapolation grade of .* Predictions there are guesses; this is said once"):
+        atoms.get_forces()
+    atoms.rattle(0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.get_forces()
+
+
+@pytest.mark.parametrize("limit", [-1.0, np.nan, np.inf, True, "1"])
+def test_limits_that_are_none(path, limit):
+    with pytest.raises(ValueError, match=r"grade_limit is .*; accepted: a finite number of at least 0"):
+        Calculator(path, grade_limit=limit)
+
+
+def test_a_limit_ends_a_run_in_the_core_as_with_ase(path, tmp_path):
+    choices = {"ps": 0.05, "dt": 1.0, "progress": False}
+    free = simulate(crystal(path), tmp_path / "free", **choices)
+    limit = 0.5 * (free.extrapolation_grade.max() + free.extrapolation_grade[:4].max())
+    step = int(np.argmax(free.extrapolation_grade > limit))
+    assert step > 3
+    texts = []
+    for engine in ("auto", "ase"):
+        atoms, folder = crystal(path, grade_limit=limit), tmp_path / engine
+        with pytest.raises(ExtrapolationError, match=f"the run has stopped at step {step} .*grade_limit is") as told:
+            simulate(atoms, folder, engine=engine, **choices)
+        assert_close(told.value.grade, free.extrapolation_grade[step], ROUNDING)
+        stopped = read(folder / "stopped.extxyz").arrays[GRADE]
+        assert_close(stopped[told.value.atom], told.value.grade, FLOAT32)
+        table = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)
+        assert_close(table["extrapolation_grade_max"], free.extrapolation_grade[:step], ROUNDING)
+        texts.append(str(told.value))
+    assert texts[0] == texts[1]
+    assert np.array_equal(  # computed for the samples only once there is nothing to warn of or to stop at
+        simulate(crystal(path, grade_limit=1e3), tmp_path / "wide", **choices).extrapolation_grade,
+        free.extrapolation_grade,
+    )
+
+
+def test_a_run_warns_once_and_goes_on(tmp_path):
+    loud = pairs(1e3).write(tmp_path / "loud.atomcore")
+    with pytest.warns(UserWarning, match="extrapolation grade") as told:
+        result = simulate(crystal(loud), tmp_path / "run", ps=0.02, progress=False)
+    assert len([w for w in told if "grade" in str(w.message)]) == 1
+    assert len(result.time) == 21
+
+
+def test_commands_say_the_grades(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    start = crystal(path)
+    start.calc = None
+    dense = start.copy()
+    dense.set_cell(0.8 * dense.cell, scale_atoms=True)
+    dense.rattle(0.05)
+    write("start.extxyz", [dense, start])
+    expected = [found[GRADE] for found in Potential.load(path).compute_batch([dense, start], [GRADE])]
+    assert main(["predict", str(path), "start.extxyz"]) == 0
+    grade, atom = expected[0].max(), expected[0].argmax()
+    assert f"largest {grade:.3g} (structure 0, atom {atom}, {dense.symbols[atom]})" in capsys.readouterr().out
+    for frame, found in zip(read("predicted.extxyz", ":"), expected, strict=True):
+        assert_close(frame.arrays[GRADE], found, FLOAT32)
+    assert main(["md", str(path), "start.extxyz", "--ps", "0.02"]) == 0
+    largest = json.loads((tmp_path / "md/metrics.json").read_text())["md"]["largest_extrapolation_grade"]
+    assert f"largest extrapolation grade {largest:.3g}, at " in capsys.readouterr().out
+    assert main(["md", str(path), "start.extxyz", "--grade-limit", "0.9", "--overwrite"]) == 1
+    assert "grade_limit is 0.9" in capsys.readouterr().err
+    assert read("md/stopped.extxyz").arrays[GRADE].max() > 0.9

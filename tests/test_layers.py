@@ -25,7 +25,11 @@ PYTHON_LAYERS = {
     **dict.fromkeys(("train", "md", "calculators", "interop"), 9),
     **dict.fromkeys(("cli", "plot", "conf", "__main__"), 10),
 }
-CPP_FOLDERS = {"include/atomcore": 0, "atomcore": 0, "math": 0, "src": 1, "src/isa": 1, "cuda": 1, "bindings": 4}
+CPP_FOLDERS = {
+    **dict.fromkeys(("include/atomcore", "atomcore", "math"), 0),
+    **dict.fromkeys(("src", "src/isa", "cuda"), 1),
+    **dict.fromkeys(("bindings", "lammps"), 4),
+}
 CPP_OBJECTS = (  # layer 2, in src
     "potential",
     "evaluator",

@@ -255,7 +255,8 @@ def test_units_must_be_given(folder):
 
 def test_paths_that_hold_no_potential(folder, tmp_path):
     with pytest.raises(NotADirectoryError, match=r"accepted: a folder with input\.nn"):
-        read_model(folder / "input.nn", UNITS)
+        read_model(folder / "scaling.data", UNITS)
+    assert read_model(folder / "input.nn", UNITS).elements == ("H", "O")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"there is no input\.nn, nor in folders within"):
         read_model(tmp_path / "empty", UNITS)
@@ -300,3 +301,11 @@ def test_members_of_a_committee_must_go_together(tmp_path, old, new, words):
     text = base.replace(old, new)
     write_folder(tmp_path / "all" / "b", text.replace(" O ", " N ") if "N H" in text else text, 0)
     refused(tmp_path / "all", words)
+
+
+def test_members_of_which_the_scales_cannot_be_joined_are_refused(tmp_path):
+    (tmp_path / "all").mkdir()
+    for name, high in (("a", "1e300"), ("b", "1e-300")):
+        write_folder(tmp_path / "all" / name, INPUT, 0)
+        cells(tmp_path / "all" / name, 1, low="0.0", high=high)
+    refused(tmp_path / "all", "b and a scale features of H too differently for one model")

@@ -21,9 +21,9 @@ OPTIONS = {
 }
 # Torch has threads and an allocator of its own that no sanitizer knows.
 PYTHON_TESTS = {  # by pattern, since a subject may have several files
-    "addresses": ("arrays", "calculator", "edges", "engine", "ensembles", "extrapolation", "features", "features_input",
-                  "invariants", "isa", "md*", "model_file", "neighbors*", "streaming"),
-    "threads": ("edges", "engine", "ensembles", "md_core", "neighbors*", "streaming"),
+    "addresses": ("arrays", "c_api", "calculator", "edges", "engine", "ensembles", "extrapolation", "features",
+                  "features_input", "invariants", "isa", "md*", "model_file", "neighbors*", "streaming"),
+    "threads": ("c_api", "edges", "engine", "ensembles", "md_core", "neighbors*", "streaming"),
 }  # fmt: skip
 # Tests import the package that stands before them, and not the one that is installed in place.
 RUN = """
@@ -66,6 +66,8 @@ def test_python(built, tmp_path):
     shutil.copytree(REPOSITORY / "python" / "atomcore", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     (module,) = folder.glob("_core*.so")
     shutil.copy(module, package)
+    (package / "lib").mkdir()
+    shutil.copy(folder / "libatomcore.so", package / "lib")
     # The library comes first, and the one that throws exceptions next, so that the sanitizer sees it when it starts.
     if shutil.which("g++") is None:
         pytest.skip("g++ not found: the libraries of its sanitizers cannot be located")

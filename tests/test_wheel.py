@@ -44,14 +44,18 @@ def build_wheels():
     return module
 
 
-GOOD = {"atomcore/__init__.py": "", "atomcore/_core.cpython-311.so": "ELF", "atomcore-1.0.dist-info/METADATA": ""}
+GOOD = {
+    "atomcore/__init__.py": "", "atomcore/_core.cpython-311.so": "ELF", "atomcore/lib/libatomcore.so": "ELF",
+    "atomcore/include/atomcore/atomcore.hpp": "", "atomcore-1.0.dist-info/METADATA": "",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"atomcore/_core.cpython-311.so": None}, "compiled modules []"),
-        ({"atomcore/_other.cpython-311.so": "ELF"}, "compiled modules ['atomcore/_core', 'atomcore/_other']"),
+        ({"atomcore/_core.cpython-311.so": None}, "compiled modules ['atomcore/lib/libatomcore']"),
+        ({"atomcore/lib/libatomcore.so": None}, "compiled modules ['atomcore/_core']"),
+        ({"atomcore/_other.cpython-311.so": "ELF"}, "compiled modules ['atomcore/_core', 'atomcore/_other'"),
         ({"tests/test_units.py": ""}, "['tests/test_units.py']"),
         ({"atomcore/kernels.cpp": ""}, "['atomcore/kernels.cpp']"),
         ({"atomcore/_core.cpython-311.so": f"ELF {REPOSITORY}/cpp/src/gemm.cpp"}, "folders of this machine"),

@@ -15,6 +15,8 @@ class Tolerance(NamedTuple):
 EXACT = Tolerance(0.0, 0.0)
 ENGINE = Tolerance(1e-10, 1e-10)  # engine against torch
 REFERENCE = Tolerance(1e-9, 1e-9)  # numbers stored from another code
+HARTREE = Tolerance(1e-9, 0.0)  # hartree, total energies that another code has stored
+HARTREE_BOHR = Tolerance(1e-8, 0.0)  # hartree/bohr, its forces
 PEER = Tolerance(1e-10, 1e-10)  # another code run beside ours
 FORCES_FD = Tolerance(1e-6, 1e-6)  # forces against central differences
 ROUNDING = Tolerance(1e-11, 1e-11)  # the same dynamics by two integrators, after 50 steps

@@ -30,10 +30,10 @@ PairAtomcore::PairAtomcore(LAMMPS* lmp) : Pair(lmp), info_ ATOMCORE_INFO_INIT {
   one_coeff = 1;
   manybody_flag = 1;
   writedata = 0;
-  no_virial_fdotr_compute = 1;  // ghosts carry no forces of their owners' neighbours; the library knows the virial
+  no_virial_fdotr_compute = 1;  // that would need forces on ghosts in atom->f, which newton off leaves out
   centroidstressflag = CENTROID_AVAIL;
   comm_reverse = comm_reverse_off = kRow;
-  const char* names[kQuantities] = {"deviation", "outside", "excess", "grade"};
+  const char* names[kQuantities] = {"deviation", "spread", "outside", "excess", "grade"};
   for (int q = 0; q < kQuantities; q++) quantities_[q].name = names[q];
 }
 
@@ -72,9 +72,9 @@ void PairAtomcore::coeff(int narg, char** arg) {
   if (narg < 4) {  // LAMMPS itself sees to the first two, * and *
     error->all(FLERR, "pair_coeff of atomcore is: pair_coeff * * FILE and an element, or NULL, for each atom type");
   }
+  allocate();
   const std::string found = utils::get_potential_file_path(arg[2]);
   load(found.empty() ? arg[2] : found);
-  allocate();
   map_types(narg - 3, arg + 3);
   if (comm->me == 0) say_what_was_read(arg[2]);
 }
@@ -226,6 +226,7 @@ atomcore_results PairAtomcore::request(std::size_t n_atoms) {
     if (quantity.wanted()) room(quantity.values, 1);
   }
   if (quantities_[kDeviation].wanted()) results.member_forces = room(member_forces_, 3 * info_.members);
+  if (quantities_[kSpread].wanted()) results.energies_spread = quantities_[kSpread].values.data();
   if (quantities_[kOutside].wanted()) results.outside = room(outside_, 1);
   if (quantities_[kExcess].wanted()) results.excess = quantities_[kExcess].values.data();
   if (quantities_[kGrade].wanted()) results.grade = quantities_[kGrade].values.data();
@@ -283,6 +284,9 @@ void PairAtomcore::add_virials(const atomcore_results& results, std::size_t n_at
 
 void PairAtomcore::keep_quantities(std::size_t n_atoms) {
   if (quantities_[kDeviation].wanted()) compute_deviation(n_atoms);
+  if (quantities_[kSpread].wanted()) {
+    for (double& spread : quantities_[kSpread].values) spread *= unit_;
+  }
   if (quantities_[kOutside].wanted()) std::copy_n(outside_.data(), n_atoms, quantities_[kOutside].values.data());
 }
 
@@ -335,6 +339,7 @@ void PairAtomcore::unpack_reverse_comm(int n, int* list, double* buffer) {
 
 bool PairAtomcore::knows(int quantity) const {
   if (quantity == kDeviation) return info_.members > 1;
+  if (quantity == kSpread) return info_.has_spread != 0;
   return (quantity == kGrade ? info_.has_grade : info_.has_ranges) != 0;
 }
 

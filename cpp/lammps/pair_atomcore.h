@@ -50,7 +50,7 @@ class PairAtomcore : public Pair {
 
     bool wanted() const { return asked && (flag != 0 || !triggered); }
   };
-  enum { kDeviation, kOutside, kExcess, kGrade, kQuantities };
+  enum { kDeviation, kSpread, kOutside, kExcess, kGrade, kQuantities };
 
   struct ModelFree {
     void operator()(atomcore_model* model) const { atomcore_model_free(model); }

@@ -124,6 +124,7 @@ Request request_of(const atomcore_results& results) {
   request.derivatives = results.forces || results.virials || results.member_forces || results.forces_spread;
   request.spread = wants_spread(results);
   request.extrapolation = wants_extrapolation(results);
+  request.grade = results.grade != nullptr;
   request.atomic_virials = results.virials != nullptr;
   request.member_gradients = results.member_forces != nullptr;
   return request;
@@ -141,7 +142,7 @@ void check_wanted(const atomcore_model& model, const atomcore_results& results) 
     unsupported("energies_spread, forces_spread" + of + " was saved without what tells them");
   if (!abilities.ranges && wants_extrapolation(results))
     unsupported("outside, excess" + of + " has no ranges of features");
-  if (results.grade) unsupported("grade" + of + " has no grades of extrapolation");
+  if (!abilities.grade && results.grade) unsupported("grade" + of + " was saved without what tells it");
 }
 
 void add(const std::vector<double>& from, double factor, double* to) noexcept {
@@ -170,6 +171,7 @@ void hand_over(const Evaluation& found, const Request& request, std::size_t n_ce
     write(found.spread.energies, centre(k), results.energies_spread);
     write(found.extrapolation.count, centre(k), results.outside);
     write(found.extrapolation.excess, centre(k), results.excess);
+    write(found.extrapolation.grade, centre(k), results.grade);
   }
   if (results.forces_spread)
     std::copy(found.spread.gradient.begin(), found.spread.gradient.end(), results.forces_spread);
@@ -241,7 +243,7 @@ atomcore_status atomcore_model_info(const atomcore_model* model, atomcore_info* 
                             abilities.atomic_energies,
                             abilities.spread,
                             abilities.ranges,
-                            0,
+                            abilities.grade,
                             model->potential.metadata().c_str()};
     std::memcpy(info, &own, size);
   });

@@ -46,7 +46,7 @@ class Mlp {
   void set_output(span<const T> weight, T bias);
 
   std::vector<std::shared_ptr<const Layer>> hidden_;  // shared with networks of fewer inputs
-  bool has_output_ = false;           // which may have no weights, as that of a single layer without inputs
+  bool has_output_ = false;  // which may have no weights, as that of a single layer without inputs
   std::size_t n_output_weights_ = 0;
   Lines<T> output_;
   T output_bias_ = T(0);

@@ -14,8 +14,8 @@ constexpr std::int64_t kFormatMajor = 1;
 constexpr std::array kKinds{"behler_parrinello", "atomic_kernel", "gdml", "structure_kernel", "many_body"};
 // what a kind can do; where it depends, more than one
 constexpr std::array kCapabilities{"local", "local", "molecular", "molecular or global", "global"};
-constexpr std::array kRequirements{"symmetry_functions", "function_families", "element_networks", "ensemble",
-                                   "normalized_inputs",  "charges",           "kernel_expansion", "gdml",
+constexpr std::array kRequirements{"symmetry_functions", "function_families", "element_networks",  "ensemble",
+                                   "normalized_inputs",  "charges",           "kernel_expansion",  "gdml",
                                    "structure_kernel",   "many_body",         "layer_activations", "unknown_ranges"};
 
 void check_version(const Json& metadata) {

@@ -29,7 +29,8 @@ inline atomcore::ElementRecord element_record(std::size_t n_features, std::size_
   element.minimum.assign(n_features, 0.0);
   element.maximum.assign(n_features, 0.3);
   for (std::size_t m = 0; m < members; ++m)
-    element.networks.push_back({{values(5 * n_features), values(5)}, {values(5), values(1)}});
+    element.networks.push_back({{values(5 * n_features), values(5), atomcore::Activation::tanh},
+                                {values(5), values(1), atomcore::Activation::identity}});
   element.reference = -3.0;
   element.energy_scale = 0.7;
   return element;
@@ -50,8 +51,7 @@ inline atomcore::ModelRecord model(std::size_t members) {
     elements.push_back(element_record(rows.size(), members, random));
     elements.back().number = number;
   }
-  return {"{}", atomcore::NetworkRecord{
-                    {rows, {}}, compile_features(rows, 2), atomcore::Activation::tanh, false, members, elements}};
+  return {"{}", atomcore::NetworkRecord{{rows, {}}, compile_features(rows, 2), false, members, elements}};
 }
 
 // A triclinic cell of n^3 atoms of two elements.

@@ -223,7 +223,7 @@ int main() {
   nonsense(potential);
   const Potential single(host_case::model(1), Precision::float64);
   const Host host{Crystal(2)};
-  const Request request{true, false, false, false, true};
+  const Request request{true, false, false, false, false, true};
   const Evaluation found = single.compute(host.neighbors(), request, 1);
   check(found.member_gradients == found.mean.gradient, "a single model is its only member");
   return report();

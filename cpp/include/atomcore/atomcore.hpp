@@ -88,17 +88,17 @@ struct Neighbors {
 // Numbers, and the arrays to fill: those that are left empty are not computed. Forces, energies, virials and member
 // forces are added to what the arrays hold.
 struct Results {
-  double energy = 0.0;              // eV
-  std::array<double, 9> virial{};   // eV, sum of r (x) f; where forces, virials or member forces are wanted
-  double energy_spread = 0.0;       // eV; where a spread is wanted
-  span<double> forces{};            // [N, 3], eV/A
-  span<double> energies{};          // [N], eV
-  span<double> virials{};           // [N, 9], eV
-  span<double> member_forces{};     // [members, N, 3], eV/A
-  span<double> energies_spread{};   // [N], eV
-  span<double> forces_spread{};     // [N, 3], eV/A
-  span<std::int32_t> outside{};     // [N]
-  span<double> excess{}, grade{};   // [N]
+  double energy = 0.0;             // eV
+  std::array<double, 9> virial{};  // eV, sum of r (x) f; where forces, virials or member forces are wanted
+  double energy_spread = 0.0;      // eV; where a spread is wanted
+  span<double> forces{};           // [N, 3], eV/A
+  span<double> energies{};         // [N], eV
+  span<double> virials{};          // [N, 9], eV
+  span<double> member_forces{};    // [members, N, 3], eV/A
+  span<double> energies_spread{};  // [N], eV
+  span<double> forces_spread{};    // [N, 3], eV/A
+  span<std::int32_t> outside{};    // [N]
+  span<double> excess{}, grade{};  // [N]
 };
 
 // Room for the calculations of one thread, which may use n_threads of its own.
@@ -151,8 +151,8 @@ class Workspace {
 
   static void require(const char* name, std::size_t size, std::size_t expected) {
     if (size != expected)
-      throw Error(ATOMCORE_INVALID_VALUE, std::string(name) + " has " + std::to_string(size) + " numbers; accepted: " +
-                                              std::to_string(expected));
+      throw Error(ATOMCORE_INVALID_VALUE, std::string(name) + " has " + std::to_string(size) +
+                                              " numbers; accepted: " + std::to_string(expected));
   }
 
   template <typename T>

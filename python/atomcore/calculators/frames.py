@@ -1,4 +1,4 @@
-"""Keeping the structure that a limit has refused, whatever program was running it."""
+"""What the adaptors to other programs share: reliability, and keeping the structure that a limit has refused."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,9 @@ from typing import Any
 
 from atomcore.calculators.ase import ExtrapolationError
 from atomcore.md.watch import STOPPED, keep_frames
+
+# What a model may say of how far each atom can be trusted.
+RELIABILITY = ("extrapolation", "extrapolation_excess", "extrapolation_grade", "forces_spread")
 
 
 @contextmanager

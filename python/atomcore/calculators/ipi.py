@@ -11,10 +11,9 @@ from ase.calculators.socketio import IPIProtocol, SocketClient, SocketClosed, ac
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from atomcore._core import AtomcoreError
-from atomcore.calculators.frames import keeping_refused
+from atomcore.calculators.frames import RELIABILITY, keeping_refused
 
 _PATIENCE, _PAUSE = 60.0, 0.2  # seconds, for a server that starts at the same time
-_REPORTED = ("extrapolation", "extrapolation_excess", "extrapolation_grade", "forces_spread")
 
 
 @dataclass
@@ -73,7 +72,7 @@ class Client(SocketClient):
                 if time.monotonic() > give_up or isinstance(error, socket.gaierror):
                     raise OSError(f"no server answers at {where}: {error}") from None
                 time.sleep(_PAUSE)
-        self.protocol = _Protocol(self.protocol.socket, len(atoms))
+        self.protocol = self._answers = _Protocol(self.protocol.socket, len(atoms))
         self.served = Served()
         self._atoms = atoms
 
@@ -90,7 +89,8 @@ class Client(SocketClient):
         try:
             self.run(self._atoms)
         except (SocketClosed, ConnectionError) as error:
-            raise AtomcoreError(f"the server has broken off: {error or 'within a message'}") from None
+            reason = str(error) or "within a message"
+            raise AtomcoreError(f"the server has broken off: {reason}") from None
         except (AssertionError, KeyError) as error:
             raise AtomcoreError(f"the server has sent what the protocol does not have here: {error}") from None
         return self.served
@@ -103,8 +103,8 @@ class Client(SocketClient):
         results, virial = calculator.results, np.zeros((3, 3))
         if "stress" in results:
             virial = -atoms.get_volume() * voigt_6_to_full_3x3_stress(results["stress"])
-        reported = {name: results[name].tolist() for name in _REPORTED if name in results}
-        self.protocol.extra = json.dumps(reported).encode() if reported else b"\0"
+        reported = {name: results[name].tolist() for name in RELIABILITY if name in results}
+        self._answers.extra = json.dumps(reported).encode() if reported else b"\0"
         self._count(results)
         return results["energy"], results["forces"], virial
 

@@ -1,7 +1,8 @@
-"""The potential ``"atomcore"`` of openmm-ml, registered by an entry point: `AtomcorePotentialImplFactory`."""
+"""The potential ``"atomcore"`` of openmm-ml, which finds it by an entry point, and a reporter of its reliability."""
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import ase
@@ -10,11 +11,19 @@ import openmm
 from openmm import unit
 from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 
+from atomcore._arrays import whole_number
 from atomcore.calculators.ase import Calculator
-from atomcore.calculators.frames import keeping_refused
+from atomcore.calculators.frames import RELIABILITY, keeping_refused
+from atomcore.md.files import GrowingFile
 from atomcore.potential import Potential
 from atomcore.units import energy_factors, length_factors
 
+_COLUMNS = {
+    "extrapolation": "extrapolating_atoms",
+    "extrapolation_excess": "extrapolation_excess_max",
+    "extrapolation_grade": "extrapolation_grade_max",
+    "forces_spread": "forces_spread_max_eV_per_A",
+}
 _ENERGY, _LENGTH = energy_factors()["kJ/mol"], length_factors()["nm"]  # of OpenMM, in eV and Angstrom
 
 
@@ -91,20 +100,13 @@ class AtomcorePotentialImpl(MLPotentialImpl):
             An atom has no element or one that the model does not know, or the atoms are not those of a model of one
             molecule.
         """
-        every = list(topology.atoms())
-        included = every if atoms is None else [every[i] for i in atoms]
-        box = topology.getPeriodicBoxVectors() is not None
-        if periodic is None:
-            periodic = box and self._calculator.potential.capability != "molecular"
-        if periodic and not box:
-            raise ValueError("periodic is True for a topology without box vectors; accepted: None, False")
-        structure = ase.Atoms(_numbers(included, self._calculator.potential), pbc=periodic)
+        included, structure = _structure(topology, self._calculator.potential, atoms, periodic)
         force = openmm.PythonForce(_Compute(self._calculator, structure))
         force.setName("atomcore")
         force.setForceGroup(forceGroup)
-        force.setUsesPeriodicBoundaryConditions(periodic)
+        force.setUsesPeriodicBoundaryConditions(bool(structure.pbc.any()))
         if atoms is not None:
-            force.setParticles([atom.index for atom in included])
+            force.setParticles(included)
         system.addForce(force)
 
     def getMLLongRange(self) -> bool:
@@ -122,13 +124,99 @@ class _Compute:
     def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:
         """Return the energy in kJ/mol and the forces in kJ/mol/nm."""
         atoms = self._atoms
-        atoms.positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
-        if atoms.pbc.any():
-            atoms.cell[:] = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
+        _move(atoms, state)
         with keeping_refused(lambda: atoms):
             atoms.calc.calculate(atoms)
         results = atoms.calc.results
         return results["energy"] / _ENERGY, results["forces"] * (_LENGTH / _ENERGY)
+
+
+class ExtrapolationReporter:
+    """A reporter for ``openmm.app.Simulation``: how far the atoms are from what a model has been trained on.
+
+    Each row has the step, how many atoms have a feature outside the range seen in training, and the largest
+    ``extrapolation_excess``; then the largest ``extrapolation_grade`` and length of ``forces_spread`` of models that
+    know these.
+
+    Parameters
+    ----------
+    file
+        To write, as CSV.
+    reportInterval
+        In steps.
+    model
+        Model file, or a loaded :class:`~atomcore.potential.Potential`. It is evaluated once more for each row.
+    atoms, periodic
+        As in `AtomcorePotentialImpl.addForces`.
+
+    Raises
+    ------
+    ValueError
+        The model knows nothing of its reliability.
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike,
+        reportInterval: int,
+        model: str | os.PathLike | Potential,
+        atoms: Iterable[int] | None = None,
+        periodic: bool | None = None,
+    ) -> None:
+        self._interval = whole_number("reportInterval", reportInterval, 1)
+        self._potential = model if isinstance(model, Potential) else Potential.load(model)
+        self._names = [name for name in RELIABILITY if name in self._potential.properties]
+        if not self._names:
+            raise ValueError(f"model is {self._potential!r}, which knows nothing of its reliability")
+        self._atoms, self._periodic = atoms if atoms is None else list(atoms), periodic
+        self._structure: tuple[list[int], ase.Atoms] | None = None
+        self._file = GrowingFile(Path(file))
+        self._file.write(",".join(["step", *(_COLUMNS[name] for name in self._names)]) + "\n")
+
+    def describeNextReport(self, simulation: openmm.app.Simulation) -> dict[str, Any]:
+        """Return when the next row is due and what it needs, as OpenMM asks for it."""
+        steps = self._interval - simulation.currentStep % self._interval
+        return {"steps": steps, "periodic": False, "include": ["positions"]}
+
+    def report(self, simulation: openmm.app.Simulation, state: openmm.State) -> None:
+        """Write a row."""
+        if self._structure is None:
+            self._structure = _structure(simulation.topology, self._potential, self._atoms, self._periodic)
+        included, structure = self._structure
+        _move(structure, state, included)
+        results = self._potential.compute(structure, self._names)
+        row = [simulation.currentStep, *(_worst(name, results[name]) for name in self._names)]
+        self._file.write(",".join(map(str, row)) + "\n")
+        self._file.flush()
+
+
+def _structure(
+    topology: openmm.app.Topology, potential: Potential, atoms: Iterable[int] | None, periodic: bool | None
+) -> tuple[list[int], ase.Atoms]:
+    """Return the indices of the atoms that the model is for and their structure, without positions."""
+    every = list(topology.atoms())
+    included = every if atoms is None else [every[i] for i in atoms]
+    box = topology.getPeriodicBoxVectors() is not None
+    if periodic is None:
+        periodic = box and potential.capability != "molecular"
+    if periodic and not box:
+        raise ValueError("periodic is True for a topology without box vectors; accepted: None, False")
+    return [atom.index for atom in included], ase.Atoms(_numbers(included, potential), pbc=periodic)
+
+
+def _move(atoms: ase.Atoms, state: openmm.State, included: list[int] | None = None) -> None:
+    """Set positions and cell as in a state, of these of its atoms."""
+    positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
+    atoms.positions = positions if included is None else positions[included]
+    if atoms.pbc.any():
+        atoms.cell[:] = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
+
+
+def _worst(name: str, values: np.ndarray) -> float:
+    """Return the largest value of an atom; of counts, how many atoms have any."""
+    if name == "extrapolation":
+        return int(np.count_nonzero(values))
+    return float(np.max(np.linalg.norm(values, axis=1) if values.ndim == 2 else values, initial=0.0))
 
 
 def _numbers(atoms: list[Any], potential: Potential) -> list[int]:

@@ -1,5 +1,6 @@
 """A trained model for torch-sim: `AtomcoreModel`."""
 
+import functools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ _TO_FULL[VOIGT] = _TO_FULL.T[VOIGT] = range(6)
 
 
 class AtomcoreModel(ModelInterface):
-    """A trained model as a ``ModelInterface`` of torch-sim: the compiled engine computes all systems of a state at once.
+    """A trained model as a ``ModelInterface`` of torch-sim: the engine computes all systems of a state at once.
 
     Parameters
     ----------
@@ -113,12 +114,12 @@ class AtomcoreModel(ModelInterface):
         ExtrapolationError
             A limit is passed. ``stopped.extxyz`` in the current folder then has the system.
         """
-        systems = _systems(state)
+        systems: Any = _systems(state)
         periodic = bool(len(systems)) and bool(systems[0].pbc.all())
         names = self._names(periodic)
         found = self.potential.compute_batch(systems, names)
         for i, (system, results) in enumerate(zip(systems, found, strict=True)):
-            with keeping_refused(lambda system=system: self._refused(system), f"system {i}: "):
+            with keeping_refused(functools.partial(self._refused, system), f"system {i}: "):
                 self._calculator._judge(results, system)
         output = {name: self._stacked(name, [results[name] for results in found]) for name in names if found}
         if self._compute_stress and not periodic:

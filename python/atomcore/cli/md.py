@@ -14,6 +14,7 @@ import numpy as np
 
 from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, write_json
+from atomcore.cli.limits import add_options, limits
 from atomcore.md import CHECKPOINT, ENGINES, ENSEMBLES, Trajectory, block_mean, energy_drift, simulate
 
 _LONG_ENOUGH = 60  # samples, three in each of the blocks that standard errors come from
@@ -35,17 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     potential = Potential.load(options.model, threads=options.threads)
     if potential.target != "energy":
         raise ValueError(f"model {options.model!r} predicts {potential.target}; accepted: a model of energies")
-    spread_limit = options.spread_limit
-    if spread_limit is None and "forces_spread" in potential.properties:
-        spread_limit = sys.float_info.max  # a limit has the spread computed with each force, at some cost
     atoms = load_structure(options.start, units=options.units)
     with plain_warnings("md"):
-        calculator = Calculator(
-            potential,
-            extrapolation_limit=options.extrapolation_limit,
-            spread_limit=spread_limit,
-            grade_limit=options.grade_limit,
-        )
+        calculator = Calculator(potential, **limits(options, potential))
         choices = {name: getattr(options, name) for name in _OPTIONS}
         run(atoms, calculator, folder, restart=options.restart is not None, **choices)
     return 0
@@ -67,10 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # all the rest then fits a screen
-    parser.add_argument("model", help="model file (.atomcore)")
-    parser.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
-    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
-    parser.add_argument("--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]")
+    arguments = parser.add_argument_group("arguments")
+    arguments.add_argument("model", help="model file (.atomcore)")
+    arguments.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
+    arguments.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    arguments.add_argument(
+        "--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]"
+    )
     numbers = (
         ("--ps", "PS", 10.0, "length of the run"),
         ("--dt", "FS", 0.5, "time step in fs"),
@@ -81,20 +77,16 @@ def _parser() -> argparse.ArgumentParser:
         ("--equilibrate", "PS", 0.0, "length of a thermostatted run before"),
     )
     for name, unit, default, text in numbers:
-        parser.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
-    parser.add_argument(
-        "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
-    )
-    parser.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
-    parser.add_argument("--grade-limit", metavar="X", type=float, help="stop beyond this grade of extrapolation")
-    parser.add_argument("--output", default="md", help="folder for all files [%(default)s]")
-    parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
-    parser.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
-    parser.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
-    parser.add_argument(
+        arguments.add_argument(name, metavar=unit, type=float, default=default, help=f"{text} [%(default)s]")
+    add_options(arguments)
+    arguments.add_argument("--output", default="md", help="folder for all files [%(default)s]")
+    arguments.add_argument("--seed", type=int, default=0, help="of velocities and thermostat [%(default)s]")
+    arguments.add_argument("--overwrite", action="store_true", help="replace a run in the folder")
+    arguments.add_argument("--restart", metavar="DIR", help="go on with the run in this folder, all else as before")
+    arguments.add_argument(
         "--engine", metavar="E", choices=ENGINES, default="auto", help="auto, or ase for ASE's integrators"
     )
-    parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
+    arguments.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     return parser
 
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from atomcore.cli.limits import add_options, limits
 from atomcore.cli.md import plain_warnings
 
 
@@ -20,10 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     place.add_argument("--unix", metavar="NAME", help="Unix socket of the server, /tmp/ipi_NAME")
     parser.add_argument("--host", default="localhost", help="of the server [%(default)s]")
     parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
-    parser.add_argument(
-        "--extrapolation-limit", metavar="X", type=float, help="stop beyond so many ranges outside of the training"
-    )
-    parser.add_argument("--spread-limit", metavar="X", type=float, help="stop beyond this spread of a force, in eV/A")
+    add_options(parser)
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 < options.port < 2**16:
@@ -39,9 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     atoms = load_structure(options.start, units=options.units)
     atoms.set_constraint()  # the server moves the atoms
     with plain_warnings("serve"):
-        atoms.calc = Calculator(
-            potential, extrapolation_limit=options.extrapolation_limit, spread_limit=options.spread_limit
-        )
+        atoms.calc = Calculator(potential, **limits(options, potential))
         potential.compute(atoms, ("energy",))  # an unsuitable structure fails before a server waits for it
         client = Client(atoms, host=options.host, port=options.port, unix=options.unix)
         print(f"connected; {len(atoms)} atoms: {atoms.symbols}", flush=True)

@@ -84,7 +84,8 @@ def _check_gdml(model: Any, potential: Potential) -> None:
     from ase import Atoms
 
     record = model.record
-    positions = _embedded(1.0 / record.descriptors[0], len(record.numbers))
+    with np.errstate(all="ignore"):  # distances without end: the engine refuses them
+        positions = _embedded(1.0 / record.descriptors[0], len(record.numbers))
     cell = np.zeros((3, 3)) if record.lattice is None else record.lattice
     structure = Atoms(record.numbers, positions, cell=cell, pbc=record.lattice is not None)
     energy, forces = model.predict_positions(positions[None])

@@ -20,6 +20,11 @@ from atomcore.models.networks import ACTIVATIONS
 from atomcore.models.scaling import NORMALIZER
 from atomcore.potential import Potential
 
+_NOT_TRAINED_HERE = {  # requirements of networks of other codes
+    "layer_activations": "its layers have activations of their own; accepted: one activation "
+    f"({', '.join(ACTIVATIONS)}) between the layers",
+    "unknown_ranges": "it does not say what ranges its features had in training; accepted: models that do",
+}
 _ABSOLUTE, _RELATIVE = 1e-8, 1e-10  # engine against torch, both in double; eV and eV/A
 
 
@@ -47,14 +52,12 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
         As for `atomcore.Potential.load`.
     """
     metadata, tensors = model_file.read(path)
-    if "layer_activations" in metadata["requires"]:
-        raise AtomcoreError(
-            f"{os.fspath(path)!r} cannot be trained on: its layers have activations of their own; "
-            f"accepted: one activation ({', '.join(ACTIVATIONS)}) between the layers"
-        )
+    for requirement, reason in _NOT_TRAINED_HERE.items():
+        if requirement in metadata["requires"]:
+            raise AtomcoreError(f"{os.fspath(path)!r} cannot be trained on: {reason}")
     try:
         return _members(metadata, tensors)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # the core checks what the engine needs
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # the core checks the rest
         raise AtomcoreError(
             f"{os.fspath(path)!r} cannot be trained on: its metadata make no sense: {type(error).__name__}: {error}"
         ) from error

@@ -139,10 +139,14 @@ def _check_output(output: Path) -> None:
 def _from_other(
     name: str, sources: Sequence[Path], output: Path, units: str | None, options: Mapping[str, Any]
 ) -> Conversion:
-    if name in ("sgdml", "mbgdml"):
-        lines = _from_gdml(name, sources, output, units)
-    else:
-        lines = _from_networks(name, sources[0], output, units, options)
+    try:
+        if name in ("sgdml", "mbgdml"):
+            lines = _from_gdml(name, sources, output, units)
+        else:
+            lines = _from_networks(name, sources[0], output, units, options)
+    except (ValueError, AtomcoreError) as error:
+        kind = AtomcoreError if isinstance(error, AtomcoreError) else ValueError
+        raise kind(f"{', '.join(path.name for path in sources)} cannot be converted: {error}") from error
     lines += [
         ("written", str(output)),
         ("energies", _ENERGIES[name]),

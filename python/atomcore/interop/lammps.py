@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atomcore import AtomcoreError, _core
+from atomcore import _core
+from atomcore._core import AtomcoreError
 from atomcore._files import check_folder, replacing
 
 FILE_NAME = "atomcoreplugin.so"  # LAMMPS_PLUGIN_PATH finds names that end in plugin.so
 _PACKAGE = "atomcore_lammps"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LINES = 20  # of what the compiler says: the first ones tell
 _SOURCES = ("pair_atomcore.h", "pair_atomcore.cpp", "plugin.cpp")
 
 
@@ -166,10 +168,10 @@ def _package_descriptions(prefix: Path) -> list[Path]:
 
 
 def _sources() -> list[Path]:
-    """Return the plugin's sources, of the installed package or of a checkout of the repository."""
+    """Return the plugin's sources, of a checkout of the repository or of the installed package."""
     package = _package_folder(_PACKAGE)
     checkout = Path(__file__).resolve().parents[3] / "cpp" / "lammps"
-    for folder in (package / "source" if package else None, checkout):
+    for folder in (checkout, package / "source" if package else None):
         if folder is not None and all((folder / name).is_file() for name in _SOURCES):
             return [folder / name for name in _SOURCES]
     raise BuildError("the plugin's sources are missing; pip install atomcore-lammps brings them")
@@ -225,4 +227,5 @@ def _mpi_headers(compiler: Sequence[str], *, own: bool) -> list[Path]:
 def _run(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise BuildError(f"the plugin does not compile: {shlex.join(command)}\n{result.stderr}")
+        said = "\n".join(result.stderr.splitlines()[:_LINES])
+        raise BuildError(f"the plugin does not compile: {shlex.join(command)}\n{said}")

@@ -53,7 +53,7 @@ def _format_of(path: Path, *, alone: bool) -> str | None:
         return _format_of_folder(path)
     if find_info(path) is not None:
         return "neurochem"
-    if zipfile.is_zipfile(path):
+    if _is_archive(path):
         if _holds_gdml(path):
             return "sgdml" if alone else "mbgdml"
         return "torchani" if _holds_torch(path) else None
@@ -74,7 +74,13 @@ def _format_of_folder(path: Path) -> str | None:
 
 def gdml_files(folder: Path) -> list[Path]:
     """Return the models of sGDML and mbGDML in a folder, other npz files not."""
-    return [file for file in sorted(folder.glob("*.npz")) if zipfile.is_zipfile(file) and _holds_gdml(file)]
+    return [file for file in sorted(folder.glob("*.npz")) if _is_archive(file) and _holds_gdml(file)]
+
+
+def _is_archive(path: Path) -> bool:
+    """Return whether a file begins as a zip archive does; whether it is one, its reader will say."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _holds_gdml(path: Path) -> bool:

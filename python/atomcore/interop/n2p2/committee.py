@@ -26,8 +26,11 @@ def committee(members: Sequence[NetworkModel], names: Sequence[str]) -> NetworkM
         _check_alike(first, member, f"{name} and {names[0]}")
         own = {x: list(layers) for x, layers in member.networks[0].items()}
         for i, x in enumerate(first.elements):
-            own[x][0] = _with_inputs_of(first, member, x)
-            own[x][-1] = _with_energies_of(first, member, i, own[x][-1], name)
+            with np.errstate(all="ignore"):  # what becomes infinite is refused
+                own[x][0] = _with_inputs_of(first, member, x)
+                own[x][-1] = _with_energies_of(first, member, i, own[x][-1], name)
+            if not all(np.isfinite(part).all() for layer in (own[x][0], own[x][-1]) for part in layer):
+                raise AtomcoreError(f"{name} and {names[0]} scale features of {x} too differently for one model")
         networks.append(own)
     return replace(
         first,

@@ -25,15 +25,15 @@ from atomcore.units import ACCEPTED, Units, parse_units
 _SECOND_GENERATION = ("2G-HDNNP", "2G", "2")
 
 
-def read_model(path: str | os.PathLike, units: str | None = None) -> NetworkModel:
+def read_model(path: str | os.PathLike | Sequence[str | os.PathLike], units: str | None = None) -> NetworkModel:
     """Read a potential of n2p2 (or of RuNNer, as far as n2p2 reads it).
 
     Parameters
     ----------
-    path : path
-        A folder with ``input.nn``, ``scaling.data`` and one ``weights.ZZZ.data`` an element. Of a committee, a folder
-        of such folders, or one with ``input.nn`` and ``scaling.data`` whose subfolders hold the weights; members stand
-        in the order of their names.
+    path : path or sequence of paths
+        A folder with ``input.nn``, ``scaling.data`` and one ``weights.ZZZ.data`` an element. Of a committee, several of
+        them, a folder that holds them, or one with ``input.nn`` and ``scaling.data`` whose subfolders hold the weights;
+        members of one folder stand in the order of their names.
     units : str
         ``"ENERGY, LENGTH"`` of the folder, such as ``"hartree, bohr"``: its files do not say.
 
@@ -60,7 +60,10 @@ def read_model(path: str | os.PathLike, units: str | None = None) -> NetworkMode
     A. Singraber, J. Behler, C. Dellago, J. Chem. Theory Comput. 15, 1827 (2019); M. P. Bircher, A. Singraber,
     C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021) (functions of compact support).
     """
-    folders = _member_folders(Path(path))
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if not paths:
+        raise ValueError("path is an empty sequence; accepted: at least one folder")
+    folders = [member for one in paths for member in _member_folders(Path(one))]
     if units is None:
         raise _undeclared(folders[0][0] / FILE)
     factors = energy_and_length(units)
@@ -71,6 +74,8 @@ def read_model(path: str | os.PathLike, units: str | None = None) -> NetworkMode
 
 def _member_folders(path: Path) -> list[tuple[Path, Path]]:
     """Return for each member the folders of its settings and of its weights."""
+    if path.name == FILE and path.is_file():
+        path = path.parent
     if not path.is_dir():
         raise NotADirectoryError(f"path is {str(path)!r}; accepted: a folder with {FILE}")
     inside = sorted((folder for folder in path.iterdir() if folder.is_dir()), key=_natural)
@@ -117,7 +122,8 @@ def _read_member(settings: Path, weights: Path, units: Units) -> NetworkModel:
     symbols = _elements(file)
     entries = _read_functions(file, symbols, units.length)
     scalings = read_scaling(settings, Rule(file), [len(entries[x]) for x in symbols])
-    architectures = {x: Architectures(file, symbols).of(x) for x in symbols}
+    described = Architectures(file, symbols)
+    architectures = {x: described.of(x) for x in symbols}
     table = {entry.function.key: entry.row for x in symbols for entry in entries[x]}
     position = {key: i for i, key in enumerate(table)}
     columns, kept, networks = {}, {}, {}

@@ -47,9 +47,9 @@ def read_lines(path: Path, comments: str) -> list[Line]:
     OSError
         The file cannot be read.
     """
-    lines = []
+    lines, comment, name = [], re.compile(f"[{comments}]"), path.name
     for number, text in enumerate(path.read_bytes().decode("utf-8", "replace").split("\n"), start=1):
-        words = tuple(re.split(f"[{comments}]", text, maxsplit=1)[0].split())
+        words = tuple(comment.split(text, maxsplit=1)[0].split())
         if words:
-            lines.append(Line(path.name, number, words))
+            lines.append(Line(name, number, words))
     return lines

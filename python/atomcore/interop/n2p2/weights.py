@@ -148,7 +148,7 @@ def read_layers(path: Path, architecture: Architecture, inputs: int) -> list[Lay
         It does not hold as many numbers, or not in the order, that the architecture needs.
     """
     lines = read_lines(path, "#")
-    kinds = "".join(line.words[1] if line.words[1:] and line.words[1] in "ab" else "?" for line in lines)
+    kinds = "".join(line.words[1] if line.words[1:] and line.words[1] in ("a", "b") else "?" for line in lines)
     fitting = [hidden for hidden in architecture.hidden if _n_values((inputs, *hidden, 1)) == len(lines)]
     if not fitting:
         wanted = " or ".join(f"{_n_values((inputs, *hidden, 1))} ({hidden})" for hidden in architecture.hidden)
