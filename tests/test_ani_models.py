@@ -115,6 +115,16 @@ def test_hidden_layers_may_be_linear(ensemble, first, tmp_path):
     assert_close(second, 10 * raw[1][0].astype(float), EXACT)
 
 
+def test_networks_of_an_ensemble_have_the_same_activations(ensemble):
+    """A model file names them once, so that those of the first network would be taken for all."""
+    text = network_text(1, "H")
+    linear = ensemble.parent / "train1" / "networks" / "ANN-H.nnf"
+    linear.write_bytes(compressed(text.replace("activation=9;", "activation=6;", 1)))
+    with pytest.raises(AtomcoreError, match="number 2 has identity, celu, identity; accepted: the same ones in all"):
+        read_neurochem(ensemble)
+    assert read_neurochem(ensemble, networks=[1]).activations["H"] == ["identity", "celu", "identity"]
+
+
 @pytest.mark.parametrize("rounded", [True, False])
 def test_published_ani2x_networks(rounded, tmp_path):
     """Energies and forces of TorchANI in double precision, whose constants are in single precision."""
