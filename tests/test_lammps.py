@@ -279,6 +279,16 @@ def test_a_rank_may_have_no_atoms(plugin, tmp_path):
     assert_engine_agrees(Potential.load(tmp_path / "model.atomcore"), answer(tmp_path, "now"), atoms, WATER)
 
 
+def test_excluded_pairs_are_said(plugin, tmp_path):
+    atoms = water_box(3)
+    water_model().write(tmp_path / "model.atomcore")
+    write_data(tmp_path / "structure.data", atoms, WATER)
+    script = setup(atoms, WATER)
+    assert "neigh_modify excludes" not in run(plugin, tmp_path, script + "run 0")
+    text = run(plugin, tmp_path, script + "neigh_modify exclude type 1 1\nrun 0", ranks=2)
+    assert text.count("pairs that neigh_modify excludes are no neighbors for the model") == 1
+
+
 def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
     atoms = water_box(3)
     for name, model in (("model", water_model()), ("charges", water_model(target="charges"))):
@@ -295,6 +305,8 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
     bonded = {"before": "atom_style bond", "data": bonds}
     write_data(tmp_path / "bonds.data", atoms, WATER, bonds=[(1, 2)])
     fix = "\nfix doubt all pair 1 atomcore deviation 1"
+    two_fixes = "fix each all pair 1 atomcore deviation 0\nfix some all pair 10 atomcore deviation 1\nrun 1"
+    water_model(members=2).write(tmp_path / "ensemble.atomcore")
     cases = {
         coeff("* * model.atomcore H Xx"): "atom type 2 is Xx, which the model does not know; accepted: H, O, NULL",
         coeff("* * model.atomcore H"): "names 1 elements, but there are 2 atom types; accepted: one of H, O, or NULL",
@@ -312,6 +324,8 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
         coeff("* * model.atomcore H O", **bonded): "1-2 neighbours in special_bonds lj is 0; accepted: 1",
         setup(atoms, WATER) + fix: "the model has no deviation; that takes an ensemble",
         setup(atoms, WATER) + fix.replace("deviation", "grade"): "the model has no grade; its file does not have",
+        setup(atoms, WATER) + "pair_style atomcore single\nrun 0": "has no model; pair_coeff * * FILE",
+        coeff("* * ensemble.atomcore H O").replace("run 0", two_fixes): "deviation is read in step 1, but was not",
         setup(atoms, WATER) + "set atom 1 x 1.0 y 1.0 z 1.0\nset atom 2 x 1.0 y 1.0 z 1.0\nrun 0": "same place",
         coeff("* * model.atomcore H O"): "",
     }

@@ -57,7 +57,9 @@ void PairAtomcore::settings(int narg, char** arg) {
   if (narg > 1 || (narg == 1 && std::strcmp(arg[0], "single") != 0)) {
     error->all(FLERR, "pair_style atomcore {}; accepted: nothing more, or single", arg[narg > 1 ? 1 : 0]);
   }
-  single_precision_ = narg == 1;
+  const bool single_precision = narg == 1;
+  if (single_precision != single_precision_) drop_model();  // it was read in the other precision
+  single_precision_ = single_precision;
   const std::string units = update->unit_style;
   if (units == "metal") {
     unit_ = 1.0;
@@ -81,8 +83,7 @@ void PairAtomcore::coeff(int narg, char** arg) {
 
 // Every rank reads the file. Where all fail all say so, so that LAMMPS can end in an orderly way.
 void PairAtomcore::load(const std::string& path) {
-  workspace_.reset();
-  model_.reset();
+  drop_model();
   atomcore_load_options options = ATOMCORE_LOAD_OPTIONS_INIT;
   options.single_precision = single_precision_ ? 1 : 0;
   atomcore_model* model = nullptr;
@@ -100,6 +101,11 @@ void PairAtomcore::load(const std::string& path) {
                "capability local, whose energy is a sum over atoms that see their neighbours",
                path, info_.kind, info_.target, info_.capability);
   }
+}
+
+void PairAtomcore::drop_model() {
+  workspace_.reset();
+  model_.reset();
 }
 
 std::string PairAtomcore::known_elements() const {
@@ -182,6 +188,12 @@ void PairAtomcore::setup() {
   if (comm->get_comm_cutoff() < info_.cutoff) {
     error->all(FLERR, "pair_style atomcore: the communication cutoff {:g} is below the model's cutoff {:g}",
                comm->get_comm_cutoff(), info_.cutoff);
+  }
+  if (neighbor->exclude && comm->me == 0) {
+    error->warning(
+        FLERR,
+        "pair_style atomcore: pairs that neigh_modify excludes are no neighbors for the model; the energy of "
+        "either atom is that without the other");
   }
 }
 
@@ -283,6 +295,9 @@ void PairAtomcore::add_virials(const atomcore_results& results, std::size_t n_at
 }
 
 void PairAtomcore::keep_quantities(std::size_t n_atoms) {
+  for (Quantity& quantity : quantities_) {
+    if (quantity.wanted()) quantity.step = update->ntimestep;
+  }
   if (quantities_[kDeviation].wanted()) compute_deviation(n_atoms);
   if (quantities_[kSpread].wanted()) {
     for (double& spread : quantities_[kSpread].values) spread *= unit_;
@@ -363,6 +378,12 @@ void* PairAtomcore::extract_peratom(const char* name, int& n_columns) {
       error->all(
           FLERR, "pair_style atomcore: the model has no {}; {}", name,
           q == kDeviation ? "that takes an ensemble of several networks" : "its file does not have what that takes");
+    }
+    if (quantity.asked && update->whichflag != 0 && quantity.step != update->ntimestep) {
+      error->all(FLERR,
+                 "pair_style atomcore: {} is read in step {}, but was not computed: some fix pair has a 1 after the "
+                 "name, another one a 0; accepted: the same for all",
+                 name, update->ntimestep);
     }
     if (quantity.values.empty()) quantity.values.resize(1);  // fix pair wants an address before the first step, too
     quantity.asked = true;

@@ -46,6 +46,7 @@ class PairAtomcore : public Pair {
     bool asked = false;      // by extract_peratom
     bool triggered = false;  // whoever asks sets the flag when he wants it; else it is computed in every step
     int flag = 0;
+    bigint step = -1;  // in which it was computed
     std::vector<double> values;
 
     bool wanted() const { return asked && (flag != 0 || !triggered); }
@@ -61,6 +62,7 @@ class PairAtomcore : public Pair {
 
   void allocate();
   void load(const std::string& path);
+  void drop_model();
   void map_types(int n_names, char** names);
   void say_what_was_read(const std::string& path) const;
   std::string known_elements() const;
