@@ -305,7 +305,8 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
     bonded = {"before": "atom_style bond", "data": bonds}
     write_data(tmp_path / "bonds.data", atoms, WATER, bonds=[(1, 2)])
     fix = "\nfix doubt all pair 1 atomcore deviation 1"
-    two_fixes = "fix each all pair 1 atomcore deviation 0\nfix some all pair 10 atomcore deviation 1\nrun 1"
+    two_fixes = "fix each all pair 1 atomcore deviation 0\nfix some all pair 10 atomcore deviation 1\nrun 2"
+    left_over = "delete_bonds all bond 1 remove\nrun 0"
     water_model(members=2).write(tmp_path / "ensemble.atomcore")
     cases = {
         coeff("* * model.atomcore H Xx"): "atom type 2 is Xx, which the model does not know; accepted: H, O, NULL",
@@ -322,10 +323,11 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
         coeff("* * model.atomcore H O", units="lj"): "with units lj; accepted: units metal, and units real",
         coeff("* * model.atomcore H O", style="pair_style atomcore double"): "atomcore double; accepted: nothing more",
         coeff("* * model.atomcore H O", **bonded): "1-2 neighbours in special_bonds lj is 0; accepted: 1",
+        coeff("* * model.atomcore H O", **bonded).replace("run 0", left_over): "special_bonds lj is 0; accepted: 1",
         setup(atoms, WATER) + fix: "the model has no deviation; that takes an ensemble",
         setup(atoms, WATER) + fix.replace("deviation", "grade"): "the model has no grade; its file does not have",
         setup(atoms, WATER) + "pair_style atomcore single\nrun 0": "has no model; pair_coeff * * FILE",
-        coeff("* * ensemble.atomcore H O").replace("run 0", two_fixes): "deviation is read in step 1, but was not",
+        coeff("* * ensemble.atomcore H O").replace("run 0", two_fixes): "was read in a step for which it was not",
         setup(atoms, WATER) + "set atom 1 x 1.0 y 1.0 z 1.0\nset atom 2 x 1.0 y 1.0 z 1.0\nrun 0": "same place",
         coeff("* * model.atomcore H O"): "",
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "atom.h"
 #include "comm.h"
@@ -197,21 +198,41 @@ void PairAtomcore::setup() {
   }
 }
 
+// Bonds that were deleted may have left theirs behind.
+bool PairAtomcore::has_special_neighbors() const {
+  if (atom->nbonds > 0) return true;
+  for (int i = 0; atom->nspecial != nullptr && i < atom->nlocal; i++) {
+    if (atom->nspecial[i][2] > 0) return true;
+  }
+  return false;
+}
+
 // When forces are computed and not before: pair_modify special of a hybrid style holds only then.
 void PairAtomcore::check_special_bonds() const {
-  if (atom->molecular == Atom::ATOMIC || atom->nbonds == 0) return;
+  if (atom->molecular == Atom::ATOMIC) return;
   for (int k = 1; k < 4; k++) {
-    if (force->special_lj[k] == 1.0) continue;
-    error->all(FLERR,
+    if (force->special_lj[k] == 1.0 || !has_special_neighbors()) continue;
+    error->one(FLERR,
                "pair_style atomcore: the weight of 1-{} neighbours in special_bonds lj is {:g}; accepted: 1, since the "
                "model describes bonded atoms, too (special_bonds lj/coul 1 1 1)",
                k + 1, force->special_lj[k]);
   }
 }
 
+void PairAtomcore::check_quantities() const {
+  for (const Quantity& quantity : quantities_) {
+    if (!quantity.missed) continue;
+    error->all(FLERR,
+               "pair_style atomcore: {} was read in a step for which it was not computed, since one fix pair has a 1 "
+               "after the name and another one a 0; accepted: the same for all",
+               quantity.name);
+  }
+}
+
 void PairAtomcore::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
   check_special_bonds();
+  check_quantities();
   const std::size_t n_atoms = static_cast<std::size_t>(atom->nlocal) + atom->nghost;
   atomcore_results results = request(n_atoms);
   if (list->inum > 0) evaluate(n_atoms, results);
@@ -364,6 +385,7 @@ void* PairAtomcore::extract(const char* name, int& dim) {
     if (name != std::string(quantity.name) + "_flag") continue;
     dim = 0;
     quantity.triggered = true;
+    quantity.missed = false;
     return &quantity.flag;
   }
   return nullptr;
@@ -380,10 +402,8 @@ void* PairAtomcore::extract_peratom(const char* name, int& n_columns) {
           q == kDeviation ? "that takes an ensemble of several networks" : "its file does not have what that takes");
     }
     if (quantity.asked && update->whichflag != 0 && quantity.step != update->ntimestep) {
-      error->all(FLERR,
-                 "pair_style atomcore: {} is read in step {}, but was not computed: some fix pair has a 1 after the "
-                 "name, another one a 0; accepted: the same for all",
-                 name, update->ntimestep);
+      quantity.missed = true;
+      quantity.values.assign(atom->nlocal + 1, std::numeric_limits<double>::quiet_NaN());
     }
     if (quantity.values.empty()) quantity.values.resize(1);  // fix pair wants an address before the first step, too
     quantity.asked = true;

@@ -46,7 +46,8 @@ class PairAtomcore : public Pair {
     bool asked = false;      // by extract_peratom
     bool triggered = false;  // whoever asks sets the flag when he wants it; else it is computed in every step
     int flag = 0;
-    bigint step = -1;  // in which it was computed
+    bigint step = -1;     // in which it was computed
+    bool missed = false;  // read in a step in which it was not, by someone who does not set the flag
     std::vector<double> values;
 
     bool wanted() const { return asked && (flag != 0 || !triggered); }
@@ -67,7 +68,9 @@ class PairAtomcore : public Pair {
   void say_what_was_read(const std::string& path) const;
   std::string known_elements() const;
   void check_masses() const;
+  bool has_special_neighbors() const;
   void check_special_bonds() const;
+  void check_quantities() const;
   bool knows(int quantity) const;
 
   atomcore_results request(std::size_t n_atoms);
