@@ -63,6 +63,35 @@ def test_spreads_beyond_all_numbers_are_refused(tmp_path):
         potential.compute(water, ["energy_spread"])
 
 
+def test_grades_beyond_all_numbers_are_refused(tmp_path):
+    model = models()["graded"]
+    model.tensors["grade.O.matrix"] = np.full((3, 3), 1e308)
+    potential = Potential.load(model.write(tmp_path / "model.atomcore"))
+    assert np.isfinite(potential.energy_forces(Atoms("O"))[0])
+    with pytest.raises(AtomcoreError, match="grade of extrapolation is not finite"):
+        potential.compute(Atoms("O"), ["extrapolation_grade"])
+
+
+@pytest.mark.parametrize("widths", [(1,), (1, 2, 1), (3, 1)])
+def test_networks_without_inputs_are_constants(tmp_path, widths):
+    model, random = models()["network"], np.random.default_rng(4)
+    for name in list(model.tensors):
+        if name.startswith("networks.0.O."):
+            del model.tensors[name]
+    for name in ("columns", "mean", "scale"):
+        model.tensors[f"features.O.{name}"] = model.tensors[f"features.O.{name}"][:0]
+    x = np.zeros(0)
+    for layer, outputs in enumerate(widths):
+        if layer:
+            x = x / (1 + np.exp(-x))  # silu
+        weight, bias = random.normal(size=(outputs, len(x))), random.normal(size=outputs)
+        model.tensors |= {f"networks.0.O.{layer}.weight": weight, f"networks.0.O.{layer}.bias": bias}
+        x = weight @ x + bias
+    energy, _ = Potential.load(model.write(tmp_path / "model.atomcore")).energy_forces(Atoms("O"))
+    reference, scale = (model.tensors[f"energy.{name}"][1] for name in ("reference", "scale"))
+    assert_close(energy, reference + scale * x[0], ENGINE)
+
+
 def test_an_element_without_features_has_a_constant_energy(tmp_path):
     """Its centres have no coordinates, but coefficients: there is one kernel at no distance for each."""
     model = models()["atomic_kernel"]

@@ -70,6 +70,8 @@ void check_finite(const Evaluation& result) {
     throw Error(ErrorCode::overflow, "the model's energy or forces are not finite for this structure");
   if (!all_finite(result.spread))
     throw Error(ErrorCode::overflow, "the model's spread is not finite for this structure");
+  if (!all_finite(result.extrapolation.grade))
+    throw Error(ErrorCode::overflow, "the grade of extrapolation is not finite for this structure");
 }
 
 Evaluation evaluation_of(MemberValues&& values, std::size_t members, const Request& request,

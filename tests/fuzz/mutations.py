@@ -201,11 +201,13 @@ def _state_dict(content: bytes, random: np.random.Generator) -> bytes:
 
     try:
         state = torch.load(io.BytesIO(content), weights_only=True)
-        names = sorted(state)
+        names = sorted(state) or [""]
     except Exception:  # it is damaged already, in one of many ways
         return any_bytes(content, random)
     name, other = (str(random.choice(names)) for _ in range(2))
     kind = random.integers(6)
+    if name not in state:
+        return any_bytes(content, random)
     if kind == 0:
         del state[name]
     elif kind == 1:

@@ -263,9 +263,7 @@ def _to_other(
         from atomcore.interop import sgdml
 
         if output.exists() and not is_gdml_file(output):
-            raise ValueError(
-                f"output is {str(output)!r}, which is there and no model of {_NAMES[name]}; accepted: another name"
-            )
+            raise ValueError(f"output is {str(output)!r}, which is there and no file of sGDML; accepted: another name")
         used = units or "kcal/mol, Angstrom"
         sgdml.write_model(load_gdml(source), output, dialect=name, units=used)
     lines = [("read", source.name), ("written", f"{output} ({_NAMES[name]})"), ("units", used)]

@@ -52,6 +52,8 @@ def is_model_file(path: Path) -> bool:
 def _format_of(path: Path, *, alone: bool) -> str | None:
     if path.is_dir():
         return _format_of_folder(path)
+    if not path.is_file():
+        return None
     if find_info(path) is not None:
         return "neurochem"
     if path.name == INPUT:
@@ -84,7 +86,7 @@ def gdml_files(folder: Path) -> list[Path]:
 
 
 def is_gdml_file(path: Path) -> bool:
-    """Return whether a path is a model of sGDML or mbGDML."""
+    """Return whether a path is a model of sGDML and mbGDML, perhaps a damaged one."""
     return path.is_file() and _is_archive(path) and _holds_gdml(path)
 
 
