@@ -1,5 +1,7 @@
 """`atomcore convert`: models of other codes in, what was read in words, and models back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -8,7 +10,7 @@ from ase.build import molecule
 from ani_files import write_neurochem
 from atomcore import AtomcoreError, Potential, model_file
 from atomcore.cli.main import main
-from atomcore.interop import parity, sgdml
+from atomcore.interop import n2p2, parity, sgdml
 from atomcore.interop.convert import convert
 from atomcore.interop.networks import NetworkModel
 from atomcore.interop.recognize import FORMATS, recognize
@@ -45,8 +47,6 @@ def gdml(tmp_path):
 
 def mbgdml(folder):
     """Write a model of a single molecule as mbGDML does, and a data set beside it."""
-    from dataclasses import replace
-
     folder.mkdir()
     held = replace(random_model(), comp_ids=("h2o",), entity_ids=np.zeros(3, int), order=1)
     sgdml.write_model_file(held, folder / "1h2o.npz", dialect="mbgdml")
@@ -211,6 +211,13 @@ def test_folders_with_models_of_sgdml(gdml, tmp_path):
     assert not (tmp_path / "c.atomcore").exists()
 
 
+def test_differences_that_go_back_are_said_to_be_such(tmp_path):
+    model = n2p2.read_model(n2p2_folder(tmp_path / "all" / "a", 1), units="eV, Angstrom")
+    replace(model, provenance={"baseline": "GFN2-xTB"}).save(tmp_path / "a.atomcore")
+    lines = dict(convert(tmp_path / "a.atomcore", tmp_path / "back", format="n2p2").lines)
+    assert lines["energies"] == "differences to GFN2-xTB, which must be added; the format cannot say so"
+
+
 def test_formats_are_recognized_by_content(ani, gdml, tmp_path):
     folder = tmp_path / "n2p2" / "1"
     folder.mkdir(parents=True)
@@ -351,8 +358,6 @@ def test_the_check_knows_every_activation(activation, tmp_path):
 
 @pytest.mark.parametrize("activation", ["identity", "gaussian", "cosine", "exponential", "square"])
 def test_the_check_knows_every_activation_of_layers(activation, tmp_path):
-    from dataclasses import replace
-
     random_networks().write(tmp_path / "model.atomcore")
     model = NetworkModel.read(tmp_path / "model.atomcore")
     small = {x: 1e-2 * scale for x, scale in model.scale.items()}

@@ -249,7 +249,8 @@ def _to_other(
         raise ValueError(f"format is {name!r} and {source.name} a model file; accepted formats: {', '.join(WRITTEN)}")
     if options:
         raise ValueError(f"{next(iter(options))} is no option to write {name} with; accepted: units")
-    kind = model_file.read_metadata(source)["kind"]
+    metadata = model_file.read_metadata(source)
+    kind = metadata["kind"]
     needed = KIND if name == "n2p2" else "gdml"
     if kind != needed:
         raise ValueError(f"{source.name} holds a model of kind {kind!r}; accepted for {name}: {needed!r}")
@@ -267,4 +268,7 @@ def _to_other(
         used = units or "kcal/mol, Angstrom"
         sgdml.write_model(load_gdml(source), output, dialect=name, units=used)
     lines = [("read", source.name), ("written", f"{output} ({_NAMES[name]})"), ("units", used)]
+    baseline = metadata.get("provenance", {}).get("baseline")
+    if baseline:
+        lines.append(("energies", f"differences to {baseline}, which must be added; the format cannot say so"))
     return Conversion(name, output, [*lines, ("next", f"compare with what {_NAMES[name]} gives of it")])
