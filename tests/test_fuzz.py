@@ -63,6 +63,21 @@ def test_spreads_beyond_all_numbers_are_refused(tmp_path):
         potential.compute(water, ["energy_spread"])
 
 
+@pytest.mark.parametrize("features", [True, False])
+def test_spreads_of_no_atoms_and_of_no_features_are_computed(tmp_path, features):
+    model = models()["atomic_kernel"]
+    if not features:
+        model.tensors["variance.columns"] = np.zeros(0, int)
+        model.tensors["variance.features"] = np.zeros((3, 0))
+        model.tensors["variance.jacobian"] = np.zeros(0)
+    potential = Potential.load(model.write(tmp_path / "model.atomcore"))
+    for atoms in (Atoms(), Atoms("OH", [[0, 0, 0], [0, 0, 1.0]])):
+        found = potential.compute(atoms, ["energy_spread", "forces_spread"])
+        assert np.isfinite(found["energy_spread"])
+        assert found["forces_spread"].shape == (len(atoms), 3)
+        assert features or not found["forces_spread"].any()  # what does not move with the atoms
+
+
 def test_grades_beyond_all_numbers_are_refused(tmp_path):
     model = models()["graded"]
     model.tensors["grade.O.matrix"] = np.full((3, 3), 1e308)
