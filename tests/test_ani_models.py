@@ -18,11 +18,24 @@ from ani_files import (
     write_neurochem,
 )
 from atomcore import AtomcoreError, Calculator, Potential, model_file
+from atomcore.features import ANI
 from atomcore.interop.ani import read_neurochem, read_torchani
+from atomcore.interop.ani.neurochem import read_constants
 from atomcore.interop.networks import NetworkModel
 from atomcore.interop.parity import check_networks
 from helpers import Payload, shared_data, slope
-from tolerances import ANI_ENERGY, ANI_FORCES, ENGINE, EXACT, FLOAT32, FORCES_FD, REFERENCE, Tolerance, assert_close
+from tolerances import (
+    ANI_CONSTANTS,
+    ANI_ENERGY,
+    ANI_FORCES,
+    ENGINE,
+    EXACT,
+    FLOAT32,
+    FORCES_FD,
+    REFERENCE,
+    Tolerance,
+    assert_close,
+)
 
 
 @pytest.fixture
@@ -102,6 +115,16 @@ def test_hidden_layers_may_be_linear(ensemble, first, tmp_path):
     assert_close(second, 10 * raw[1][0].astype(float), EXACT)
 
 
+def test_networks_of_an_ensemble_have_the_same_activations(ensemble):
+    """A model file names them once, so that those of the first network would be taken for all."""
+    text = network_text(1, "H")
+    linear = ensemble.parent / "train1" / "networks" / "ANN-H.nnf"
+    linear.write_bytes(compressed(text.replace("activation=9;", "activation=6;", 1)))
+    with pytest.raises(AtomcoreError, match="number 2 has identity, celu, identity; accepted: the same ones in all"):
+        read_neurochem(ensemble)
+    assert read_neurochem(ensemble, networks=[1]).activations["H"] == ["identity", "celu", "identity"]
+
+
 @pytest.mark.parametrize("rounded", [True, False])
 def test_published_ani2x_networks(rounded, tmp_path):
     """Energies and forces of TorchANI in double precision, whose constants are in single precision."""
@@ -122,6 +145,18 @@ def test_published_ani2x_networks(rounded, tmp_path):
         assert_close([energy for energy, _ in found], expected, ANI_ENERGY if rounded else Tolerance(4e-4, 0.0))
         assert_close(found[0][1], reference[f"{name}/F"], ANI_FORCES if rounded else Tolerance(1e-5, 0.0))
         assert_close(0.5 * (found[1][1] + found[2][1]), found[0][1], ENGINE)
+
+
+@pytest.mark.parametrize(("file", "preset"), [("rHCNO-5.2R_16-3.5A_a4-8.params", ANI.ani1x),
+                                              ("rHCNOSFCl-5.1R_16-3.5A_a8-4.params", ANI.ani2x)])  # fmt: skip
+def test_published_constants_are_those_of_the_presets(file, preset):
+    elements, numbers = read_constants(shared_data("ani_params") / file)
+    expected = preset()
+    assert tuple(elements) == tuple(expected.elements)
+    for row, other in zip(ANI(elements, **numbers).table, expected.table, strict=True):
+        assert row["elements"] == other["elements"]
+        for name in ("eta", "shift", "cutoff", "zeta", "theta", "prefactor", "cos_scale"):
+            assert_close(row.get(name, 0.0), other.get(name, 0.0), ANI_CONSTANTS)
 
 
 def test_networks_without_ranges(ensemble, tmp_path):

@@ -126,6 +126,20 @@ def test_an_example_in_fortran_by_pkg_config(tmp_path, model, prefix):
     check_output(run_command([str(tmp_path / "water"), str(model)]), model, WATER)
 
 
+@NEEDS_SOURCES
+def test_nothing_of_python_is_needed_to_build(tmp_path):
+    """Configured where CMake can find neither Python nor pybind11, with and without the headers that it needs."""
+    nlohmann_json = pytest.importorskip("nlohmann_json", reason="the nlohmann-json headers are not installed here")
+    compiler("c++", "g++")
+    switches = ["-DATOMCORE_PYTHON=OFF", "-DATOMCORE_CUDA=OFF"]
+    switches += [f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in ("Python", "pybind11", "nlohmann_json")]
+    command = [find_cmake(), "-S", str(REPOSITORY), "-B", str(tmp_path), *switches]
+    with pytest.raises(AssertionError, match="the headers of nlohmann-json"):
+        run_command(command)
+    headers = Path(nlohmann_json.__file__).parent / "include"
+    run_command([*command, f"-DATOMCORE_JSON_INCLUDE={headers}"])
+
+
 def compiled(source: Path, folder: Path, *options: str) -> Path:
     """Compile a program in strict C11 against the library of the Python package."""
     library = c_library.FOLDER / "lib"

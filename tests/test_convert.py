@@ -12,7 +12,7 @@ from atomcore.interop import parity, sgdml
 from atomcore.interop.convert import convert
 from atomcore.interop.networks import NetworkModel
 from atomcore.interop.recognize import FORMATS, recognize
-from helpers import Payload, shared_data
+from helpers import Payload, run_python, shared_data
 from model_builder import random_model as random_networks
 from sgdml_files import predicted_energy, random_model, saved, water_arrays
 from tolerances import EXACT, KERNEL_MODEL, REFERENCE, assert_close
@@ -53,6 +53,13 @@ def test_ani_networks_are_converted(ani, tmp_path, capsys):
     assert first.members == 2
     assert first.energy_forces(atoms)[0] == second.energy_forces(atoms)[0]
     assert third.energy_forces(atoms)[0] == fourth.energy_forces(atoms)[0]
+
+
+def test_networks_are_converted_without_torch(ani, tmp_path):
+    model = tmp_path / "model.atomcore"
+    code = f"from atomcore.interop.convert import convert; convert({str(ani)!r}, {str(model)!r})"
+    assert run_python(f"{code}; import sys; print('torch' in sys.modules)").strip() == "False"
+    assert model.exists()
 
 
 def test_what_was_read_is_said(ani, tmp_path, capsys):
@@ -216,7 +223,7 @@ def test_no_part_of_a_source_is_replaced(ani, gdml, tmp_path, capsys):
         assert path.read_bytes() == before
     convert(gdml, tmp_path / "water.atomcore")
     before = (tmp_path / "water.atomcore").read_bytes()
-    with pytest.raises(ValueError, match="which is what is read"):
+    with pytest.raises(ValueError, match="which is there and no file of sGDML"):
         convert(tmp_path / "water.atomcore", tmp_path / "water.atomcore", format="sgdml")
     assert (tmp_path / "water.atomcore").read_bytes() == before
     convert(ani, tmp_path / "water.atomcore")  # a model file may be replaced

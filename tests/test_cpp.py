@@ -33,7 +33,7 @@ def test_packs(programs, isa):
     run_command([str(programs / f"test_packs_{isa}")])
 
 
-@pytest.mark.parametrize("name", ["test_cholesky", "test_features", "test_gdml", "test_kernels"])
+@pytest.mark.parametrize("name", ["test_cholesky", "test_features", "test_gdml", "test_kernels", "test_networks"])
 @pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
 def test_every_instruction_set(programs, isa, name):
     """With large numbers wherever nobody has written any: lanes that are not wanted must not reach a result."""

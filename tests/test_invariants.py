@@ -262,7 +262,7 @@ def test_stress_is_the_derivative_in_strain_and_symmetric(double, name):
 def test_the_virial_is_symmetric_before_it_is_made_so(energetic, name):
     structure = as_structure(EVERY_CLASS[name]())
     arrays = structure.positions, structure.cell, structure.pbc, structure.numbers
-    virial = energetic._core.compute(*arrays, _core.Request(True, False, False), 1)[0][3]
+    virial = energetic._core.compute(*arrays, _core.Request(True, False, False, False), 1)[0][3]
     size = np.abs(virial).max(initial=1.0)
     assert_close(virial, virial.T, tolerance(energetic, "virial asymmetry"), scale=size)
 

@@ -14,6 +14,7 @@ from atomcore import AtomcoreError, model_file
 from atomcore.potential import Potential
 from helpers import Payload
 from model_builder import random_model
+from structures import molecule_rattled
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +202,18 @@ def test_models_of_layer_activations_are_run_but_not_trained(tmp_path, capsys):
     assert main(["info", str(path)]) == 0
     assert "one for each element, tanh-gaussian-identity (H, C), cosine-cosine-cosine (O)" in capsys.readouterr().out
     with pytest.raises(AtomcoreError, match="cannot be trained on: its layers have activations of their own"):
+        restore(path)
+
+
+def test_networks_of_different_widths_are_run_but_not_trained(tmp_path):
+    from atomcore.export import restore
+
+    model, other = random_model(hidden=(17, 9)), random_model(hidden=(5,))
+    kept = {name: array for name, array in model.tensors.items() if ".C." not in name}
+    model.tensors = kept | {name: array for name, array in other.tensors.items() if ".C." in name}
+    path = model.write(tmp_path / "model.atomcore")
+    assert np.isfinite(Potential.load(path).compute(molecule_rattled())["energy"])
+    with pytest.raises(AtomcoreError, match=r"hidden layers are .*'C': \(5,\).*; accepted: the same for all elements"):
         restore(path)
 
 

@@ -1,5 +1,7 @@
 """The potential of openmm-ml: the engine's numbers in OpenMM's units, its dynamics, and what it refuses."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from ase import units
@@ -98,6 +100,20 @@ def test_dynamics_conserve_the_energy(path):
         errors.append(np.ptp(totals))
     print("errors of the total energy in kJ/mol:", errors)
     assert errors[1] < 0.35 * errors[0] < 0.35
+
+
+def test_contexts_in_several_threads(path):
+    atoms = [molecule_rattled() for _ in range(4)]
+    for seed, one in enumerate(atoms):
+        one.rattle(0.05, seed=seed)
+    system = MLPotential("atomcore", modelPath=path).createSystem(topology_of(atoms[0]))
+    contexts = [context_of(system, one) for one in atoms]
+    expected = [computed(context) for context in contexts]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for found, known in zip(pool.map(computed, contexts), expected, strict=True):
+                assert_close(found[0], known[0], EXACT)
+                assert_close(found[1], known[1], EXACT)
 
 
 def waters():

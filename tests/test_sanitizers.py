@@ -22,7 +22,7 @@ OPTIONS = {
 # Torch has threads and an allocator of its own that no sanitizer knows.
 PYTHON_TESTS = {  # by pattern, since a subject may have several files
     "addresses": ("arrays", "c_api", "calculator", "edges", "engine", "ensembles", "extrapolation", "features",
-                  "features_input", "invariants", "isa", "md*", "model_file", "neighbors*", "streaming"),
+                  "features_input", "grades", "invariants", "isa", "md*", "model_file", "neighbors*", "streaming"),
     "threads": ("c_api", "edges", "engine", "ensembles", "md_core", "neighbors*", "streaming"),
 }  # fmt: skip
 # Tests import the package that stands before them, and not the one that is installed in place.

@@ -52,7 +52,8 @@ void AtomicVariance::add_point(const Surroundings& near, std::size_t atom, cpu::
   std::vector<double> D, G(static_cast<std::size_t>(prepared_.n_features()));
   std::vector<std::int32_t> species;
   std::vector<std::size_t> neighbors;
-  for_each_neighbor(near, atom, [&](std::size_t neighbor, const math::Vec3<double>& d) {
+  for_each_neighbor(near, atom, [&](std::size_t neighbor, const math::Vec3<double>& d, bool inside) {
+    if (!inside) return;
     D.insert(D.end(), {d.x, d.y, d.z});
     species.push_back(near.species[neighbor]);
     neighbors.push_back(neighbor);

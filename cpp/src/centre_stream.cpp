@@ -30,7 +30,7 @@ void CentreStream<Head>::run(const Surroundings& near, std::size_t begin, std::s
   }
 }
 
-// Appends the neighbours of an atom.
+// Appends the neighbours of an atom: what is too far is overwritten by the next.
 template <typename Head>
 void CentreStream<Head>::gather(const Surroundings& near, std::size_t atom) {
   std::size_t n = species_.size();
@@ -38,13 +38,13 @@ void CentreStream<Head>::gather(const Surroundings& near, std::size_t atom) {
   D_.resize(3 * most);
   species_.resize(most);
   neighbor_.resize(most);
-  for_each_neighbor(near, atom, [&](std::size_t neighbor, const math::Vec3<double>& D) {
+  for_each_neighbor(near, atom, [&](std::size_t neighbor, const math::Vec3<double>& D, bool inside) {
     D_[3 * n] = static_cast<T>(D.x);
     D_[3 * n + 1] = static_cast<T>(D.y);
     D_[3 * n + 2] = static_cast<T>(D.z);
     neighbor_[n] = neighbor;
     species_[n] = near.species[neighbor];
-    ++n;
+    n += inside;
   });
   species_.resize(n);
   first_.push_back(n);

@@ -4,6 +4,13 @@
 #include <array>
 #include <cstddef>
 
+#include "src/isa.hpp"
+
+#if AC_X86
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 namespace atomcore {
 namespace {
 
@@ -21,7 +28,7 @@ constexpr std::uint32_t kRound[64] = {
 
 std::uint32_t rotate(std::uint32_t x, int n) { return (x >> n) | (x << (32 - n)); }
 
-void compress(State& state, const std::uint8_t* block) {
+void compress_block(State& state, const std::uint8_t* block) {
   std::uint32_t w[64];
   for (int t = 0; t < 16; ++t)
     w[t] = std::uint32_t{block[4 * t]} << 24 | std::uint32_t{block[4 * t + 1]} << 16 |
@@ -43,12 +50,59 @@ void compress(State& state, const std::uint8_t* block) {
   for (std::size_t i = 0; i < 8; ++i) state[i] += update[i];
 }
 
+#if AC_X86
+// The same in instructions that processors have for it, several times as fast: four words of the schedule at a time,
+// and the state as (a, b, e, f) and (c, d, g, h).
+__attribute__((target("sha,sse4.1"))) void compress_by_instructions(State& state, const std::uint8_t* blocks,
+                                                                    std::size_t n) {
+  const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  auto* const words = reinterpret_cast<__m128i*>(state.data());
+  const __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(words), 0xB1);
+  const __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128(words + 1), 0x1B);
+  __m128i abef = _mm_alignr_epi8(cdab, efgh, 8), cdgh = _mm_blend_epi16(efgh, cdab, 0xF0);
+  for (; n > 0; --n, blocks += 64) {
+    const __m128i abef_before = abef, cdgh_before = cdgh;
+    __m128i w[4];
+    for (int k = 0; k < 4; ++k)
+      w[k] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(blocks) + k), big_endian);
+#pragma GCC unroll 16
+    for (int t = 0; t < 16; ++t) {  // four rounds
+      __m128i& now = w[t % 4];
+      const __m128i &second = w[(t + 1) % 4], &third = w[(t + 2) % 4], &last = w[(t + 3) % 4];
+      const __m128i sum = _mm_add_epi32(now, _mm_loadu_si128(reinterpret_cast<const __m128i*>(kRound) + t));
+      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
+      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0E));
+      const __m128i part = _mm_add_epi32(_mm_sha256msg1_epu32(now, second), _mm_alignr_epi8(last, third, 4));
+      now = _mm_sha256msg2_epu32(part, last);
+    }
+    abef = _mm_add_epi32(abef, abef_before);
+    cdgh = _mm_add_epi32(cdgh, cdgh_before);
+  }
+  const __m128i feba = _mm_shuffle_epi32(abef, 0x1B), dchg = _mm_shuffle_epi32(cdgh, 0xB1);
+  _mm_storeu_si128(words, _mm_blend_epi16(feba, dchg, 0xF0));
+  _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
+}
+
+bool has_instructions() {
+  unsigned a, b, c, d;
+  constexpr unsigned kSha = 1u << 29;
+  return cpu::active_isa() != cpu::Isa::portable && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & kSha) != 0;
+}
+#endif
+
+void compress(State& state, const std::uint8_t* blocks, std::size_t n) {
+#if AC_X86
+  if (has_instructions()) return compress_by_instructions(state, blocks, n);
+#endif
+  for (std::size_t i = 0; i < n; ++i) compress_block(state, blocks + 64 * i);
+}
+
 }  // namespace
 
 std::string sha256(span<const std::uint8_t> message) {
   State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   const std::size_t whole = message.size() / 64 * 64, rest = message.size() - whole;
-  for (std::size_t i = 0; i < whole; i += 64) compress(state, message.data() + i);
+  compress(state, message.data(), whole / 64);
 
   // the tail: a one bit, zeros, and the length in bits in the last eight bytes
   std::uint8_t tail[128] = {};
@@ -57,7 +111,7 @@ std::string sha256(span<const std::uint8_t> message) {
   const std::size_t tail_size = rest < 56 ? 64 : 128;
   for (std::size_t i = 0; i < 8; ++i)
     tail[tail_size - 1 - i] = static_cast<std::uint8_t>(std::uint64_t{message.size()} * 8 >> (8 * i));
-  for (std::size_t i = 0; i < tail_size; i += 64) compress(state, tail + i);
+  compress(state, tail, tail_size / 64);
 
   std::string digest;
   for (const std::uint32_t word : state)

@@ -1,11 +1,11 @@
 """The potential ``"atomcore"`` of openmm-ml, which finds it by an entry point, and a reporter of its reliability."""
 
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import ase
 import numpy as np
 import openmm
 from openmm import unit
@@ -13,9 +13,9 @@ from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 
 from atomcore._arrays import whole_number
 from atomcore.calculators.ase import Calculator
-from atomcore.calculators.frames import RELIABILITY, keeping_refused
+from atomcore.calculators.frames import RELIABILITY, System, keeping_refused
 from atomcore.md.files import GrowingFile
-from atomcore.potential import Potential
+from atomcore.potential import Evaluator, Potential
 from atomcore.units import energy_factors, length_factors
 
 _COLUMNS = {
@@ -100,11 +100,11 @@ class AtomcorePotentialImpl(MLPotentialImpl):
             An atom has no element or one that the model does not know, or the atoms are not those of a model of one
             molecule.
         """
-        included, structure = _structure(topology, self._calculator.potential, atoms, periodic)
-        force = openmm.PythonForce(_Compute(self._calculator, structure))
+        included, numbers, periodic = _atoms(topology, self._calculator.potential, atoms, periodic)
+        force = openmm.PythonForce(_Compute(self._calculator, numbers, periodic))
         force.setName("atomcore")
         force.setForceGroup(forceGroup)
-        force.setUsesPeriodicBoundaryConditions(bool(structure.pbc.any()))
+        force.setUsesPeriodicBoundaryConditions(periodic)
         if atoms is not None:
             force.setParticles(included)
         system.addForce(force)
@@ -117,17 +117,17 @@ class AtomcorePotentialImpl(MLPotentialImpl):
 class _Compute:
     """Energy and forces of a state. OpenMM pickles it into serialized systems, which so contain the model."""
 
-    def __init__(self, calculator: Calculator, atoms: ase.Atoms) -> None:
-        self._atoms = atoms
-        self._atoms.calc = calculator
+    def __init__(self, calculator: Calculator, numbers: np.ndarray, periodic: bool) -> None:
+        self._calculator, self._evaluator = calculator, Evaluator(calculator.potential)
+        self._names = calculator._computable(periodic=False, spread=calculator.spread_limit is not None)
+        self._numbers, self._periodic = numbers, periodic
 
     def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:
-        """Return the energy in kJ/mol and the forces in kJ/mol/nm."""
-        atoms = self._atoms
-        _move(atoms, state)
-        with keeping_refused(lambda: atoms):
-            atoms.calc.calculate(atoms)
-        results = atoms.calc.results
+        """Return the energy in kJ/mol and the forces in kJ/mol/nm; contexts in several threads may call this."""
+        system: Any = _system(state, self._numbers, self._periodic)
+        results = self._evaluator.compute(system, self._names)
+        with keeping_refused(functools.partial(system.atoms, self._calculator)):
+            self._calculator._judge(results, system)
         return results["energy"] / _ENERGY, results["forces"] * (_LENGTH / _ENERGY)
 
 
@@ -169,7 +169,7 @@ class ExtrapolationReporter:
         if not self._names:
             raise ValueError(f"model is {self._potential!r}, which knows nothing of its reliability")
         self._atoms, self._periodic = atoms if atoms is None else list(atoms), periodic
-        self._structure: tuple[list[int], ase.Atoms] | None = None
+        self._known: tuple[list[int], np.ndarray, bool] | None = None
         self._file = GrowingFile(Path(file))
         self._file.write(",".join(["step", *(_COLUMNS[name] for name in self._names)]) + "\n")
 
@@ -180,20 +180,20 @@ class ExtrapolationReporter:
 
     def report(self, simulation: openmm.app.Simulation, state: openmm.State) -> None:
         """Write a row."""
-        if self._structure is None:
-            self._structure = _structure(simulation.topology, self._potential, self._atoms, self._periodic)
-        included, structure = self._structure
-        _move(structure, state, included)
-        results = self._potential.compute(structure, self._names)
+        if self._known is None:
+            self._known = _atoms(simulation.topology, self._potential, self._atoms, self._periodic)
+        included, numbers, periodic = self._known
+        system = _system(state, numbers, periodic, included)
+        results = self._potential.compute(system, self._names)
         row = [simulation.currentStep, *(_worst(name, results[name]) for name in self._names)]
         self._file.write(",".join(map(str, row)) + "\n")
         self._file.flush()
 
 
-def _structure(
+def _atoms(
     topology: openmm.app.Topology, potential: Potential, atoms: Iterable[int] | None, periodic: bool | None
-) -> tuple[list[int], ase.Atoms]:
-    """Return the indices of the atoms that the model is for and their structure, without positions."""
+) -> tuple[list[int], np.ndarray, bool]:
+    """Return indices and atomic numbers of the atoms that the model is for, and whether they feel their images."""
     every = list(topology.atoms())
     included = every if atoms is None else [every[i] for i in atoms]
     box = topology.getPeriodicBoxVectors() is not None
@@ -201,15 +201,16 @@ def _structure(
         periodic = box and potential.capability != "molecular"
     if periodic and not box:
         raise ValueError("periodic is True for a topology without box vectors; accepted: None, False")
-    return [atom.index for atom in included], ase.Atoms(_numbers(included, potential), pbc=periodic)
+    return [atom.index for atom in included], np.array(_numbers(included, potential), np.int32), periodic
 
 
-def _move(atoms: ase.Atoms, state: openmm.State, included: list[int] | None = None) -> None:
-    """Set positions and cell as in a state, of these of its atoms."""
+def _system(state: openmm.State, numbers: np.ndarray, periodic: bool, included: list[int] | None = None) -> System:
+    """Return the structure of a state, or of these of its atoms."""
     positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
-    atoms.positions = positions if included is None else positions[included]
-    if atoms.pbc.any():
-        atoms.cell[:] = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
+    cell = np.zeros((3, 3))
+    if periodic:
+        cell = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) * _LENGTH
+    return System(positions if included is None else positions[included], cell, np.full(3, periodic), numbers)
 
 
 def _worst(name: str, values: np.ndarray) -> float:

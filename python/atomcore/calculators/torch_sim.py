@@ -2,20 +2,16 @@
 
 import functools
 import os
-from dataclasses import dataclass
 from typing import Any
 
-import ase
 import numpy as np
-import numpy.typing as npt
 import torch
-from ase.symbols import Symbols
 from torch_sim.models.interface import ModelInterface
 from torch_sim.state import SimState
 
 from atomcore._voigt import VOIGT
 from atomcore.calculators.ase import Calculator
-from atomcore.calculators.frames import keeping_refused
+from atomcore.calculators.frames import System, keeping_refused
 from atomcore.potential import Potential
 
 _DTYPES = (torch.float64, torch.float32)
@@ -119,7 +115,7 @@ class AtomcoreModel(ModelInterface):
         names = self._names(periodic)
         found = self.potential.compute_batch(systems, names)
         for i, (system, results) in enumerate(zip(systems, found, strict=True)):
-            with keeping_refused(functools.partial(self._refused, system), f"system {i}: "):
+            with keeping_refused(functools.partial(system.atoms, self._calculator), f"system {i}: "):
                 self._calculator._judge(results, system)
         output = {name: self._stacked(name, [results[name] for results in found]) for name in names if found}
         if self._compute_stress and not periodic:
@@ -142,27 +138,8 @@ class AtomcoreModel(ModelInterface):
         dtype = self._dtype if array.dtype.kind == "f" else torch.int64
         return torch.from_numpy(array).to(self._device, dtype)
 
-    def _refused(self, system: "_System") -> ase.Atoms:
-        atoms = ase.Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
-        atoms.calc = self._calculator
-        return atoms
 
-
-@dataclass(frozen=True)
-class _System:
-    """One system of a state, as the engine reads it; ``ase.Atoms`` take longer to make than a molecule to compute."""
-
-    positions: npt.NDArray[np.float64]
-    cell: npt.NDArray[np.float64]
-    pbc: npt.NDArray[np.bool_]
-    numbers: npt.NDArray[np.int64]
-
-    @property
-    def symbols(self) -> Symbols:
-        return Symbols(self.numbers)
-
-
-def _systems(state: SimState | dict[str, Any]) -> list[_System]:
+def _systems(state: SimState | dict[str, Any]) -> list[System]:
     """Return the systems of a state. Arrays may share its memory."""
     if isinstance(state, dict):
         state = SimState(**({"masses": torch.ones_like(state["positions"][:, 0])} | state))
@@ -175,4 +152,4 @@ def _systems(state: SimState | dict[str, Any]) -> list[_System]:
     numbers = state.atomic_numbers.cpu().numpy()
     pbc = np.ascontiguousarray(np.broadcast_to(torch.as_tensor(state.pbc).cpu().numpy(), 3))
     ranges = zip((0, *ends[:-1]), ends, cells, strict=True)
-    return [_System(positions[start:end], cell, pbc, numbers[start:end]) for start, end, cell in ranges]
+    return [System(positions[start:end], cell, pbc, numbers[start:end]) for start, end, cell in ranges]

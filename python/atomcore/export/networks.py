@@ -55,6 +55,12 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
     for requirement, reason in _NOT_TRAINED_HERE.items():
         if requirement in metadata["requires"]:
             raise AtomcoreError(f"{os.fspath(path)!r} cannot be trained on: {reason}")
+    widths = {x: _widths(tensors, x) for x in metadata["elements"]}
+    if len(set(widths.values())) > 1:
+        raise AtomcoreError(
+            f"{os.fspath(path)!r} cannot be trained on: the widths of its hidden layers are {widths}; "
+            "accepted: the same for all elements"
+        )
     try:
         return _members(metadata, tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # the core checks the rest
@@ -66,12 +72,11 @@ def restore(path: str | os.PathLike) -> list[BehlerParrinello]:
 def _members(metadata: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> list[BehlerParrinello]:
     features = SymmetryFunctions.from_table(metadata["elements"], metadata["features"])
     networks, first = metadata["networks"], metadata["elements"][0]
-    hidden = [len(tensors[f"networks.0.{first}.{i}.bias"]) for i in range(_n_layers(tensors, first) - 1)]
     members = []
     for m in range(int(networks["members"])):
         model = BehlerParrinello(
             features,
-            hidden,
+            _widths(tensors, first),
             networks["activation"],
             networks.get("seed", 0) + m,
             shared=networks.get("shared", False),
@@ -83,8 +88,10 @@ def _members(metadata: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> 
     return members
 
 
-def _n_layers(tensors: Mapping[str, np.ndarray], element: str) -> int:
-    return sum(name.startswith(f"networks.0.{element}.") and name.endswith(".weight") for name in tensors)
+def _widths(tensors: Mapping[str, np.ndarray], element: str) -> tuple[int, ...]:
+    """Return the widths of the hidden layers of an element."""
+    own = [name for name in tensors if name.startswith(f"networks.0.{element}.") and name.endswith(".bias")]
+    return tuple(len(tensors[f"networks.0.{element}.{i}.bias"]) for i in range(len(own) - 1))
 
 
 def _fill(model: BehlerParrinello, tensors: Mapping[str, np.ndarray], member: int, dtype: torch.dtype) -> None:

@@ -49,10 +49,38 @@ def reference_features(
     ValueError
         A row's type or cutoff function is not among those of `atomcore.features`.
     """
-    n_rows = len(row_ptr) - 1
-    centre = torch.repeat_interleave(torch.arange(n_rows), row_ptr.diff())
-    first, second = _pairs_of_edges(row_ptr)
-    end = species[neighbor]
+    rows = torch.arange(len(row_ptr) - 1)
+    edges = torch.repeat_interleave(rows, row_ptr.diff())
+    return features_of_pairs(elements, table, rows, edges, species[neighbor], *_pairs_of_edges(row_ptr), D)
+
+
+def features_of_pairs(
+    elements: Sequence[str],
+    table: Sequence[Mapping[str, Any]],
+    rows: torch.Tensor,
+    centre: torch.Tensor,
+    end: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    D: torch.Tensor,
+) -> torch.Tensor:
+    """Evaluate a feature table, given the pairs of edges; can be traced by ``torch.jit`` for any sizes.
+
+    Parameters
+    ----------
+    elements, table, D
+        As for `reference_features`.
+    rows
+        Anything with one entry a centre, [n_rows].
+    centre, end
+        For each edge its centre and the position in ``elements`` of the atom at its end, [P].
+    first, second
+        The edges of each unordered pair with the same centre, [T].
+
+    Returns
+    -------
+    Tensor [n_rows, K]
+    """
     columns = []
     for row in table:
         weight = _weights(elements, row, D)[end]
@@ -64,7 +92,7 @@ def reference_features(
             keep = near[first] & near[second] & _of_elements(elements, row, end[first], end[second])
             terms = _pair_terms(row, D[first[keep]], D[second[keep]])
             terms, owner = (weight[first] * weight[second])[keep] * terms, centre[first[keep]]
-        columns.append(row["prefactor"] * D.new_zeros(n_rows).index_add(0, owner, terms))
+        columns.append(row["prefactor"] * torch.zeros_like(rows, dtype=D.dtype).index_add(0, owner, terms))
     return torch.stack(columns, dim=1)
 
 

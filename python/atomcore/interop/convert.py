@@ -12,7 +12,7 @@ from atomcore._files import replacing
 from atomcore.export.shared import symbols_of
 from atomcore.interop.networks import KIND, NetworkModel
 from atomcore.interop.parity import check_networks
-from atomcore.interop.recognize import FORMATS, gdml_files, is_model_file, recognize
+from atomcore.interop.recognize import FORMATS, gdml_files, is_gdml_file, is_model_file, recognize
 from atomcore.potential import Potential
 
 Lines = list[tuple[str, str]]
@@ -245,8 +245,8 @@ def _to_other(
         from atomcore.export import load_gdml
         from atomcore.interop import sgdml
 
-        if output.exists() and output.samefile(source):
-            raise ValueError(f"output is {str(output)!r}, which is what is read; accepted: another file")
+        if output.exists() and not is_gdml_file(output):
+            raise ValueError(f"output is {str(output)!r}, which is there and no file of sGDML; accepted: another name")
         used = units or "kcal/mol, Angstrom"
         sgdml.write_model(load_gdml(source), output, dialect=name, units=used)
     lines = [("read", source.name), ("written", f"{output} ({_NAMES[name]})"), ("units", used)]

@@ -51,6 +51,8 @@ def is_model_file(path: Path) -> bool:
 def _format_of(path: Path, *, alone: bool) -> str | None:
     if path.is_dir():
         return _format_of_folder(path)
+    if not path.is_file():
+        return None
     if find_info(path) is not None:
         return "neurochem"
     if _is_archive(path):
@@ -74,7 +76,12 @@ def _format_of_folder(path: Path) -> str | None:
 
 def gdml_files(folder: Path) -> list[Path]:
     """Return the models of sGDML and mbGDML in a folder, other npz files not."""
-    return [file for file in sorted(folder.glob("*.npz")) if _is_archive(file) and _holds_gdml(file)]
+    return [file for file in sorted(folder.glob("*.npz")) if is_gdml_file(file)]
+
+
+def is_gdml_file(path: Path) -> bool:
+    """Return whether a path is a model of sGDML or mbGDML, perhaps a damaged one."""
+    return path.is_file() and _is_archive(path) and _holds_gdml(path)
 
 
 def _is_archive(path: Path) -> bool:

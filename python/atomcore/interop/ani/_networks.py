@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from atomcore._core import AtomcoreError
 from atomcore.features import ANI
 from atomcore.interop.networks import NetworkModel
 
@@ -48,7 +49,13 @@ def network_model(
         In eV.
     provenance
         Where the networks come from.
+
+    Raises
+    ------
+    AtomcoreError
+        Activations of the members differ: a model file names those of an element once.
     """
+    _check_alike(members)
     n, elements = features.n_features, features.elements
     scales = {x: 1 / _ALPHA if members[0][x][0].activation == CELU else 1.0 for x in elements}
     return NetworkModel(
@@ -63,6 +70,18 @@ def network_model(
         energy_scale=np.full(len(elements), hartree),
         provenance={**provenance, "hartree_in_eV": hartree, "citation": CITATION},
     )
+
+
+def _check_alike(members: Sequence[Mapping[str, Sequence[Layer]]]) -> None:
+    first = members[0]
+    for m, member in enumerate(members[1:], start=1):
+        for x, layers in member.items():
+            own, others = ([layer.activation for layer in of] for of in (layers, first[x]))
+            if own != others:
+                raise AtomcoreError(
+                    f"the networks of {x} differ: the first of the ensemble has the activations {', '.join(others)}, "
+                    f"number {m + 1} has {', '.join(own)}; accepted: the same ones in all"
+                )
 
 
 def _folded(layers: Sequence[Layer], scale: float) -> list[tuple[np.ndarray, np.ndarray]]:
