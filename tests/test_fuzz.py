@@ -17,6 +17,7 @@ from atomcore.interop.sgdml import read_model, write_model_file
 from cpp_build import LONGEST, build
 from fuzz.corpus import models, write_corpus
 from helpers import NEEDS_SOURCES, run_command
+from model_builder import random_model
 from sgdml_files import random_model as gdml_model
 from tolerances import ENGINE, assert_close
 
@@ -139,3 +140,14 @@ def test_damage_of_gdml_models_is_told_with_the_name_of_the_file(tmp_path, chang
     np.savez(tmp_path / "model.npz", **arrays | changes)
     with pytest.raises(AtomcoreError, match=message):
         read_model(tmp_path / "model.npz")
+
+
+def test_a_small_file_cannot_ask_for_all_memory(tmp_path):
+    """What functions an edge can change is listed for every cutoff: with as many of these as functions, squared."""
+    table = [
+        {"type": "radial", "elements": ["H"], "prefactor": 1.0, "eta": 0.1, "shift": 0.0, "cutoff": 3.0 + 1e-4 * i}
+        | {"cutoff_function": "cosine"}
+        for i in range(7000)
+    ]
+    with pytest.raises(AtomcoreError, match="features: the table is too large"):
+        random_model(("H",), hidden=(2,), reference=(0.0,), table=table).write(tmp_path / "model.atomcore")
