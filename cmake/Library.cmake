@@ -1,6 +1,7 @@
 # The library for programs in C, C++ and Fortran: shared and static, with headers, a CMake package and a pkg-config file.
 # Everything is relocatable: it stands in the wheel, too, within the Python package.
 add_library(atomcore SHARED $<TARGET_OBJECTS:atomcore_c_api>)
+add_library(atomcore::atomcore ALIAS atomcore)  # for projects that have this one within
 target_include_directories(atomcore PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/cpp/include>)
 target_link_libraries(atomcore PRIVATE atomcore_core)
 set(exports "${CMAKE_CURRENT_LIST_DIR}/exports.map")

@@ -202,6 +202,8 @@ TEXTS = [
     ("ani.params", "TM = 1", "DESC = ANI_SMOOTH", "DESC is 'ANI_SMOOTH'"),
     ("ani.params", "TM = 1", "XY = 1", "has 'XY = 1'"),
     ("ani.params", "Rcr = 4.1", "Rcr = nan", "Rcr is 'nan'"),
+    ("ani.params", "Rcr = 4.1", "Rcr = 4.1D0", "Rcr is '4.1D0'; accepted: a finite number"),
+    ("ani.params", "Rcr = 4.1", "Rcr = 4.1 # A", "Rcr is '4.1 # A'"),
     ("ani.params", "Rcr = 4.1", "Rcr = -1", "makes no sense"),
     ("ani.params", "Rcr = 4.1", "Rca = 4.1", "has Rca twice"),
     ("ani.params", "EtaR = [11.3]", "EtaR = [11.3,2]", "EtaR has 2 numbers"),
@@ -213,6 +215,16 @@ TEXTS = [
     ("sae.dat", "=-38.", "=nan", "C,2 is"),
     ("sae.dat", "C,2=-38.08933878049795\n", "", "has 2 self energies"),
 ]
+
+
+def test_texts_of_other_editors(ensemble):
+    expected = read_neurochem(ensemble)
+    for name in ("ani.info", "ani.params", "sae.dat"):
+        path = ensemble.parent / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    found = read_neurochem(ensemble)
+    assert found.table == expected.table
+    assert_close(found.reference, expected.reference, EXACT)
 
 
 @pytest.mark.parametrize(("file", "old", "new", "message"), TEXTS)
@@ -324,6 +336,9 @@ def test_options_of_neurochem_are_checked(ensemble):
             read_neurochem(ensemble, hartree=hartree)
     with pytest.raises(FileNotFoundError, match="has no networks"):
         read_neurochem(ensemble.parent / "train9")
+    (ensemble.parent / "train1" / "networks" / "ANN-O.nnf").unlink()
+    with pytest.raises(FileNotFoundError, match=r"train1/networks: there is no file 'ANN-O\.nnf'"):
+        read_neurochem(ensemble)
     assert "Rcr = 4.1" in constants_text()
     assert CONSTANTS["Rcr"] == 4.1
 
@@ -433,8 +448,12 @@ STATES = [
     ("something", np.ones(2), "has 'something'; accepted: ANI networks"),
     (f"{H}layers.1.bias", None, "network 0 of H lacks '1.bias'"),
     (f"{H}layers.1.weight", np.ones((3, 5), np.float32), r"layer 1 has weights \(3, 5\)"),
-    (f"{H}final_layer.bias", np.array([np.nan], np.float32), "layer 2 holds values that are not finite"),
-    (f"{H}final_layer.bias", np.array([1]), "layer 2 holds values that are not finite"),
+    (
+        f"{H}final_layer.bias",
+        np.array([np.nan], np.float32),
+        "layer 2 holds values that are not finite or no real ones",
+    ),
+    (f"{H}final_layer.bias", np.array([1]), "layer 2 holds values that are not finite or no real ones"),
     ("species_converter.conv_tensor", None, "has no species_converter.conv_tensor"),
     ("species_converter.conv_tensor", np.full(120, -1), "does not number its elements from 0"),
     ("atomic_numbers", np.array([6, 1]), "atomic_numbers that are not those of"),
@@ -489,6 +508,31 @@ def test_damaged_state_dicts_are_refused(tmp_path):
         torch.save(thing, path)
         with pytest.raises(AtomcoreError, match=r"ani1x\.pt"):
             read_torchani(path)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_state_dicts_of_other_types_are_refused(kind, tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_tensors
+
+    state = {key: torch.from_numpy(array) for key, array in state_dict().items()}
+    state = {
+        key: array.to(getattr(torch, kind)) if array.is_floating_point() else array for key, array in state.items()
+    }
+    torch.save(state, tmp_path / "ani1x.pt")
+    save_tensors(state, tmp_path / "ani1x.safetensors")
+    with pytest.raises(AtomcoreError, match=r"ani1x\.pt has 'potentials.*', no plain tensor of numbers"):
+        read_torchani(tmp_path / "ani1x.pt")
+    with pytest.raises(AtomcoreError, match=r"ani1x\.safetensors .*float32, float64, int64, int32"):
+        read_torchani(tmp_path / "ani1x.safetensors")
+
+
+def test_nobody_is_told_to_run_what_a_file_holds(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(Payload(tmp_path / "marker"), tmp_path / "ani1x.pt")
+    with pytest.raises(AtomcoreError) as refused:
+        read_torchani(tmp_path / "ani1x.pt")
+    assert "weights_only" not in str(refused.value)
 
 
 def test_a_hostile_state_dict_is_not_run(tmp_path):

@@ -1,5 +1,6 @@
 """Programs in C, C++ and Fortran that use the installed library: found, built, run, small and quick to start."""
 
+import ctypes
 import shutil
 import sys
 import time
@@ -124,6 +125,19 @@ def test_an_example_in_fortran_by_pkg_config(tmp_path, model, prefix):
     command = [program, "-std=f2018", "-Wall", "-Werror", *sources, "-o", "water", *words]
     run_command([*command, f"-Wl,-rpath,{folder.parent}"], cwd=tmp_path)
     check_output(run_command([str(tmp_path / "water"), str(model)]), model, WATER)
+
+
+def test_fortran_sees_the_structs_of_c(tmp_path, model):
+    library, include = c_library.FOLDER / "lib", c_library.FOLDER / "include"
+    sources = [str(include / "atomcore" / "atomcore.f90"), str(PROGRAMS / "sizes.f90")]
+    command = [compiler("gfortran"), *sources, "-o", "sizes", f"-L{library}", "-latomcore", f"-Wl,-rpath,{library}"]
+    run_command(command, cwd=tmp_path)
+    sizes, refusal, found, elements = run_command([str(tmp_path / "sizes"), str(model)]).splitlines()
+    structs = (c_library.Options, c_library.Info, c_library.Results, c_library.Structure, c_library.Neighbors)
+    assert [int(size) for size in sizes.split()] == [ctypes.sizeof(struct) for struct in structs]
+    assert "'nowhere'" in refusal
+    assert found == f"{c_library.C.atomcore_version().decode()} behler_parrinello"
+    assert elements.split() == ["3", "2", "-1"]
 
 
 @NEEDS_SOURCES

@@ -1,5 +1,7 @@
 """`atomcore convert`: models of other codes in, what was read in words, and models back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -8,14 +10,25 @@ from ase.build import molecule
 from ani_files import write_neurochem
 from atomcore import AtomcoreError, Potential, model_file
 from atomcore.cli.main import main
-from atomcore.interop import parity, sgdml
+from atomcore.interop import n2p2, parity, sgdml
 from atomcore.interop.convert import convert
 from atomcore.interop.networks import NetworkModel
 from atomcore.interop.recognize import FORMATS, recognize
 from helpers import Payload, run_python, shared_data
 from model_builder import random_model as random_networks
+from n2p2_folders import write_folder
 from sgdml_files import predicted_energy, random_model, saved, water_arrays
 from tolerances import EXACT, KERNEL_MODEL, REFERENCE, assert_close
+
+N2P2 = """number_of_elements 2
+elements O H
+cutoff_type 1
+global_hidden_layers_short 1
+global_nodes_short 3
+global_activation_short t l
+symfunction_short H 2 O 0.1 0.0 4.0
+symfunction_short O 2 H 0.1 0.0 4.0
+"""
 
 
 @pytest.fixture
@@ -34,8 +47,6 @@ def gdml(tmp_path):
 
 def mbgdml(folder):
     """Write a model of a single molecule as mbGDML does, and a data set beside it."""
-    from dataclasses import replace
-
     folder.mkdir()
     held = replace(random_model(), comp_ids=("h2o",), entity_ids=np.zeros(3, int), order=1)
     sgdml.write_model_file(held, folder / "1h2o.npz", dialect="mbgdml")
@@ -78,7 +89,7 @@ def test_what_was_read_is_said(ani, tmp_path, capsys):
     assert "Chem. Sci." in said["cite"]
     assert main(["info", output]) == 0
     shown = capsys.readouterr().out
-    assert "converted   NeuroChem\nsource      ani.info, network 1\ncitation    Smith" in shown
+    assert "source      ani.info, network 1\nunits       hartree of 27.0 eV, Angstrom\ncitation    Smith" in shown
     provenance = model_file.read_metadata(output)["provenance"]
     assert provenance["hartree_in_eV"] == 27.0
     assert provenance["single_precision_constants"] is True
@@ -133,6 +144,12 @@ def test_published_models_of_mbgdml(tmp_path):
         assert_close(forces, expected.compute(atoms)["forces"], REFERENCE)
 
 
+def n2p2_folder(path, seed):
+    path.parent.mkdir(exist_ok=True)
+    write_folder(path, N2P2, seed)
+    return path
+
+
 def test_n2p2_folders_there_and_back(tmp_path):
     source = shared_data("n2p2_h2o_rpbe_d3")
     with pytest.raises(ValueError, match="units is missing"):
@@ -144,6 +161,61 @@ def test_n2p2_folders_there_and_back(tmp_path):
     first, second = (Potential.load(tmp_path / f"{name}.atomcore").energy_forces(atoms) for name in "ab")
     assert_close(second[0], first[0], REFERENCE)
     assert_close(second[1], first[1], REFERENCE)
+
+
+def test_committees_of_n2p2_are_converted(tmp_path, capsys):
+    first = n2p2_folder(tmp_path / "all" / "first", 1)
+    second = n2p2_folder(tmp_path / "all" / "second", 2)
+    outputs = [tmp_path / f"{i}.atomcore" for i in range(5)]
+    for sources, output in zip(
+        ([first], [first / "input.nn"], [second], [first, second], [tmp_path / "all"]), outputs, strict=True
+    ):
+        command = ["convert", *map(str, sources), "-o", str(output), "--units", "eV, Angstrom"]
+        assert main(command) == 0
+    assert "read        first, second (n2p2)" in capsys.readouterr().out
+    assert main(["info", str(outputs[3])]) == 0
+    assert "source      first, second\nunits       eV, Angstrom\ncitation    Singraber" in capsys.readouterr().out
+    atoms = molecule("H2O")
+    one, again, other, listed, within = (Potential.load(output).energy_forces(atoms)[0] for output in outputs)
+    assert one == again
+    assert_close(listed, (one + other) / 2, REFERENCE)
+    assert within == listed
+    (second / "input.nn").unlink()
+    with pytest.raises(FileNotFoundError, match=r"second has weights and no input\.nn, which first beside it has"):
+        convert(tmp_path / "all", outputs[0], units="eV, Angstrom")
+    (second / "input.nn").write_text("elements\n")
+    with pytest.raises(AtomcoreError, match=r"second: input\.nn, line 1: elements has 0 values"):
+        convert(tmp_path / "all", outputs[0], units="eV, Angstrom")
+
+
+def test_a_folder_may_be_where_one_is(ani, tmp_path, monkeypatch):
+    for name in ("train1", "train1/networks"):
+        monkeypatch.chdir(ani.parent / name)
+        assert dict(convert(".", tmp_path / "model.atomcore").lines)["read"] == "train1 (NeuroChem)"
+
+
+def test_folders_with_models_of_sgdml(gdml, tmp_path):
+    folder = mbgdml(tmp_path / "models")
+    saved(gdml.parent / "data.npz", water_arrays())
+    assert recognize([gdml.parent]) == "sgdml"  # it names no components
+    convert(gdml.parent, tmp_path / "a.atomcore")
+    assert Potential.load(tmp_path / "a.atomcore").kind == "gdml"
+    convert(folder, tmp_path / "b.atomcore", format="sgdml")  # one model
+    (folder / "2h2o.npz").write_bytes((folder / "1h2o.npz").read_bytes())
+    with pytest.raises(ValueError, match="models cannot be converted: there are 2 models; accepted: one"):
+        convert(folder, tmp_path / "c.atomcore", format="sgdml")
+    (tmp_path / "empty").mkdir()
+    for name, accepted in (("sgdml", "one"), ("mbgdml", "one or more")):
+        with pytest.raises(ValueError, match=f"there are 0 models; accepted: {accepted}$"):
+            convert(tmp_path / "empty", tmp_path / "c.atomcore", format=name)
+    assert not (tmp_path / "c.atomcore").exists()
+
+
+def test_differences_that_go_back_are_said_to_be_such(tmp_path):
+    model = n2p2.read_model(n2p2_folder(tmp_path / "all" / "a", 1), units="eV, Angstrom")
+    replace(model, provenance={"baseline": "GFN2-xTB"}).save(tmp_path / "a.atomcore")
+    lines = dict(convert(tmp_path / "a.atomcore", tmp_path / "back", format="n2p2").lines)
+    assert lines["energies"] == "differences to GFN2-xTB, which must be added; the format cannot say so"
 
 
 def test_formats_are_recognized_by_content(ani, gdml, tmp_path):
@@ -174,8 +246,10 @@ def test_state_dicts_are_recognized_by_content(tmp_path):
         assert recognize([tmp_path / name]) == "torchani"
         with pytest.raises(AtomcoreError, match=r"\.dat has 'x'"):
             convert(tmp_path / name, tmp_path / "model.atomcore", model="ani2x")
-    save_file({"x": np.ones(2)}, tmp_path / "c.safetensors")
-    assert recognize([tmp_path / "c.safetensors"]) == "torchani"
+    save_file({"x": np.ones(2)}, tmp_path / "c.dat")
+    assert recognize([tmp_path / "c.dat"]) == "torchani"
+    with pytest.raises(AtomcoreError, match=r"c\.dat has 'x'; accepted: ANI"):
+        convert(tmp_path / "c.dat", tmp_path / "model.atomcore", model="ani2x")
     torch.save(Payload(tmp_path / "marker"), tmp_path / "d.pt")
     with pytest.raises(AtomcoreError, match=r"d\.pt is damaged or no state dict"):
         convert(tmp_path / "d.pt", tmp_path / "model.atomcore", model="ani2x")
@@ -226,6 +300,10 @@ def test_no_part_of_a_source_is_replaced(ani, gdml, tmp_path, capsys):
     with pytest.raises(ValueError, match="which is there and no file of sGDML"):
         convert(tmp_path / "water.atomcore", tmp_path / "water.atomcore", format="sgdml")
     assert (tmp_path / "water.atomcore").read_bytes() == before
+    (tmp_path / "notes.txt").write_text("a text")
+    with pytest.raises(ValueError, match=r"notes\.txt', which is there and no file of sGDML; accepted: another name"):
+        convert(tmp_path / "water.atomcore", tmp_path / "notes.txt", format="sgdml")
+    assert (tmp_path / "notes.txt").read_text() == "a text"
     convert(ani, tmp_path / "water.atomcore")  # a model file may be replaced
     assert Potential.load(tmp_path / "water.atomcore").members == 2
 
@@ -280,8 +358,6 @@ def test_the_check_knows_every_activation(activation, tmp_path):
 
 @pytest.mark.parametrize("activation", ["identity", "gaussian", "cosine", "exponential", "square"])
 def test_the_check_knows_every_activation_of_layers(activation, tmp_path):
-    from dataclasses import replace
-
     random_networks().write(tmp_path / "model.atomcore")
     model = NetworkModel.read(tmp_path / "model.atomcore")
     small = {x: 1e-2 * scale for x, scale in model.scale.items()}

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from ase import Atoms
+from ase import units as ase_units
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import write
@@ -218,6 +219,34 @@ def test_extxyz(tmp_path):
     assert_same(load(tmp_path / "w.extxyz", units="eV, Angstrom"), expected)
     with pytest.raises(ValueError, match="read by ASE, which gives eV and Angstrom"):
         load(tmp_path / "w.extxyz", units="kcal/mol, Angstrom")
+
+
+RUNNER = """begin
+lattice 10.0 0.0 0.0
+lattice 0.0 10.0 0.0
+lattice 0.0 0.0 10.0
+atom 0.0 0.0 0.0 O 0.0 0.0 0.1 0.0 0.0
+atom 1.0 0.0 0.0 H 0.0 0.0 -0.1 0.0 0.0
+energy -2.0
+charge 0.0
+end
+"""
+
+
+def test_data_of_runner_and_n2p2_need_units(tmp_path):
+    """ASE takes them for atomic units, whatever they are."""
+    path = tmp_path / "input.data"
+    path.write_text(RUNNER)
+    with pytest.raises(ValueError, match=r"is missing: input\.data does not say its units; .*'eV, Angstrom'"):
+        load(path)
+    with pytest.raises(ValueError, match="units is 'kcal/mol, Angstrom'; accepted for data of RuNNer and n2p2: 'har"):
+        load(path, units="kcal/mol, Angstrom")
+    for declared, energy, length in (("eV, Angstrom", 1.0, 1.0), ("Ha, bohr", ase_units.Hartree, ase_units.Bohr)):
+        found = load(path, units=declared)
+        assert_close(found.energy, [-2.0 * energy], REFERENCE)
+        assert_close(found.positions[1], [length, 0, 0], REFERENCE)
+        assert_close(found.forces[0], [0.1 * energy / length, 0, 0], REFERENCE)
+        assert_close(found.cells[0], 10 * length * np.eye(3), REFERENCE)
 
 
 @pytest.mark.parametrize("index", [":", "1:", "::2", "-2:", 1, "1", -1])

@@ -17,6 +17,7 @@ from atomcore.interop.sgdml import read_model, write_model_file
 from cpp_build import LONGEST, build
 from fuzz.corpus import models, write_corpus
 from helpers import NEEDS_SOURCES, run_command
+from model_builder import random_model
 from sgdml_files import random_model as gdml_model
 from tolerances import ENGINE, assert_close
 
@@ -39,7 +40,8 @@ def test_a_million_damaged_model_files_under_sanitizers(tmp_path):
         switches = (f"-DCMAKE_CXX_FLAGS={flags}",)
         limits = [str(RUNS), "1", *files]
     program = build(tmp_path, "-DCMAKE_BUILD_TYPE=Debug", *switches, target="fuzz_model_file") / "fuzz_model_file"
-    run_command([str(program), *limits], cwd=tmp_path, timeout=8 * LONGEST)
+    freed = "quarantine_size_mb=32"  # what the sanitizer keeps of it counts as memory in use
+    run_command([str(program), *limits], cwd=tmp_path, timeout=8 * LONGEST, ASAN_OPTIONS=freed)
 
 
 @pytest.mark.parametrize("runs", [50, pytest.param(20_000, marks=pytest.mark.long)])
@@ -61,6 +63,21 @@ def test_spreads_beyond_all_numbers_are_refused(tmp_path):
     assert np.isfinite(potential.compute(water, ["energy"])["energy"])
     with pytest.raises(AtomcoreError, match="spread is not finite"):
         potential.compute(water, ["energy_spread"])
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_spreads_of_no_atoms_and_of_no_features_are_computed(tmp_path, features):
+    model = models()["atomic_kernel"]
+    if not features:
+        model.tensors["variance.columns"] = np.zeros(0, int)
+        model.tensors["variance.features"] = np.zeros((3, 0))
+        model.tensors["variance.jacobian"] = np.zeros(0)
+    potential = Potential.load(model.write(tmp_path / "model.atomcore"))
+    for atoms in (Atoms(), Atoms("OH", [[0, 0, 0], [0, 0, 1.0]])):
+        found = potential.compute(atoms, ["energy_spread", "forces_spread"])
+        assert np.isfinite(found["energy_spread"])
+        assert found["forces_spread"].shape == (len(atoms), 3)
+        assert features or not found["forces_spread"].any()  # what does not move with the atoms
 
 
 def test_grades_beyond_all_numbers_are_refused(tmp_path):
@@ -124,3 +141,14 @@ def test_damage_of_gdml_models_is_told_with_the_name_of_the_file(tmp_path, chang
     np.savez(tmp_path / "model.npz", **arrays | changes)
     with pytest.raises(AtomcoreError, match=message):
         read_model(tmp_path / "model.npz")
+
+
+def test_a_small_file_cannot_ask_for_all_memory(tmp_path):
+    """What functions an edge can change is listed for every cutoff: with as many of these as functions, squared."""
+    table = [
+        {"type": "radial", "elements": ["H"], "prefactor": 1.0, "eta": 0.1, "shift": 0.0, "cutoff": 3.0 + 1e-4 * i}
+        | {"cutoff_function": "cosine"}
+        for i in range(7000)
+    ]
+    with pytest.raises(AtomcoreError, match="features: the table is too large"):
+        random_model(("H",), hidden=(2,), reference=(0.0,), table=table).write(tmp_path / "model.atomcore")

@@ -1,5 +1,7 @@
 """Folders of n2p2 that are damaged, contradict themselves or hold what is not supported: refused by file and line."""
 
+import os
+
 import pytest
 
 from atomcore import AtomcoreError
@@ -237,11 +239,18 @@ def test_bytes_that_are_no_text_are_refused_or_comments(folder):
     content = (folder / "input.nn").read_bytes()
     (folder / "input.nn").write_bytes(b"# J\xf6rg\r\n" + content.replace(b"\n", b"\r\n"))
     read_model(folder, UNITS)
+    (folder / "input.nn").write_bytes(b"\xef\xbb\xbf" + content)  # what some editors begin a text with
+    read_model(folder, UNITS)
     (folder / "input.nn").write_bytes(content.replace(b"elements O", b"elements \xff"))
     refused(folder, "line 3: '\ufffd' is no chemical symbol")
     (folder / "weights.001.data").write_bytes(bytes(range(256)) * 20)
     (folder / "input.nn").write_bytes(content)
     refused(folder, "weights.001.data")
+
+
+def test_files_are_never_too_long_to_be_read(folder):
+    os.truncate(folder / "weights.001.data", 1 << 40)  # takes no room
+    refused(folder, r"weights\.001\.data has 1099511627776 bytes; accepted: at most 67108864")
 
 
 def test_units_must_be_given(folder):

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <set>
 #include <utility>
 
@@ -149,11 +148,16 @@ Groups group_rows(const std::vector<FeatureRow>& rows) {
   return groups;
 }
 
+// Plans grow as functions times different cutoffs times elements; without a limit, a small file could ask for all
+// memory.
+constexpr std::size_t kMostNumbers = std::size_t{1} << 26;
+
 // A size or an offset as plans hold it, in 32 bits.
 std::int32_t int32(std::size_t size) {
-  if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+  if (size > kMostNumbers)
     throw Error(ErrorCode::invalid_value, "features: the table is too large: its compiled form would have a list of " +
-                                              std::to_string(size) + " numbers; accepted: at most 2147483647");
+                                              std::to_string(size) + " numbers; accepted: at most " +
+                                              std::to_string(kMostNumbers));
   return static_cast<std::int32_t>(size);
 }
 

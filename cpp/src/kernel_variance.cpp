@@ -58,14 +58,16 @@ struct Part {
   const double* x;
   const std::int32_t* elements;
   std::size_t n;
-  const double* jacobian;  // [n, n_features, m], or null where derivatives are not wanted
+  const double* jacobian;  // [n, n_features, m]; null where derivatives are not wanted, or where it has no entries
   std::size_t m;
 };
 
-Part part_of(const PointSet& set, std::size_t s, std::size_t n_features, const double* jacobian) {
-  const std::size_t first = set.first[s];
-  return {set.x.data() + first * n_features, set.elements.data() + first, set.first[s + 1] - first, jacobian,
-          jacobian ? set.variables[s] : 0};
+// Of a set whose Jacobians begin at `jacobian` for this structure; it may be empty where there are derivatives, since
+// there are no points or no features.
+Part part_of(const PointSet& set, std::size_t s, std::size_t n_features, std::size_t jacobian, bool derivatives) {
+  const std::size_t first = set.first[s], m = derivatives ? set.variables[s] : 0;
+  return {set.x.data() + first * n_features, set.elements.data() + first, set.first[s + 1] - first,
+          m > 0 ? set.jacobian.data() + jacobian : nullptr, m};
 }
 
 // The covariances of the points of one structure, in their features, with the energy and the derivatives of another.
@@ -186,7 +188,7 @@ KernelVariance::KernelVariance(std::shared_ptr<const VarianceRecord> record) : r
 // covariances [n_observed, 1 + n + m], without the variance of the kernel
 void KernelVariance::covary(const PointSet& structure, double* covariances, int n_threads) const {
   const std::size_t K = record_->n_features;
-  const Part points = part_of(structure, 0, K, structure.jacobian.empty() ? nullptr : structure.jacobian.data());
+  const Part points = part_of(structure, 0, K, 0, true);
   const std::size_t width = 1 + points.n + points.m;
   const TermsOf kernel = terms_of(record_->kind);
   Interruptible user;
@@ -195,8 +197,7 @@ void KernelVariance::covary(const PointSet& structure, double* covariances, int 
     Block block;
     for (auto s = static_cast<std::size_t>(begin); s < static_cast<std::size_t>(end); ++s) {
       user.check();
-      const Part other = part_of(record_->observed, s, K,
-                                 record_->gradients ? &record_->observed.jacobian[first_jacobian_[s]] : nullptr);
+      const Part other = part_of(record_->observed, s, K, first_jacobian_[s], record_->gradients);
       block.fill(points, other, K, kernel, record_->parameters);
       if (record_->energies) energy_row(points, block, K, covariances + row_of_energy_[s] * width);
       if (record_->gradients) gradient_rows(points, block, K, other.m, covariances + row_of_gradient_[s] * width);
@@ -206,7 +207,7 @@ void KernelVariance::covary(const PointSet& structure, double* covariances, int 
 
 KernelVariance::Result KernelVariance::of(const PointSet& structure, int n_threads) const {
   const std::size_t K = record_->n_features;
-  const Part points = part_of(structure, 0, K, structure.jacobian.empty() ? nullptr : structure.jacobian.data());
+  const Part points = part_of(structure, 0, K, 0, true);
   if (points.m > 0 && math::smoothness(record_->kind) < 2)
     throw Error(ErrorCode::invalid_value,
                 "the kernel of the model has no second derivatives, and so forces no variance");

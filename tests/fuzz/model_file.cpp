@@ -56,8 +56,7 @@ void check(const Values& values, const char* what) {
   for (const double x : values.strain_gradient) require(std::isfinite(x), what);
 }
 
-void run(const ModelRecord& record, const Potential& potential, const std::vector<double>& cell, bool periodic) {
-  const Numbers numbers = std::visit(AtomsFor{}, record.content);
+void run(const Numbers& numbers, const Potential& potential, const std::vector<double>& cell, bool periodic) {
   if (numbers.size() > kMostAtoms) return;
   std::vector<double> positions;
   for (std::size_t i = 0; i < numbers.size(); ++i) {  // a helix: no two at one place, no three in a line
@@ -87,11 +86,13 @@ void load_and_run(const ModelRecord& record, Precision precision) {
   const Potential potential(record, precision);
   const auto* const gdml = std::get_if<MolecularGdmlRecord>(&record.content);
   const std::vector<double> box{3.1, 0.0, 0.0, 0.4, 2.9, 0.0, 0.0, -0.3, 3.3};
-  run(record, potential, box, false);
+  const Numbers numbers = std::visit(AtomsFor{}, record.content);
+  run({}, potential, box, false);
+  run(numbers, potential, box, false);
   if (gdml != nullptr && !gdml->gdml.lattice.empty())
-    run(record, potential, gdml->gdml.lattice, true);
+    run(numbers, potential, gdml->gdml.lattice, true);
   else if (potential.cutoff() < kLargestPeriodicCutoff)
-    run(record, potential, box, true);
+    run(numbers, potential, box, true);
 }
 
 }  // namespace

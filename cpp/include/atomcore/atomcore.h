@@ -59,7 +59,7 @@ typedef struct atomcore_info {
   size_t size;
   const char* kind;       /* "behler_parrinello", "atomic_kernel", "structure_kernel", "gdml", "many_body" */
   const char* capability; /* "local", "molecular", "global" */
-  const char* target;     /* "energy" or "charges" */
+  const char* target;     /* "energy" or "charges"; only models of energies can be computed here */
   double cutoff;          /* Angstrom; 0 unless the model is local */
   int32_t n_elements;
   const char* const* symbols; /* [n_elements] */
@@ -90,7 +90,7 @@ ATOMCORE_API void atomcore_workspace_free(atomcore_workspace* workspace);
 typedef struct atomcore_results {
   size_t size;
   double energy;         /* eV, sum over the centres */
-  double virial[9];      /* eV, sum of r (x) f = -dE/dstrain, rows first; only where forces or virials are wanted */
+  double virial[9];      /* eV, sum of r (x) f = -dE/dstrain, rows first; only beside forces or virials of any kind */
   double* forces;        /* [n_atoms, 3], eV/A */
   double* energies;      /* [n_atoms], eV, of the centres */
   double* virials;       /* [n_atoms, 9], eV: of each pair what the energy of the centre says, given to the neighbour */

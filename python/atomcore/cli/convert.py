@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 _DESCRIPTION = """\
 Convert a model of n2p2, NeuroChem, TorchANI, sGDML or mbGDML to a model file, or a model file to a folder of n2p2 or a
-file of sGDML. What SOURCE is shows in its files; several files are a many-body expansion of mbGDML.
+file of sGDML. What SOURCE is shows in its files; several folders are a committee of n2p2, several files a many-body
+expansion of mbGDML.
 """
 
 
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", metavar="NAME", help="n2p2, neurochem, torchani, sgdml or mbgdml; needed from a model file"
     )
-    parser.add_argument("--units", metavar="UNITS", help='of n2p2 and sGDML, e.g. "hartree, bohr"')
+    parser.add_argument("--units", metavar="UNITS", help='of n2p2, sGDML and mbGDML, e.g. "hartree, bohr"')
     parser.add_argument("--networks", type=int, nargs="+", metavar="N", help="of NeuroChem: only these, from 0")
     parser.add_argument("--constants", metavar="FILE", help="of a single network of NeuroChem: .params")
     parser.add_argument("--self-energies", metavar="FILE", help="of a single network of NeuroChem: .dat")

@@ -107,7 +107,7 @@ def _print_model(info: dict[str, Any]) -> None:
             print(f"{name:11} {_listed(info[name])}")
     if info["kind"] == "many_body":
         _print_terms(info)
-    for name in ("atomcore", "torch", "created", "converted", "source", "citation"):
+    for name in ("atomcore", "torch", "created", "converted", "source", "units", "citation"):
         if name in provenance:
             print(f"{name:11} {provenance[name]}")
     if "baseline" in provenance:

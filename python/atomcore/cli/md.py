@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments = parser.add_argument_group("arguments")
     arguments.add_argument("model", help="model file (.atomcore)")
     arguments.add_argument("start", help="structure to start from, the last of the file: npz, or anything ASE reads")
-    arguments.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    arguments.add_argument("--units", help='of an npz file or input.data, e.g. "kcal/mol, Angstrom"')
     arguments.add_argument(
         "--ensemble", metavar="E", choices=ENSEMBLES, default="nve", help="nve, langevin or npt [nve]"
     )

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("model", help="model file (.atomcore)")
     parser.add_argument("file", help="structures: npz, or anything ASE reads")
     parser.add_argument("-o", "--output", default="predicted.extxyz", help="file to write [%(default)s]")
-    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    parser.add_argument("--units", help='of an npz file or input.data, e.g. "kcal/mol, Angstrom"')
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)
     _check_output(options)

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     place.add_argument("--port", type=int, help="of the server")
     place.add_argument("--unix", metavar="NAME", help="Unix socket of the server, /tmp/ipi_NAME")
     parser.add_argument("--host", default="localhost", help="of the server [%(default)s]")
-    parser.add_argument("--units", help='of an npz file, e.g. "kcal/mol, Angstrom"')
+    parser.add_argument("--units", help='of an npz file or input.data, e.g. "kcal/mol, Angstrom"')
     add_options(parser)
     parser.add_argument("--threads", type=int, help="default OMP_NUM_THREADS, or all cores")
     options = parser.parse_args(arguments)

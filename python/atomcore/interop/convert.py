@@ -9,6 +9,8 @@ from typing import Any
 from atomcore import model_file
 from atomcore._core import AtomcoreError
 from atomcore._files import replacing
+from atomcore.data.readers.archive import read_archive
+from atomcore.data.readers.sgdml import declared_units
 from atomcore.export.shared import symbols_of
 from atomcore.interop.networks import KIND, NetworkModel
 from atomcore.interop.parity import check_networks
@@ -23,6 +25,7 @@ _OPTIONS = {  # what each format takes besides `units`
     "torchani": ("model", "cutoffs", "hartree"),
 }
 _WITH_UNITS = ("n2p2", "sgdml", "mbgdml")
+_SEVERAL = ("n2p2", "mbgdml")  # that may have more than one source
 _NAMES = {"n2p2": "n2p2", "neurochem": "NeuroChem", "torchani": "TorchANI", "sgdml": "sGDML", "mbgdml": "mbGDML"}
 _SELF_ENERGIES = "total energies: self energies of the atoms are part of the model"
 _ENERGIES = {
@@ -31,6 +34,10 @@ _ENERGIES = {
     "torchani": _SELF_ENERGIES,
     "sgdml": "as the labels it was trained on; its constant is part of the model",
     "mbgdml": "as the labels it was trained on; a sum over sets of molecules",
+}
+_CITATIONS = {
+    "sgdml": "Chmiela et al., Nat. Commun. 9, 3887 (2018), and the paper of this model",
+    "mbgdml": "Maldonado et al., Digital Discovery 2, 871 (2023), and the paper of these models",
 }
 _NOT_THERE = {  # what the formats do not have, and what of them is left behind
     "n2p2": "settings of training",
@@ -77,7 +84,8 @@ def convert(
     Parameters
     ----------
     source : path or sequence of path
-        The model: see `atomcore.interop.recognize.FORMATS`. Several files of mbGDML are a many-body expansion.
+        The model: see `atomcore.interop.recognize.FORMATS`. Several folders of n2p2 are a committee, several files of
+        mbGDML a many-body expansion.
     output : path
         The model file (``.atomcore``), or what to write of the other code: a folder for n2p2, an npz file for sGDML.
         A file that is no model is never replaced.
@@ -105,7 +113,8 @@ def convert(
         A file is damaged or has something that is not supported, by its name; or the engine does not give the numbers
         that plain formulas give. Nothing is written.
     """
-    sources = [Path(source)] if isinstance(source, str | os.PathLike) else [Path(path) for path in source]
+    given = [source] if isinstance(source, str | os.PathLike) else source
+    sources = [Path(os.path.abspath(path)) for path in given]  # "." has a name, too
     if not sources:
         raise ValueError("source is empty; accepted: a path, or several")
     if format is not None and format not in FORMATS:
@@ -115,7 +124,7 @@ def convert(
         return _to_other(sources[0], Path(output), format, units, options)
     name = format or recognize(sources)
     _check_options(name, units, options)
-    if len(sources) > 1 and name != "mbgdml":
+    if len(sources) > 1 and name not in _SEVERAL:
         raise ValueError(f"source has {len(sources)} paths; accepted for {name}: one")
     _check_output(Path(output))
     return _from_other(name, sources, Path(output), units, options)
@@ -143,7 +152,7 @@ def _from_other(
         if name in ("sgdml", "mbgdml"):
             lines = _from_gdml(name, sources, output, units)
         else:
-            lines = _from_networks(name, sources[0], output, units, options)
+            lines = _from_networks(name, sources, output, units, options)
     except (ValueError, AtomcoreError) as error:
         kind = AtomcoreError if isinstance(error, AtomcoreError) else ValueError
         raise kind(f"{', '.join(path.name for path in sources)} cannot be converted: {error}") from error
@@ -156,39 +165,34 @@ def _from_other(
     return Conversion(name, output, lines)
 
 
-def _from_networks(name: str, source: Path, output: Path, units: str | None, options: Mapping[str, Any]) -> Lines:
-    model = _read_networks(name, source, units, options)
+def _from_networks(
+    name: str, sources: Sequence[Path], output: Path, units: str | None, options: Mapping[str, Any]
+) -> Lines:
+    model = _read_networks(name, sources, units, options)
     with replacing(output) as temporary:
         model.save(temporary)
         apart = check_networks(model, Potential.load(temporary))
     provenance = model.provenance
     each = "one network" if len(model.networks) == 1 else f"{len(model.networks)} networks"
     return [
-        ("read", f"{provenance.get('source', source.name)} ({_NAMES[name]})"),
+        ("read", f"{provenance['source']} ({_NAMES[name]})"),
         ("elements", " ".join(model.elements)),
         ("functions", f"{len(model.table)}, cutoff {model.cutoff:g} A"),
         ("networks", f"{each} an element"),
-        ("units", _units_of(units, provenance)),
+        ("units", provenance["units"]),
         ("checked", f"engine and plain formulas agree to {apart:.1g} eV an atom"),
-        *([("cite", str(provenance["citation"]))] if "citation" in provenance else []),
+        ("cite", provenance["citation"]),
     ]
 
 
-def _read_networks(name: str, source: Path, units: str | None, options: Mapping[str, Any]) -> NetworkModel:
+def _read_networks(name: str, sources: Sequence[Path], units: str | None, options: Mapping[str, Any]) -> NetworkModel:
     if name == "n2p2":
         from atomcore.interop import n2p2
 
-        return n2p2.read_model(source, units=units)
+        return n2p2.read_model(sources, units=units)
     from atomcore.interop import ani
 
-    return (ani.read_neurochem if name == "neurochem" else ani.read_torchani)(source, **options)
-
-
-def _units_of(units: str | None, provenance: Mapping[str, Any]) -> str:
-    """Return what the numbers were in, and by what they were multiplied."""
-    if "hartree_in_eV" in provenance:
-        return f"hartree of {provenance['hartree_in_eV']} eV, Angstrom"
-    return units or str(provenance.get("units", "those that the files say"))
+    return (ani.read_neurochem if name == "neurochem" else ani.read_torchani)(sources[0], **options)
 
 
 def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | None) -> Lines:
@@ -197,7 +201,13 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
     from atomcore.interop.sgdml.gdml import model_in
 
     files = [file for path in sources for file in (gdml_files(path) if path.is_dir() else [path])]
-    provenance = {"converted": _NAMES[name], "source": ", ".join(file.name for file in files)}
+    if not files or (name == "sgdml" and len(files) > 1):
+        raise ValueError(f"there are {len(files)} models; accepted: one{' or more' if name == 'mbgdml' else ''}")
+    provenance = {
+        "converted": _NAMES[name],
+        "source": ", ".join(file.name for file in files),
+        "citation": _CITATIONS[name],
+    }
     model: Any
     if name == "mbgdml":
         model = sgdml.read_many_body(files, units=units)
@@ -211,6 +221,7 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
             ("atoms", f"{' '.join(symbols_of(held.numbers))}, in this order{lattice}"),
             ("model", f"{len(held.descriptors)} points, {len(held.permutations)} permutations"),
         ]
+    provenance["units"] = units or "; ".join(dict.fromkeys(map(_declared_units, files)))
     model.provenance = provenance
     try:
         model.save(output)
@@ -219,9 +230,15 @@ def _from_gdml(name: str, sources: Sequence[Path], output: Path, units: str | No
     return [
         ("read", f"{provenance['source']} ({_NAMES[name]})"),
         *about,
-        ("units", units or "those that the files say"),
+        ("units", provenance["units"]),
         ("checked", "engine and model agree in energy and forces"),
+        ("cite", provenance["citation"]),
     ]
+
+
+def _declared_units(file: Path) -> str:
+    arrays, _ = read_archive(file, keys=("e_unit", "r_unit"))
+    return str(declared_units(arrays))
 
 
 def _to_other(
@@ -232,7 +249,8 @@ def _to_other(
         raise ValueError(f"format is {name!r} and {source.name} a model file; accepted formats: {', '.join(WRITTEN)}")
     if options:
         raise ValueError(f"{next(iter(options))} is no option to write {name} with; accepted: units")
-    kind = model_file.read_metadata(source)["kind"]
+    metadata = model_file.read_metadata(source)
+    kind = metadata["kind"]
     needed = KIND if name == "n2p2" else "gdml"
     if kind != needed:
         raise ValueError(f"{source.name} holds a model of kind {kind!r}; accepted for {name}: {needed!r}")
@@ -250,4 +268,7 @@ def _to_other(
         used = units or "kcal/mol, Angstrom"
         sgdml.write_model(load_gdml(source), output, dialect=name, units=used)
     lines = [("read", source.name), ("written", f"{output} ({_NAMES[name]})"), ("units", used)]
+    baseline = metadata.get("provenance", {}).get("baseline")
+    if baseline:
+        lines.append(("energies", f"differences to {baseline}, which must be added; the format cannot say so"))
     return Conversion(name, output, [*lines, ("next", f"compare with what {_NAMES[name]} gives of it")])

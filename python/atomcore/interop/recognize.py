@@ -9,13 +9,14 @@ from atomcore._core import AtomcoreError
 from atomcore.data.readers.archive import read_archive
 from atomcore.data.readers.sgdml import type_of
 from atomcore.interop.ani.neurochem import find_info, find_networks
+from atomcore.interop.n2p2.keywords import FILE as INPUT
 
 FORMATS = {  # what they are recognized by
-    "n2p2": "a folder with input.nn, or of such folders (a committee)",
+    "n2p2": "a folder with input.nn, several of these, or a folder with them (a committee)",
     "neurochem": "an .info file, or a folder with one or with networks/ANN-*.nnf",
     "torchani": "a state dict (.pt, .safetensors)",
     "sgdml": "an npz file with type 'm'",
-    "mbgdml": "several of these, or a folder with them",
+    "mbgdml": "several of these with comp_ids, or a folder with them",
 }
 _ATOMCORE = "atomcore"
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -55,6 +56,8 @@ def _format_of(path: Path, *, alone: bool) -> str | None:
         return None
     if find_info(path) is not None:
         return "neurochem"
+    if path.name == INPUT:
+        return "n2p2"
     if _is_archive(path):
         if _holds_gdml(path):
             return "sgdml" if alone else "mbgdml"
@@ -67,11 +70,14 @@ def _format_of(path: Path, *, alone: bool) -> str | None:
 
 
 def _format_of_folder(path: Path) -> str | None:
-    if (path / "input.nn").is_file() or any(path.glob("*/input.nn")):
+    if (path / INPUT).is_file() or any(path.glob(f"*/{INPUT}")):
         return "n2p2"
     if find_info(path) is not None or find_networks(path) is not None:
         return "neurochem"
-    return "mbgdml" if gdml_files(path) else None
+    models = gdml_files(path)
+    if len(models) == 1 and not _names_components(models[0]):
+        return "sgdml"
+    return "mbgdml" if models else None
 
 
 def gdml_files(folder: Path) -> list[Path]:
@@ -80,8 +86,15 @@ def gdml_files(folder: Path) -> list[Path]:
 
 
 def is_gdml_file(path: Path) -> bool:
-    """Return whether a path is a model of sGDML or mbGDML, perhaps a damaged one."""
+    """Return whether a path is a model of sGDML and mbGDML, perhaps a damaged one."""
     return path.is_file() and _is_archive(path) and _holds_gdml(path)
+
+
+def _names_components(path: Path) -> bool:
+    try:
+        return "comp_ids" in read_archive(path, keys=())[1]
+    except AtomcoreError:  # a damaged one is left to its reader
+        return False
 
 
 def _is_archive(path: Path) -> bool:
@@ -103,7 +116,7 @@ def _holds_torch(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return path.suffix == ".pt"
 
 

@@ -1,7 +1,8 @@
 """Data sets from ASE Atoms, and from files that ASE reads."""
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from atomcore._core import AtomcoreError
 from atomcore.data.dataset import LABELS, Dataset
 from atomcore.data.readers.labels import (
     BASELINES,
+    UNITS,
     WITHOUT,
     Keys,
     Request,
@@ -26,6 +28,7 @@ from atomcore.units import Units, parse_units
 if TYPE_CHECKING:
     from ase import Atoms
 
+_OF_RUNNER = "runnerdata"  # ASE's name of the format of RuNNer and n2p2, whose files do not say their units
 _PLAIN_VECTORS = ("positions", "momenta", "velocities", "initial_magmoms")
 
 
@@ -118,15 +121,26 @@ def read_with_ase(file: Path, request: Request) -> Dataset:
 def read_images(file: Path, units: str | None, index: slice) -> "list[Atoms]":
     """Return at least one structure of a file that ASE reads."""
     from ase.io import iread
+    from ase.io.formats import filetype
 
-    check_ase_units(file, units)
-    try:
-        images = list(iread(file, index=index, do_not_split_by_at_sign=True))
-    except Exception as error:  # ASE's readers raise whatever their parsing runs into
-        raise AtomcoreError(f"{file.name} cannot be read by ASE: {type(error).__name__}: {error}") from error
+    with _reading(file):
+        of_runner = filetype(str(file)) == _OF_RUNNER
+    if not of_runner:
+        check_ase_units(file, units)
+    options = _runner_options(file, units) if of_runner else {}
+    with _reading(file):
+        images = list(iread(file, index=index, do_not_split_by_at_sign=True, **options))
     if not images:
         raise ValueError(f"{file.name} holds no structures")
     return images
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # ASE's readers raise whatever their parsing runs into
+        raise AtomcoreError(f"{file.name} cannot be read by ASE: {type(error).__name__}: {error}") from error
 
 
 def check_ase_units(file: Path, units: str | None) -> None:
@@ -136,6 +150,19 @@ def check_ase_units(file: Path, units: str | None) -> None:
             f"units is {units!r}, but {file.name} is read by ASE, which gives eV and Angstrom; accepted: "
             "'eV, Angstrom' or nothing"
         )
+
+
+def _runner_options(file: Path, units: str | None) -> dict[str, Any]:
+    """Return how ASE reads such data in these units; without being told it takes all for atomic ones."""
+    from ase.io.runner.runneratoms import Units as RunnerUnits
+
+    known = {parse_units("hartree, bohr"): RunnerUnits.ATOMIC, Units(1.0, 1.0, 1.0): RunnerUnits.ASE}
+    accepted = "accepted for data of RuNNer and n2p2: 'hartree, bohr', 'eV, Angstrom'"
+    if units is None:
+        raise ValueError(f"{UNITS} is missing: {file.name} does not say its units; {accepted}")
+    if parse_units(units) not in known:
+        raise ValueError(f"units is {units!r}; {accepted}")
+    return {"input_units": known[parse_units(units)]}
 
 
 def _label(name: str, pairs: "list[tuple[Atoms, dict[str, Any]]]", keys: Keys) -> np.ndarray | None:

@@ -62,8 +62,8 @@ def load(
         are differences to); other keys are ignored. Any other suffix is read by ASE, whose units are eV and Angstrom.
     units : str, optional
         Units of an npz file, ``"ENERGY, LENGTH"`` or ``"ENERGY, LENGTH, FORCE"``; needed unless the file declares its
-        own under the key ``units``. Its stress is in ENERGY/LENGTH^3, charges are in e. Energies of Chemical JSON need
-        a unit, too; other formats have units of their own, which are converted and logged.
+        own under the key ``units``. Its stress is in ENERGY/LENGTH^3, charges are in e. Energies of Chemical JSON and
+        data of RuNNer and n2p2 need units, too; other formats have their own, which are converted and logged.
     energy_key, forces_key, stress_key, charges_key, uncertainty_key : str, optional
         Where the labels are: keys of the npz file in place of those above; for ASE keys of ``atoms.info``, or of
         ``atoms.arrays`` for forces and charges, or of a data base's key-value pairs and data, in place of the attached

@@ -68,7 +68,12 @@ def network_model(
         activations={x: [layer.activation for layer in members[0][x]] for x in elements},
         reference=hartree * np.asarray(self_energies, np.float64),
         energy_scale=np.full(len(elements), hartree),
-        provenance={**provenance, "hartree_in_eV": hartree, "citation": CITATION},
+        provenance={
+            **provenance,
+            "units": f"hartree of {hartree} eV, Angstrom",
+            "hartree_in_eV": hartree,
+            "citation": CITATION,
+        },
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from atomcore._core import AtomcoreError
 from atomcore.interop.ani._networks import CELU, IDENTITY, Layer
 from atomcore.interop.ani._text import LONGEST, as_count
+from atomcore.interop.text import read_content
 
 _ACTIVATIONS = {"9": CELU, "6": IDENTITY}
 _USED = ("nodes", "activation", "type", "blocksize", "btchnorm", "weights", "biases")
@@ -47,11 +48,7 @@ def read_atomic_network(path: Path, element: str, inputs: int) -> list[Layer]:
 
 def _text_of(path: Path) -> str:
     """Return the text of an nnf file, which is never larger than it says nor than `LONGEST`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path.name!r} in {path.parent.name!r}")
-    if path.stat().st_size > LONGEST:
-        raise AtomcoreError(f"{path.name} has {path.stat().st_size} bytes; accepted: at most {LONGEST}")
-    content = path.read_bytes()
+    content = read_content(path, LONGEST)
     header = _HEADER.match(content)
     if header is None:
         raise AtomcoreError(f"{path.name} does not begin with its length; accepted: networks of NeuroChem")

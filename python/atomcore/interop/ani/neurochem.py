@@ -11,8 +11,9 @@ from atomcore._core import AtomcoreError
 from atomcore.features import ANI
 from atomcore.interop.ani._networks import check_hartree, network_model
 from atomcore.interop.ani._nnf import read_atomic_network
-from atomcore.interop.ani._text import as_count, as_number, read_text
+from atomcore.interop.ani._text import LONGEST, as_count, as_number
 from atomcore.interop.networks import NetworkModel
+from atomcore.interop.text import read_text, reading
 
 HARTREE = 27.211386245988  # eV, CODATA 2018
 _MOST_NETWORKS = 1000
@@ -77,13 +78,14 @@ def read_neurochem(
     except ValueError as error:
         raise AtomcoreError(f"{files.constants.name} makes no sense: {error}") from error
     energies = _read_self_energies(files.self_energies, elements)
-    members = [
-        {x: read_atomic_network(folder / f"ANN-{x}.nnf", x, features.n_features) for x in elements}
-        for folder in files.folders
-    ]
+    members = []
+    for folder in files.folders:
+        with reading("/".join(folder.absolute().parts[-2:])):
+            found = {x: read_atomic_network(folder / f"ANN-{x}.nnf", x, features.n_features) for x in elements}
+        members.append(found)
     provenance = {
         "converted": "NeuroChem",
-        "source": f"{files.source}, network{'s' * (len(members) > 1)} {', '.join(files.names)}",
+        "source": files.source,
         "single_precision_constants": single_precision_constants,
     }
     energies = _rounded(energies) if single_precision_constants else energies
@@ -91,11 +93,10 @@ def read_neurochem(
 
 
 class _Files(NamedTuple):
-    source: str
+    source: str  # in words
     constants: Path
     self_energies: Path
     folders: list[Path]  # of networks
-    names: list[str]
 
 
 def find_info(path: Path) -> Path | None:
@@ -139,7 +140,6 @@ def _files(source: Path, networks: Sequence[int] | None, constants: Any, self_en
         _only(single, "constants", ".params", constants),
         _only(single, "self_energies", ".dat", self_energies),
         [folder],
-        ["0"],
     )
 
 
@@ -159,7 +159,7 @@ def _only(folder: Path, what: str, suffix: str, given: Any) -> Path:
 
 def _of_ensemble(info: Path, networks: Sequence[int] | None) -> _Files:
     """Return the files that an ``.info`` names in its first four lines."""
-    lines = [line.strip() for line in read_text(info).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(info, LONGEST).splitlines() if line.strip()]
     if len(lines) != 4:
         raise AtomcoreError(
             f"{info.name} has {len(lines)} lines; accepted: four, the files of constants and self energies, the "
@@ -173,14 +173,15 @@ def _of_ensemble(info: Path, networks: Sequence[int] | None) -> _Files:
         raise ValueError(f"networks is {networks!r}; accepted: some of 0 to {count - 1}, each once")
     folder = info.parent
     folders = [folder / f"{lines[2]}{m}" / "networks" for m in chosen]
-    return _Files(info.name, folder / lines[0], folder / lines[1], folders, [str(m) for m in chosen])
+    source = f"{info.name}, network{'s' * (len(chosen) > 1)} {', '.join(map(str, chosen))}"
+    return _Files(source, folder / lines[0], folder / lines[1], folders)
 
 
 def read_constants(path: Path) -> tuple[list[str], dict[str, Any]]:
     """Return the elements of a ``.params`` file, and its numbers as `ANI` takes them."""
     elements: list[str] = []
     numbers: dict[str, Any] = {}
-    for line in read_text(path).splitlines():
+    for line in read_text(path, LONGEST).splitlines():
         if not line.strip():
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
@@ -218,7 +219,7 @@ def _listed(where: str, text: str) -> list[str]:
 def _read_self_energies(path: Path, elements: Sequence[str]) -> list[float]:
     """Return the self energies of all elements in their order, in hartree."""
     found: dict[str, float] = {}
-    for line in read_text(path).splitlines():
+    for line in read_text(path, LONGEST).splitlines():
         if not line.strip():
             continue
         name, equals, value = (part.strip() for part in line.partition("="))

@@ -39,6 +39,7 @@ _BUFFERS = {  # of the features, now and in older versions: as ANI calls them
 _LISTS = ("radial_shifts", "angular_shifts", "angles")
 _IGNORED = ("aev_computer.triu_index", "aev_computer.default_shifts", "aev_computer.default_cell")
 _MOST_SHIFTS = 1000
+_TYPES = ("float32", "float64", "int64", "int32")
 _REFUSED = {  # parts of a key: what they belong to
     "repulsion": "a repulsion beside the networks",
     "dispersion": "a dispersion beside the networks",
@@ -241,9 +242,9 @@ class _StateDict:
             if weight.ndim != 2 or weight.shape[1] != size or bias.shape != weight.shape[:1] or not len(bias):
                 raise AtomcoreError(f"{where}, layer {i} has weights {weight.shape}; accepted: (outputs, {size})")
             for array in (weight, bias):
-                if array.dtype not in (np.float32, np.float64) or not np.isfinite(array).all():
+                if array.dtype.kind != "f" or not np.isfinite(array).all():
                     raise AtomcoreError(
-                        f"{where}, layer {i} holds values that are not finite; accepted: finite numbers"
+                        f"{where}, layer {i} holds values that are not finite or no real ones; accepted: finite"
                     )
             layers.append(Layer(weight, bias, IDENTITY if i + 1 == n_layers else CELU))
             size = len(bias)
@@ -256,27 +257,40 @@ def _arrays(file: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the tensors of a file by name; nothing in it is run."""
     if not file.is_file():
         raise FileNotFoundError(f"path is {str(file)!r}: there is no such file")
-    if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+    with file.open("rb") as start:
+        safe = start.read(9)[8:] == b"{"  # behind the length of the header
+    yield from _of_safetensors(file) if safe else _of_torch(file)
 
-        try:
-            yield from load_file(file).items()
-        except SafetensorError as error:
-            raise AtomcoreError(f"{file.name} is damaged or no safetensors file: {error}") from error
-        return
+
+def _of_safetensors(file: Path) -> Iterator[tuple[str, np.ndarray]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        state = load_file(file)
+    except (SafetensorError, TypeError) as error:  # the latter for types that numpy does not have
+        raise AtomcoreError(f"{file.name} is damaged or no state dict of {', '.join(_TYPES)}: {error}") from error
+    for key, array in state.items():
+        if array.dtype not in _TYPES:
+            raise AtomcoreError(f"{file.name} has {key!r} of type {array.dtype}; accepted: {', '.join(_TYPES)}")
+        yield key, array
+
+
+def _of_torch(file: Path) -> Iterator[tuple[str, np.ndarray]]:
     import torch
 
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with file.open("rb") as stream:  # of a path torch would look at the suffix, too
+            state = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # of the unpickler, of the archive, of its own checks: there is no common class
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # the first sentence: further ones recommend to run what the file holds
+        reason = re.split(r"(?<=\.)\s", str(error).strip())[0] or type(error).__name__
         raise AtomcoreError(f"{file.name} is damaged or no state dict: {reason}") from error
     if not isinstance(state, dict):
         raise AtomcoreError(f"{file.name} holds a {type(state).__name__}; accepted: a state dict")
+    kinds = [getattr(torch, name) for name in _TYPES]
     for key, tensor in state.items():
         plain = isinstance(key, str) and isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided
-        kinds = (torch.float32, torch.float64, torch.int64, torch.int32)
         if not plain or tensor.is_quantized or tensor.dtype not in kinds or not tensor.is_contiguous():
             raise AtomcoreError(f"{file.name} has {key!r}, no plain tensor of numbers; accepted: a state dict")
         yield key, tensor.detach().numpy()

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,10 @@ from atomcore.interop.n2p2.scaling import Rule, Scaling, read_scaling
 from atomcore.interop.n2p2.text import Line
 from atomcore.interop.n2p2.weights import Architectures, file_name, read_layers
 from atomcore.interop.networks import UNBOUNDED, Layer, NetworkModel
+from atomcore.interop.text import reading
 from atomcore.units import ACCEPTED, Units, parse_units
 
+CITATION = "Singraber, Behler and Dellago, J. Chem. Theory Comput. 15, 1827 (2019), and the paper of these networks"
 _SECOND_GENERATION = ("2G-HDNNP", "2G", "2")
 
 
@@ -67,27 +70,39 @@ def read_model(path: str | os.PathLike | Sequence[str | os.PathLike], units: str
     if units is None:
         raise _undeclared(folders[0][0] / FILE)
     factors = energy_and_length(units)
-    members = [_read_member(settings, weights, factors) for settings, weights in folders]
-    model = committee(members, [weights.name for _, weights in folders])
-    return replace(model, provenance={"converted": "n2p2", "units": units})
+    members = []
+    for settings, weights in folders:
+        with reading(weights.name) if len(folders) > 1 else nullcontext():
+            members.append(_read_member(settings, weights, factors))
+    names = [weights.name for _, weights in folders]
+    provenance = {"converted": "n2p2", "source": ", ".join(names), "units": units, "citation": CITATION}
+    return replace(committee(members, names), provenance=provenance)
 
 
-def _member_folders(path: Path) -> list[tuple[Path, Path]]:
+def _member_folders(given: Path) -> list[tuple[Path, Path]]:
     """Return for each member the folders of its settings and of its weights."""
+    path = given.absolute()  # which has a name where the path is "."
     if path.name == FILE and path.is_file():
         path = path.parent
     if not path.is_dir():
-        raise NotADirectoryError(f"path is {str(path)!r}; accepted: a folder with {FILE}")
+        raise NotADirectoryError(f"path is {str(given)!r}; accepted: a folder with {FILE}")
     inside = sorted((folder for folder in path.iterdir() if folder.is_dir()), key=_natural)
     if (path / FILE).is_file():
-        own = [folder for folder in inside if any(folder.glob("weights.*.data"))]
-        if any(path.glob("weights.*.data")) or not own:
+        own = [folder for folder in inside if _has_weights(folder)]
+        if _has_weights(path) or not own:
             return [(path, path)]
         return [(path, folder) for folder in own]
     members = [folder for folder in inside if (folder / FILE).is_file()]
     if not members:
-        raise FileNotFoundError(f"path is {str(path)!r}, where there is no {FILE}, nor in folders within")
+        raise FileNotFoundError(f"path is {str(given)!r}, where there is no {FILE}, nor in folders within")
+    for folder in inside:
+        if folder not in members and _has_weights(folder):
+            raise FileNotFoundError(f"{folder.name} has weights and no {FILE}, which {members[0].name} beside it has")
     return [(folder, folder) for folder in members]
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("weights.*.data"))
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

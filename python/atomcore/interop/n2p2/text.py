@@ -1,14 +1,13 @@
 """Lines of text files, and the numbers in them."""
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from atomcore._core import AtomcoreError
+from atomcore.interop.text import finite_number, read_text, whole_number
 
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # 1.0D-3 and nan are none
-_WHOLE = re.compile(r"[0-9]{1,9}")
+_LONGEST = 1 << 26  # bytes, room for half a million weights
 
 
 @dataclass(frozen=True)
@@ -25,18 +24,17 @@ class Line:
 
     def float(self, name: str, position: int) -> float:
         """Return the word at a position as a finite number, called ``name`` where it is none."""
-        word = self.words[position]
-        value = float(word) if _NUMBER.fullmatch(word) else math.nan
-        if not math.isfinite(value):
-            raise self.error(f"{name} is {word!r}; accepted: a finite number such as 0.5 or 1.0E-3")
+        value = finite_number(self.words[position])
+        if value is None:
+            raise self.error(f"{name} is {self.words[position]!r}; accepted: a finite number such as 0.5 or 1.0E-3")
         return value
 
     def whole(self, name: str, position: int) -> int:
         """Return the word at a position as a whole number, called ``name`` where it is none."""
-        word = self.words[position]
-        if not _WHOLE.fullmatch(word):
-            raise self.error(f"{name} is {word!r}; accepted: a whole number, at least 0")
-        return int(word)
+        value = whole_number(self.words[position])
+        if value is None:
+            raise self.error(f"{name} is {self.words[position]!r}; accepted: a whole number, at least 0")
+        return value
 
 
 def read_lines(path: Path, comments: str) -> list[Line]:
@@ -44,12 +42,12 @@ def read_lines(path: Path, comments: str) -> list[Line]:
 
     Raises
     ------
-    OSError
-        The file cannot be read.
+    OSError, AtomcoreError
+        The file cannot be read, or is longer than any such file.
     """
-    lines, comment, name = [], re.compile(f"[{comments}]"), path.name
-    for number, text in enumerate(path.read_bytes().decode("utf-8", "replace").split("\n"), start=1):
+    lines, comment = [], re.compile(f"[{comments}]")
+    for number, text in enumerate(read_text(path, _LONGEST).split("\n"), start=1):
         words = tuple(comment.split(text, maxsplit=1)[0].split())
         if words:
-            lines.append(Line(name, number, words))
+            lines.append(Line(path.name, number, words))
     return lines
