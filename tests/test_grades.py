@@ -53,14 +53,6 @@ def test_every_number_of_threads_gives_the_same_grades(tmp_path):
     assert_close(one, four, EXACT)
 
 
-def test_a_grade_that_overflows_is_infinite(tmp_path):
-    model = graded(random_model())
-    for x in "HCO":
-        model.tensors[f"grade.{x}.matrix"] *= 1e300
-    potential = Potential.load(model.write(tmp_path / "model.atomcore"))
-    assert (potential.compute(molecule_rattled(), [GRADE])[GRADE] == np.inf).all()
-
-
 def test_models_without_grades_say_so(tmp_path):
     for model in (random_model(), random_model(members=2), random_model(hidden=())):
         potential = Potential.load(model.write(tmp_path / "model.atomcore"))
