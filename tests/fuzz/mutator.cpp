@@ -251,7 +251,10 @@ void change_shape(Tensor& tensor, Random& random) {
       if (!shape.empty()) any(shape, random) = special_integer(random);
       break;
     default:
-      if (!shape.empty()) any(shape, random) += below(2, random) == 0 ? 1 : -1;
+      if (!shape.empty()) {
+        std::int64_t& length = any(shape, random);
+        length = static_cast<std::int64_t>(static_cast<std::uint64_t>(length) + (below(2, random) == 0 ? 1 : -1));
+      }
   }
   reshape(tensor, shape);
 }
