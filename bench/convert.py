@@ -9,11 +9,6 @@ the same functions and sizes that was made here: conversion must cost nothing.
 """
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,8 +19,18 @@ from ase import Atoms
 from atomcore.interop.convert import convert
 from atomcore.interop.networks import NetworkModel
 from atomcore.potential import Potential
-from common import ONE_THREAD, compare, report, shared
-from potential import PEERS, SETTINGS, SIDE, TOLERANCE, Row, TorchAni, check, torchani_model, write_ani2x
+from common import compare, report, shared
+from potential import (
+    PEERS,
+    SIDE,
+    TOLERANCE,
+    Row,
+    TorchAni,
+    check,
+    of_every_setting,
+    torchani_model,
+    write_ani2x,
+)
 from systems import s22_batch, uracil_dimer, water_box
 
 BATCH = 32
@@ -103,21 +108,10 @@ def water_rows(folder: Path) -> list[Row]:
 
 
 def main() -> None:
-    """Measure everything, each setting of the peer in a process of its own, and write the results."""
-    if len(sys.argv) > 1 and sys.argv[1] == "--part":
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(ani_rows(sys.argv[2], Path(folder))))
-        return
-    rows: list[Row] = []
-    for setting, environment in SETTINGS.items():
-        command = [sys.executable, __file__, "--part", setting]
-        done = subprocess.run(
-            command, env=os.environ | ONE_THREAD | environment, check=True, stdout=subprocess.PIPE, text=True
-        )
-        rows += json.loads(done.stdout.splitlines()[-1])
-    with tempfile.TemporaryDirectory() as folder:
-        rows += water_rows(Path(folder))
-    report("convert", rows, PEERS)
+    """Measure and write the results."""
+    rows = of_every_setting(__file__, ani_rows, water_rows)
+    if rows is not None:
+        report("convert", rows, PEERS)
 
 
 if __name__ == "__main__":

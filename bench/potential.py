@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,21 +156,31 @@ def water_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Measure everything, each setting of the peer in a process of its own, and write the results."""
+def of_every_setting(
+    script: str, rows_of_peer: Callable[[str, Path], list[Row]], own_rows: Callable[[Path], list[Row]]
+) -> list[Row] | None:
+    """Measure everything, each setting of the peer in a process of its own, in which this returns None."""
     if len(sys.argv) > 1 and sys.argv[1] == "--part":
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(molecule_rows(sys.argv[2], Path(folder))))
-        return
+            print(json.dumps(rows_of_peer(sys.argv[2], Path(folder))))
+        return None
     rows: list[Row] = []
     for setting, environment in SETTINGS.items():
-        command = [sys.executable, __file__, "--part", setting]
+        command = [sys.executable, script, "--part", setting]
         done = subprocess.run(
             command, env=os.environ | ONE_THREAD | environment, check=True, stdout=subprocess.PIPE, text=True
         )
         rows += json.loads(done.stdout.splitlines()[-1])
     with tempfile.TemporaryDirectory() as folder:
-        rows += water_rows(Path(folder))
+        rows += own_rows(Path(folder))
+    return rows
+
+
+def main() -> None:
+    """Measure and write the results."""
+    rows = of_every_setting(__file__, molecule_rows, water_rows)
+    if rows is None:
+        return
     for row in rows:
         row.setdefault("atom-steps/s", "")
     report("potential", rows, PEERS)
