@@ -233,6 +233,9 @@ void PairAtomcore::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
   check_special_bonds();
   check_quantities();
+  if (!workspace_) {
+    error->all(FLERR, "pair_coeff of atomcore came after the last setup; accepted: a run without pre no");
+  }
   const std::size_t n_atoms = static_cast<std::size_t>(atom->nlocal) + atom->nghost;
   atomcore_results results = request(n_atoms);
   if (list->inum > 0) evaluate(n_atoms, results);
