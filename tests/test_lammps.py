@@ -327,7 +327,7 @@ def test_what_is_wrong_is_said_in_words(plugin, tmp_path):
         setup(atoms, WATER) + fix: "the model has no deviation; that takes an ensemble",
         setup(atoms, WATER) + fix.replace("deviation", "grade"): "the model has no grade; its file does not have",
         setup(atoms, WATER) + "pair_style atomcore single\nrun 0": "has no model; pair_coeff * * FILE",
-        setup(atoms, WATER) + "run 0\npair_coeff * * model.atomcore H O\nrun 0 pre no": "came after the last setup",
+        setup(atoms, WATER) + "run 0\npair_coeff * * model.atomcore H O\nrun 1 pre no": "came after the last setup",
         coeff("* * ensemble.atomcore H O").replace("run 0", two_fixes): "was read in a step for which it was not",
         setup(atoms, WATER) + "set atom 1 x 1.0 y 1.0 z 1.0\nset atom 2 x 1.0 y 1.0 z 1.0\nrun 0": "same place",
         coeff("* * model.atomcore H O"): "",
