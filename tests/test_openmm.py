@@ -251,6 +251,8 @@ def test_what_is_refused(path, tmp_path):
     potential = MLPotential("atomcore", modelPath=path)
     with pytest.raises(ValueError, match="periodic is True for a topology without box vectors"):
         potential.createSystem(topology_of(atoms), periodic=True)
+    with pytest.raises(TypeError, match="createSystem got extrapolation_limit, threads; accepted where"):
+        potential.createSystem(topology_of(atoms), threads=1, extrapolation_limit=0.1)
     atoms.symbols[1] = "S"
     with pytest.raises(ValueError, match=r"atom 1 \(S\) has the element S; accepted: H, C, O"):
         potential.createSystem(topology_of(atoms))

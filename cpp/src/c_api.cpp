@@ -135,14 +135,14 @@ void check_wanted(const atomcore_model& model, const atomcore_results& results) 
   const Abilities abilities = model.potential.abilities();
   if (model.info.target != "energy")
     unsupported("the model predicts " + model.info.target + "; accepted: models of energies");
-  const std::string of = "; this model of the kind " + model.info.kind;
+  const std::string of = " cannot be computed: this " + model.info.kind + " model";
   if (!abilities.atomic_energies && (results.energies || results.energies_spread))
     unsupported("energies" + of + " has no energies of atoms");
   if (!abilities.spread && wants_spread(results))
-    unsupported("energies_spread, forces_spread" + of + " was saved without what tells them");
+    unsupported("energies_spread, forces_spread" + of + " is no ensemble and was saved without its variance");
   if (!abilities.ranges && wants_extrapolation(results))
     unsupported("outside, excess" + of + " has no ranges of features");
-  if (!abilities.grade && results.grade) unsupported("grade" + of + " was saved without what tells it");
+  if (!abilities.grade && results.grade) unsupported("grade" + of + " has no grades of extrapolation");
 }
 
 void add(const std::vector<double>& from, double factor, double* to) noexcept {

@@ -1,6 +1,7 @@
 """The potential ``"atomcore"`` of openmm-ml, which finds it by an entry point, and a reporter of its reliability."""
 
 import functools
+import inspect
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,7 @@ _COLUMNS = {
     "extrapolation_grade": "extrapolation_grade_max",
     "forces_spread": "forces_spread_max_eV_per_A",
 }
+_KEYWORDS = set(inspect.signature(Calculator).parameters) - {"model"}
 _ENERGY, _LENGTH = energy_factors()["kJ/mol"], length_factors()["nm"]  # of OpenMM, in eV and Angstrom
 
 
@@ -96,10 +98,17 @@ class AtomcorePotentialImpl(MLPotentialImpl):
 
         Raises
         ------
+        TypeError
+            ``args`` has a limit or another keyword of `atomcore.Calculator`, which belong to ``MLPotential``.
         ValueError
             An atom has no element or one that the model does not know, or the atoms are not those of a model of one
             molecule.
         """
+        if misplaced := _KEYWORDS & args.keys():  # a limit that did nothing would be trusted
+            raise TypeError(
+                f"createSystem got {', '.join(sorted(misplaced))}; accepted where the model file is named: "
+                'MLPotential("atomcore", modelPath=..., ...)'
+            )
         included, numbers, periodic = _atoms(topology, self._calculator.potential, atoms, periodic)
         force = openmm.PythonForce(_Compute(self._calculator, numbers, periodic))
         force.setName("atomcore")

