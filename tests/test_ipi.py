@@ -273,6 +273,7 @@ def test_dynamics_of_ipi(narrow, name, client, tmp_path, monkeypatch, structure)
     assert f"after {STEPS + 1} evaluations" in output
     out = np.loadtxt("run.out")
     energies, virials, excesses, grades = dynamics_of_ase(atoms, narrow)
+    assert f"largest extrapolation grade {np.max(grades):.3g} (1:" in output
     assert_close(out[:, 1] * units.Ha, energies, ENGINE)
     assert_close(out[:, 2:8] * units.Ha / units.Bohr**3, virials[:, [0, 1, 2, 5, 4, 3]], ENGINE)
     for file, expected in (("run.excess_0", excesses), ("run.grade_0", grades)):

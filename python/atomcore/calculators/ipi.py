@@ -12,6 +12,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from atomcore._core import AtomcoreError
 from atomcore.calculators.frames import RELIABILITY, keeping_refused
+from atomcore.potential import GRADE
 
 _PATIENCE, _PAUSE = 60.0, 0.2  # seconds, for a server that starts at the same time
 
@@ -27,11 +28,14 @@ class Served:
         How many of these have an atom outside the range seen in training.
     excess : float
         The largest ``extrapolation_excess`` of an atom.
+    grade : float
+        The largest ``extrapolation_grade`` of an atom.
     """
 
     evaluations: int = 0
     extrapolating: int = 0
     excess: float = 0.0
+    grade: float = 0.0
 
 
 class Client(SocketClient):
@@ -113,6 +117,7 @@ class Client(SocketClient):
         excess = float(np.max(results.get("extrapolation_excess", 0.0), initial=0.0))
         self.served.extrapolating += excess > 0
         self.served.excess = max(self.served.excess, excess)
+        self.served.grade = max(self.served.grade, float(np.max(results.get(GRADE, 0.0), initial=0.0)))
 
 
 class _Protocol(IPIProtocol):

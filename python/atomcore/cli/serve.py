@@ -45,4 +45,6 @@ def main(arguments: Sequence[str]) -> int:
     print(f"the server has ended after {served.evaluations} evaluations", end="")
     known = "extrapolation" in potential.properties
     print(f", {served.extrapolating} of which extrapolate, the worst by {served.excess:.3g}" if known else "")
+    if "extrapolation_grade" in potential.properties:
+        print(f"largest extrapolation grade {served.grade:.3g} (1: the most extreme atom of the training)")
     return 0
