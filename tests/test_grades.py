@@ -61,6 +61,17 @@ def test_models_without_grades_say_so(tmp_path):
             potential.compute(molecule_rattled(), [GRADE])
 
 
+def test_grades_without_ranges(tmp_path):
+    model = graded(random_model())
+    model.metadata["requires"] = [*model.metadata["requires"], "unknown_ranges"]
+    model.tensors = {name: array for name, array in model.tensors.items() if not name.endswith(("minimum", "maximum"))}
+    potential = Potential.load(model.write(tmp_path / "model.atomcore"))
+    assert [name for name in potential.properties if name.startswith("extrapolation")] == [GRADE]
+    atoms = molecule_rattled()
+    atoms.calc = Calculator(potential)
+    assert_close(atoms.calc.get_property(GRADE, atoms), potential.compute(atoms, [GRADE])[GRADE], EXACT)
+
+
 def test_grades_that_make_no_sense_are_refused_by_name(tmp_path):
     path = tmp_path / "model.atomcore"
 

@@ -214,8 +214,7 @@ void ElementNetworks<T>::grade(std::size_t element, std::size_t rows, double* gr
   kernels.forward(work.phi.data(), rows, W, own.grade->bias.data(), work.graded.data());
   for (std::size_t r = 0; r < rows; ++r) {
     const double* const row = work.graded.data() + r * W.output_stride;
-    const double square = kernels.dot(row, row, W.output_stride);
-    grades[r] = std::isfinite(square) ? std::sqrt(square) : std::numeric_limits<double>::infinity();
+    grades[r] = std::sqrt(kernels.dot(row, row, W.output_stride));
   }
 }
 

@@ -45,7 +45,7 @@ class ElementNetworks {
   void evaluate(std::size_t element, const T* G, std::size_t rows, double* energies, T* gradient, bool each,
                 Workspace& work) const;
 
-  // Of the rows evaluated last, the grades of extrapolation: infinite where they are no numbers.
+  // Of the rows evaluated last, the grades of extrapolation.
   void grade(std::size_t element, std::size_t rows, double* grades, Workspace& work) const;
 
  private:

@@ -99,6 +99,8 @@ bool LocalModel::graded() const {
 }
 
 void LocalModel::check(const Request& request) const {
+  if ((request.atomic_virials || request.member_gradients) && !request.derivatives)
+    invalid("virials of atoms and gradients of members come with derivatives only");
   if (request.grade && !graded())
     invalid("the model has no grades of extrapolation; they come with training of one network an element");
   if (request.spread && !abilities().spread)

@@ -142,7 +142,8 @@ class Potential:
     def _askable(self) -> tuple[str, ...]:
         """Also the spreads and grades that the model does not know: the core says why not."""
         own = [name for name in self.properties if not name.endswith("_spread") and name not in _JUDGEMENTS]
-        return (*own, *(f"{name}_spread" for name in own), *(_JUDGEMENTS if self._ranges else ()))
+        judged = [name for name in _JUDGEMENTS if self._ranges or name in self.properties]
+        return (*own, *(f"{name}_spread" for name in own), *judged)
 
     @property
     def feature_labels(self) -> list[str]:
